@@ -389,6 +389,129 @@ pub unsafe extern "C" fn taper_eye_m(
     })
 }
 
+/// Hann's window, (1 - cos 2 pi x) / 2; periodic leaves out the last point of a symmetric one.
+///
+/// `hann_window(int window_length, bool periodic=True, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_hann_window(
+    window_length: i64,
+    periodic: bool,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("hann_window", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        let device = c.opt_device(3, "device", device)?;
+        if c.is_gated() {
+            c.gate(15, &mut [])?;
+        }
+        out.set(ops::hann_window(window_length, periodic, dtype, device)?)
+    })
+}
+
+/// Hamming's window, alpha - beta cos 2 pi x; periodic leaves out the last point of a symmetric one.
+///
+/// `hamming_window(int window_length, bool periodic=True, float alpha=0.54, float beta=0.46, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_hamming_window(
+    window_length: i64,
+    periodic: bool,
+    alpha: f64,
+    beta: f64,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("hamming_window", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let dtype = c.opt_dtype(4, "dtype", dtype)?;
+        let device = c.opt_device(5, "device", device)?;
+        if c.is_gated() {
+            c.gate(16, &mut [])?;
+        }
+        out.set(ops::hamming_window(window_length, periodic, alpha, beta, dtype, device)?)
+    })
+}
+
+/// Blackman's window; periodic leaves out the last point of a symmetric one.
+///
+/// `blackman_window(int window_length, bool periodic=True, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_blackman_window(
+    window_length: i64,
+    periodic: bool,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("blackman_window", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        let device = c.opt_device(3, "device", device)?;
+        if c.is_gated() {
+            c.gate(17, &mut [])?;
+        }
+        out.set(ops::blackman_window(window_length, periodic, dtype, device)?)
+    })
+}
+
+/// Bartlett's window, a triangle; periodic leaves out the last point of a symmetric one.
+///
+/// `bartlett_window(int window_length, bool periodic=True, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bartlett_window(
+    window_length: i64,
+    periodic: bool,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bartlett_window", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        let device = c.opt_device(3, "device", device)?;
+        if c.is_gated() {
+            c.gate(18, &mut [])?;
+        }
+        out.set(ops::bartlett_window(window_length, periodic, dtype, device)?)
+    })
+}
+
+/// Kaiser's window of shape beta; periodic leaves out the last point of a symmetric one.
+///
+/// `kaiser_window(int window_length, bool periodic=True, float beta=12.0, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_kaiser_window(
+    window_length: i64,
+    periodic: bool,
+    beta: f64,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("kaiser_window", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let dtype = c.opt_dtype(3, "dtype", dtype)?;
+        let device = c.opt_device(4, "device", device)?;
+        if c.is_gated() {
+            c.gate(19, &mut [])?;
+        }
+        out.set(ops::kaiser_window(window_length, periodic, beta, dtype, device)?)
+    })
+}
+
 /// The lower triangle of matrices, zeros above the diagonal-th diagonal.
 ///
 /// `tril(Tensor self, int diagonal=0) -> Tensor`. Since 0.1.
@@ -404,7 +527,7 @@ pub unsafe extern "C" fn taper_tril(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(15, &mut [One(&mut self_)])?;
+            c.gate(20, &mut [One(&mut self_)])?;
         }
         out.set(ops::tril(&self_, diagonal)?)
     })
@@ -425,7 +548,7 @@ pub unsafe extern "C" fn taper_triu(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(16, &mut [One(&mut self_)])?;
+            c.gate(21, &mut [One(&mut self_)])?;
         }
         out.set(ops::triu(&self_, diagonal)?)
     })
@@ -443,7 +566,7 @@ pub unsafe extern "C" fn taper_tril_(
     guard("tril_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(17, &mut [One(&mut self_)])?;
+            c.gate(22, &mut [One(&mut self_)])?;
         }
         ops::tril_(&self_, diagonal)
     })
@@ -461,7 +584,7 @@ pub unsafe extern "C" fn taper_triu_(
     guard("triu_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(18, &mut [One(&mut self_)])?;
+            c.gate(23, &mut [One(&mut self_)])?;
         }
         ops::triu_(&self_, diagonal)
     })
@@ -487,7 +610,7 @@ pub unsafe extern "C" fn taper_add(
         let mut other = c.tensor(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(19, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(24, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::add(&self_, &other, alpha)?)
     })
@@ -511,7 +634,7 @@ pub unsafe extern "C" fn taper_add_scalar(
         let other = c.scalar(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(20, &mut [One(&mut self_)])?;
+            c.gate(25, &mut [One(&mut self_)])?;
         }
         out.set(ops::add_scalar(&self_, other, alpha)?)
     })
@@ -532,7 +655,7 @@ pub unsafe extern "C" fn taper_add_(
         let mut other = c.tensor(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(21, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(26, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::add_(&self_, &other, alpha)
     })
@@ -553,7 +676,7 @@ pub unsafe extern "C" fn taper_add_scalar_(
         let other = c.scalar(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(22, &mut [One(&mut self_)])?;
+            c.gate(27, &mut [One(&mut self_)])?;
         }
         ops::add_scalar_(&self_, other, alpha)
     })
@@ -577,7 +700,7 @@ pub unsafe extern "C" fn taper_sub(
         let mut other = c.tensor(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(23, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(28, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::sub(&self_, &other, alpha)?)
     })
@@ -601,7 +724,7 @@ pub unsafe extern "C" fn taper_sub_scalar(
         let other = c.scalar(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(24, &mut [One(&mut self_)])?;
+            c.gate(29, &mut [One(&mut self_)])?;
         }
         out.set(ops::sub_scalar(&self_, other, alpha)?)
     })
@@ -622,7 +745,7 @@ pub unsafe extern "C" fn taper_sub_(
         let mut other = c.tensor(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(25, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(30, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::sub_(&self_, &other, alpha)
     })
@@ -643,7 +766,7 @@ pub unsafe extern "C" fn taper_sub_scalar_(
         let other = c.scalar(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(26, &mut [One(&mut self_)])?;
+            c.gate(31, &mut [One(&mut self_)])?;
         }
         ops::sub_scalar_(&self_, other, alpha)
     })
@@ -665,7 +788,7 @@ pub unsafe extern "C" fn taper_mul(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(27, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(32, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::mul(&self_, &other)?)
     })
@@ -687,7 +810,7 @@ pub unsafe extern "C" fn taper_mul_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(28, &mut [One(&mut self_)])?;
+            c.gate(33, &mut [One(&mut self_)])?;
         }
         out.set(ops::mul_scalar(&self_, other)?)
     })
@@ -706,7 +829,7 @@ pub unsafe extern "C" fn taper_mul_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(29, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(34, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::mul_(&self_, &other)
     })
@@ -725,7 +848,7 @@ pub unsafe extern "C" fn taper_mul_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(30, &mut [One(&mut self_)])?;
+            c.gate(35, &mut [One(&mut self_)])?;
         }
         ops::mul_scalar_(&self_, other)
     })
@@ -747,7 +870,7 @@ pub unsafe extern "C" fn taper_div(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(31, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(36, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::div(&self_, &other)?)
     })
@@ -769,7 +892,7 @@ pub unsafe extern "C" fn taper_div_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(32, &mut [One(&mut self_)])?;
+            c.gate(37, &mut [One(&mut self_)])?;
         }
         out.set(ops::div_scalar(&self_, other)?)
     })
@@ -788,7 +911,7 @@ pub unsafe extern "C" fn taper_div_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(33, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(38, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::div_(&self_, &other)
     })
@@ -807,7 +930,7 @@ pub unsafe extern "C" fn taper_div_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(34, &mut [One(&mut self_)])?;
+            c.gate(39, &mut [One(&mut self_)])?;
         }
         ops::div_scalar_(&self_, other)
     })
@@ -831,7 +954,7 @@ pub unsafe extern "C" fn taper_div_tensor_mode(
         let mut other = c.tensor(1, "other", other)?;
         let rounding_mode = c.opt_str(2, "rounding_mode", rounding_mode)?;
         if c.is_gated() {
-            c.gate(35, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(40, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::div_tensor_mode(&self_, &other, rounding_mode)?)
     })
@@ -855,7 +978,7 @@ pub unsafe extern "C" fn taper_div_scalar_mode(
         let other = c.scalar(1, "other", other)?;
         let rounding_mode = c.opt_str(2, "rounding_mode", rounding_mode)?;
         if c.is_gated() {
-            c.gate(36, &mut [One(&mut self_)])?;
+            c.gate(41, &mut [One(&mut self_)])?;
         }
         out.set(ops::div_scalar_mode(&self_, other, rounding_mode)?)
     })
@@ -877,7 +1000,7 @@ pub unsafe extern "C" fn taper_floor_divide(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(37, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(42, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::floor_divide(&self_, &other)?)
     })
@@ -899,7 +1022,7 @@ pub unsafe extern "C" fn taper_floor_divide_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(38, &mut [One(&mut self_)])?;
+            c.gate(43, &mut [One(&mut self_)])?;
         }
         out.set(ops::floor_divide_scalar(&self_, other)?)
     })
@@ -918,7 +1041,7 @@ pub unsafe extern "C" fn taper_floor_divide_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(39, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(44, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::floor_divide_(&self_, &other)
     })
@@ -937,7 +1060,7 @@ pub unsafe extern "C" fn taper_floor_divide_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(40, &mut [One(&mut self_)])?;
+            c.gate(45, &mut [One(&mut self_)])?;
         }
         ops::floor_divide_scalar_(&self_, other)
     })
@@ -959,7 +1082,7 @@ pub unsafe extern "C" fn taper_remainder(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(41, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(46, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::remainder(&self_, &other)?)
     })
@@ -981,7 +1104,7 @@ pub unsafe extern "C" fn taper_remainder_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(42, &mut [One(&mut self_)])?;
+            c.gate(47, &mut [One(&mut self_)])?;
         }
         out.set(ops::remainder_scalar(&self_, other)?)
     })
@@ -1000,7 +1123,7 @@ pub unsafe extern "C" fn taper_remainder_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(43, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(48, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::remainder_(&self_, &other)
     })
@@ -1019,7 +1142,7 @@ pub unsafe extern "C" fn taper_remainder_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(44, &mut [One(&mut self_)])?;
+            c.gate(49, &mut [One(&mut self_)])?;
         }
         ops::remainder_scalar_(&self_, other)
     })
@@ -1041,7 +1164,7 @@ pub unsafe extern "C" fn taper_fmod(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(45, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(50, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::fmod(&self_, &other)?)
     })
@@ -1063,7 +1186,7 @@ pub unsafe extern "C" fn taper_fmod_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(46, &mut [One(&mut self_)])?;
+            c.gate(51, &mut [One(&mut self_)])?;
         }
         out.set(ops::fmod_scalar(&self_, other)?)
     })
@@ -1082,7 +1205,7 @@ pub unsafe extern "C" fn taper_fmod_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(47, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(52, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::fmod_(&self_, &other)
     })
@@ -1101,7 +1224,7 @@ pub unsafe extern "C" fn taper_fmod_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(48, &mut [One(&mut self_)])?;
+            c.gate(53, &mut [One(&mut self_)])?;
         }
         ops::fmod_scalar_(&self_, other)
     })
@@ -1125,7 +1248,7 @@ pub unsafe extern "C" fn taper_rsub(
         let mut other = c.tensor(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(49, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(54, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::rsub(&self_, &other, alpha)?)
     })
@@ -1149,7 +1272,7 @@ pub unsafe extern "C" fn taper_rsub_scalar(
         let other = c.scalar(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(50, &mut [One(&mut self_)])?;
+            c.gate(55, &mut [One(&mut self_)])?;
         }
         out.set(ops::rsub_scalar(&self_, other, alpha)?)
     })
@@ -1171,7 +1294,7 @@ pub unsafe extern "C" fn taper_rdiv(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(51, &mut [One(&mut self_)])?;
+            c.gate(56, &mut [One(&mut self_)])?;
         }
         out.set(ops::rdiv(&self_, other)?)
     })
@@ -1193,7 +1316,7 @@ pub unsafe extern "C" fn taper_rfloor_divide(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(52, &mut [One(&mut self_)])?;
+            c.gate(57, &mut [One(&mut self_)])?;
         }
         out.set(ops::rfloor_divide(&self_, other)?)
     })
@@ -1215,7 +1338,7 @@ pub unsafe extern "C" fn taper_rremainder(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(53, &mut [One(&mut self_)])?;
+            c.gate(58, &mut [One(&mut self_)])?;
         }
         out.set(ops::rremainder(&self_, other)?)
     })
@@ -1237,7 +1360,7 @@ pub unsafe extern "C" fn taper_pow(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut exponent = c.tensor(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(54, &mut [One(&mut self_), One(&mut exponent)])?;
+            c.gate(59, &mut [One(&mut self_), One(&mut exponent)])?;
         }
         out.set(ops::pow(&self_, &exponent)?)
     })
@@ -1259,7 +1382,7 @@ pub unsafe extern "C" fn taper_pow_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let exponent = c.scalar(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(55, &mut [One(&mut self_)])?;
+            c.gate(60, &mut [One(&mut self_)])?;
         }
         out.set(ops::pow_scalar(&self_, exponent)?)
     })
@@ -1281,7 +1404,7 @@ pub unsafe extern "C" fn taper_pow_scalar_base(
         let base = c.scalar(0, "base", base)?;
         let mut exponent = c.tensor(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(56, &mut [One(&mut exponent)])?;
+            c.gate(61, &mut [One(&mut exponent)])?;
         }
         out.set(ops::pow_scalar_base(base, &exponent)?)
     })
@@ -1300,7 +1423,7 @@ pub unsafe extern "C" fn taper_pow_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut exponent = c.tensor(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(57, &mut [One(&mut self_), One(&mut exponent)])?;
+            c.gate(62, &mut [One(&mut self_), One(&mut exponent)])?;
         }
         ops::pow_(&self_, &exponent)
     })
@@ -1319,7 +1442,7 @@ pub unsafe extern "C" fn taper_pow_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let exponent = c.scalar(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(58, &mut [One(&mut self_)])?;
+            c.gate(63, &mut [One(&mut self_)])?;
         }
         ops::pow_scalar_(&self_, exponent)
     })
@@ -1341,7 +1464,7 @@ pub unsafe extern "C" fn taper_maximum(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(59, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(64, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::maximum(&self_, &other)?)
     })
@@ -1363,7 +1486,7 @@ pub unsafe extern "C" fn taper_minimum(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(60, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(65, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::minimum(&self_, &other)?)
     })
@@ -1385,7 +1508,7 @@ pub unsafe extern "C" fn taper_fmax(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(61, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(66, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::fmax(&self_, &other)?)
     })
@@ -1407,7 +1530,7 @@ pub unsafe extern "C" fn taper_fmin(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(62, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(67, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::fmin(&self_, &other)?)
     })
@@ -1429,9 +1552,28 @@ pub unsafe extern "C" fn taper_atan2(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(63, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(68, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::atan2(&self_, &other)?)
+    })
+}
+
+/// Angle of the point (other, self), written into self.
+///
+/// `atan2_(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_atan2_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("atan2_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(69, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        ops::atan2_(&self_, &other)
     })
 }
 
@@ -1451,9 +1593,151 @@ pub unsafe extern "C" fn taper_hypot(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(64, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(70, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::hypot(&self_, &other)?)
+    })
+}
+
+/// sqrt(self^2 + other^2), written into self.
+///
+/// `hypot_(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_hypot_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("hypot_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(71, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        ops::hypot_(&self_, &other)
+    })
+}
+
+/// The greatest common divisors of integers; shapes broadcast, dtypes promote.
+///
+/// `gcd(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_gcd(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("gcd", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(72, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        out.set(ops::gcd(&self_, &other)?)
+    })
+}
+
+/// The greatest common divisors of integers, written into self.
+///
+/// `gcd_(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_gcd_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("gcd_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(73, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        ops::gcd_(&self_, &other)
+    })
+}
+
+/// The least common multiples of integers; shapes broadcast, dtypes promote.
+///
+/// `lcm(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_lcm(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("lcm", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(74, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        out.set(ops::lcm(&self_, &other)?)
+    })
+}
+
+/// The least common multiples of integers, written into self.
+///
+/// `lcm_(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_lcm_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("lcm_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(75, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        ops::lcm_(&self_, &other)
+    })
+}
+
+/// The next number after self towards other, of float32 or float64.
+///
+/// `nextafter(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nextafter(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nextafter", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(76, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        out.set(ops::nextafter(&self_, &other)?)
+    })
+}
+
+/// The next number after self towards other, written into self.
+///
+/// `nextafter_(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nextafter_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nextafter_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(77, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        ops::nextafter_(&self_, &other)
     })
 }
 
@@ -1473,7 +1757,7 @@ pub unsafe extern "C" fn taper_logaddexp(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(65, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(78, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::logaddexp(&self_, &other)?)
     })
@@ -1495,9 +1779,28 @@ pub unsafe extern "C" fn taper_xlogy(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(66, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(79, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::xlogy(&self_, &other)?)
+    })
+}
+
+/// self * log(other), 0 where self is 0, written into self.
+///
+/// `xlogy_(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_xlogy_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("xlogy_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(80, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        ops::xlogy_(&self_, &other)
     })
 }
 
@@ -1519,7 +1822,7 @@ pub unsafe extern "C" fn taper_lerp(
         let mut end = c.tensor(1, "end", end)?;
         let mut weight = c.tensor(2, "weight", weight)?;
         if c.is_gated() {
-            c.gate(67, &mut [One(&mut self_), One(&mut end), One(&mut weight)])?;
+            c.gate(81, &mut [One(&mut self_), One(&mut end), One(&mut weight)])?;
         }
         out.set(ops::lerp(&self_, &end, &weight)?)
     })
@@ -1543,7 +1846,7 @@ pub unsafe extern "C" fn taper_lerp_scalar(
         let mut end = c.tensor(1, "end", end)?;
         let weight = c.scalar(2, "weight", weight)?;
         if c.is_gated() {
-            c.gate(68, &mut [One(&mut self_), One(&mut end)])?;
+            c.gate(82, &mut [One(&mut self_), One(&mut end)])?;
         }
         out.set(ops::lerp_scalar(&self_, &end, weight)?)
     })
@@ -1564,7 +1867,7 @@ pub unsafe extern "C" fn taper_lerp_scalar_(
         let mut end = c.tensor(1, "end", end)?;
         let weight = c.scalar(2, "weight", weight)?;
         if c.is_gated() {
-            c.gate(69, &mut [One(&mut self_), One(&mut end)])?;
+            c.gate(83, &mut [One(&mut self_), One(&mut end)])?;
         }
         ops::lerp_scalar_(&self_, &end, weight)
     })
@@ -1590,7 +1893,7 @@ pub unsafe extern "C" fn taper_addcmul(
         let mut tensor2 = c.tensor(2, "tensor2", tensor2)?;
         let value = c.scalar(3, "value", value)?;
         if c.is_gated() {
-            c.gate(70, &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
+            c.gate(84, &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
         }
         out.set(ops::addcmul(&self_, &tensor1, &tensor2, value)?)
     })
@@ -1613,7 +1916,7 @@ pub unsafe extern "C" fn taper_addcmul_(
         let mut tensor2 = c.tensor(2, "tensor2", tensor2)?;
         let value = c.scalar(3, "value", value)?;
         if c.is_gated() {
-            c.gate(71, &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
+            c.gate(85, &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
         }
         ops::addcmul_(&self_, &tensor1, &tensor2, value)
     })
@@ -1639,7 +1942,7 @@ pub unsafe extern "C" fn taper_addcdiv(
         let mut tensor2 = c.tensor(2, "tensor2", tensor2)?;
         let value = c.scalar(3, "value", value)?;
         if c.is_gated() {
-            c.gate(72, &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
+            c.gate(86, &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
         }
         out.set(ops::addcdiv(&self_, &tensor1, &tensor2, value)?)
     })
@@ -1662,7 +1965,7 @@ pub unsafe extern "C" fn taper_addcdiv_(
         let mut tensor2 = c.tensor(2, "tensor2", tensor2)?;
         let value = c.scalar(3, "value", value)?;
         if c.is_gated() {
-            c.gate(73, &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
+            c.gate(87, &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
         }
         ops::addcdiv_(&self_, &tensor1, &tensor2, value)
     })
@@ -1684,7 +1987,7 @@ pub unsafe extern "C" fn taper_exp(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(74, &mut [One(&mut self_)])?;
+            c.gate(88, &mut [One(&mut self_)])?;
         }
         out.set(ops::exp(&self_)?)
     })
@@ -1701,7 +2004,7 @@ pub unsafe extern "C" fn taper_exp_(
     guard("exp_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(75, &mut [One(&mut self_)])?;
+            c.gate(89, &mut [One(&mut self_)])?;
         }
         ops::exp_(&self_)
     })
@@ -1721,7 +2024,7 @@ pub unsafe extern "C" fn taper_exp2(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(76, &mut [One(&mut self_)])?;
+            c.gate(90, &mut [One(&mut self_)])?;
         }
         out.set(ops::exp2(&self_)?)
     })
@@ -1738,7 +2041,7 @@ pub unsafe extern "C" fn taper_exp2_(
     guard("exp2_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(77, &mut [One(&mut self_)])?;
+            c.gate(91, &mut [One(&mut self_)])?;
         }
         ops::exp2_(&self_)
     })
@@ -1758,7 +2061,7 @@ pub unsafe extern "C" fn taper_expm1(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(78, &mut [One(&mut self_)])?;
+            c.gate(92, &mut [One(&mut self_)])?;
         }
         out.set(ops::expm1(&self_)?)
     })
@@ -1775,7 +2078,7 @@ pub unsafe extern "C" fn taper_expm1_(
     guard("expm1_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(79, &mut [One(&mut self_)])?;
+            c.gate(93, &mut [One(&mut self_)])?;
         }
         ops::expm1_(&self_)
     })
@@ -1795,7 +2098,7 @@ pub unsafe extern "C" fn taper_log(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(80, &mut [One(&mut self_)])?;
+            c.gate(94, &mut [One(&mut self_)])?;
         }
         out.set(ops::log(&self_)?)
     })
@@ -1812,7 +2115,7 @@ pub unsafe extern "C" fn taper_log_(
     guard("log_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(81, &mut [One(&mut self_)])?;
+            c.gate(95, &mut [One(&mut self_)])?;
         }
         ops::log_(&self_)
     })
@@ -1832,7 +2135,7 @@ pub unsafe extern "C" fn taper_log2(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(82, &mut [One(&mut self_)])?;
+            c.gate(96, &mut [One(&mut self_)])?;
         }
         out.set(ops::log2(&self_)?)
     })
@@ -1849,7 +2152,7 @@ pub unsafe extern "C" fn taper_log2_(
     guard("log2_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(83, &mut [One(&mut self_)])?;
+            c.gate(97, &mut [One(&mut self_)])?;
         }
         ops::log2_(&self_)
     })
@@ -1869,7 +2172,7 @@ pub unsafe extern "C" fn taper_log10(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(84, &mut [One(&mut self_)])?;
+            c.gate(98, &mut [One(&mut self_)])?;
         }
         out.set(ops::log10(&self_)?)
     })
@@ -1886,7 +2189,7 @@ pub unsafe extern "C" fn taper_log10_(
     guard("log10_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(85, &mut [One(&mut self_)])?;
+            c.gate(99, &mut [One(&mut self_)])?;
         }
         ops::log10_(&self_)
     })
@@ -1906,7 +2209,7 @@ pub unsafe extern "C" fn taper_log1p(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(86, &mut [One(&mut self_)])?;
+            c.gate(100, &mut [One(&mut self_)])?;
         }
         out.set(ops::log1p(&self_)?)
     })
@@ -1923,7 +2226,7 @@ pub unsafe extern "C" fn taper_log1p_(
     guard("log1p_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(87, &mut [One(&mut self_)])?;
+            c.gate(101, &mut [One(&mut self_)])?;
         }
         ops::log1p_(&self_)
     })
@@ -1943,7 +2246,7 @@ pub unsafe extern "C" fn taper_sqrt(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(88, &mut [One(&mut self_)])?;
+            c.gate(102, &mut [One(&mut self_)])?;
         }
         out.set(ops::sqrt(&self_)?)
     })
@@ -1960,7 +2263,7 @@ pub unsafe extern "C" fn taper_sqrt_(
     guard("sqrt_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(89, &mut [One(&mut self_)])?;
+            c.gate(103, &mut [One(&mut self_)])?;
         }
         ops::sqrt_(&self_)
     })
@@ -1980,7 +2283,7 @@ pub unsafe extern "C" fn taper_rsqrt(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(90, &mut [One(&mut self_)])?;
+            c.gate(104, &mut [One(&mut self_)])?;
         }
         out.set(ops::rsqrt(&self_)?)
     })
@@ -1997,7 +2300,7 @@ pub unsafe extern "C" fn taper_rsqrt_(
     guard("rsqrt_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(91, &mut [One(&mut self_)])?;
+            c.gate(105, &mut [One(&mut self_)])?;
         }
         ops::rsqrt_(&self_)
     })
@@ -2017,7 +2320,7 @@ pub unsafe extern "C" fn taper_reciprocal(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(92, &mut [One(&mut self_)])?;
+            c.gate(106, &mut [One(&mut self_)])?;
         }
         out.set(ops::reciprocal(&self_)?)
     })
@@ -2034,7 +2337,7 @@ pub unsafe extern "C" fn taper_reciprocal_(
     guard("reciprocal_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(93, &mut [One(&mut self_)])?;
+            c.gate(107, &mut [One(&mut self_)])?;
         }
         ops::reciprocal_(&self_)
     })
@@ -2054,7 +2357,7 @@ pub unsafe extern "C" fn taper_sin(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(94, &mut [One(&mut self_)])?;
+            c.gate(108, &mut [One(&mut self_)])?;
         }
         out.set(ops::sin(&self_)?)
     })
@@ -2071,7 +2374,7 @@ pub unsafe extern "C" fn taper_sin_(
     guard("sin_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(95, &mut [One(&mut self_)])?;
+            c.gate(109, &mut [One(&mut self_)])?;
         }
         ops::sin_(&self_)
     })
@@ -2091,7 +2394,7 @@ pub unsafe extern "C" fn taper_cos(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(96, &mut [One(&mut self_)])?;
+            c.gate(110, &mut [One(&mut self_)])?;
         }
         out.set(ops::cos(&self_)?)
     })
@@ -2108,7 +2411,7 @@ pub unsafe extern "C" fn taper_cos_(
     guard("cos_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(97, &mut [One(&mut self_)])?;
+            c.gate(111, &mut [One(&mut self_)])?;
         }
         ops::cos_(&self_)
     })
@@ -2128,7 +2431,7 @@ pub unsafe extern "C" fn taper_tan(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(98, &mut [One(&mut self_)])?;
+            c.gate(112, &mut [One(&mut self_)])?;
         }
         out.set(ops::tan(&self_)?)
     })
@@ -2145,7 +2448,7 @@ pub unsafe extern "C" fn taper_tan_(
     guard("tan_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(99, &mut [One(&mut self_)])?;
+            c.gate(113, &mut [One(&mut self_)])?;
         }
         ops::tan_(&self_)
     })
@@ -2165,7 +2468,7 @@ pub unsafe extern "C" fn taper_asin(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(100, &mut [One(&mut self_)])?;
+            c.gate(114, &mut [One(&mut self_)])?;
         }
         out.set(ops::asin(&self_)?)
     })
@@ -2182,7 +2485,7 @@ pub unsafe extern "C" fn taper_asin_(
     guard("asin_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(101, &mut [One(&mut self_)])?;
+            c.gate(115, &mut [One(&mut self_)])?;
         }
         ops::asin_(&self_)
     })
@@ -2202,7 +2505,7 @@ pub unsafe extern "C" fn taper_acos(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(102, &mut [One(&mut self_)])?;
+            c.gate(116, &mut [One(&mut self_)])?;
         }
         out.set(ops::acos(&self_)?)
     })
@@ -2219,7 +2522,7 @@ pub unsafe extern "C" fn taper_acos_(
     guard("acos_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(103, &mut [One(&mut self_)])?;
+            c.gate(117, &mut [One(&mut self_)])?;
         }
         ops::acos_(&self_)
     })
@@ -2239,7 +2542,7 @@ pub unsafe extern "C" fn taper_atan(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(104, &mut [One(&mut self_)])?;
+            c.gate(118, &mut [One(&mut self_)])?;
         }
         out.set(ops::atan(&self_)?)
     })
@@ -2256,7 +2559,7 @@ pub unsafe extern "C" fn taper_atan_(
     guard("atan_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(105, &mut [One(&mut self_)])?;
+            c.gate(119, &mut [One(&mut self_)])?;
         }
         ops::atan_(&self_)
     })
@@ -2276,7 +2579,7 @@ pub unsafe extern "C" fn taper_sinh(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(106, &mut [One(&mut self_)])?;
+            c.gate(120, &mut [One(&mut self_)])?;
         }
         out.set(ops::sinh(&self_)?)
     })
@@ -2293,7 +2596,7 @@ pub unsafe extern "C" fn taper_sinh_(
     guard("sinh_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(107, &mut [One(&mut self_)])?;
+            c.gate(121, &mut [One(&mut self_)])?;
         }
         ops::sinh_(&self_)
     })
@@ -2313,7 +2616,7 @@ pub unsafe extern "C" fn taper_cosh(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(108, &mut [One(&mut self_)])?;
+            c.gate(122, &mut [One(&mut self_)])?;
         }
         out.set(ops::cosh(&self_)?)
     })
@@ -2330,7 +2633,7 @@ pub unsafe extern "C" fn taper_cosh_(
     guard("cosh_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(109, &mut [One(&mut self_)])?;
+            c.gate(123, &mut [One(&mut self_)])?;
         }
         ops::cosh_(&self_)
     })
@@ -2350,7 +2653,7 @@ pub unsafe extern "C" fn taper_asinh(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(110, &mut [One(&mut self_)])?;
+            c.gate(124, &mut [One(&mut self_)])?;
         }
         out.set(ops::asinh(&self_)?)
     })
@@ -2367,7 +2670,7 @@ pub unsafe extern "C" fn taper_asinh_(
     guard("asinh_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(111, &mut [One(&mut self_)])?;
+            c.gate(125, &mut [One(&mut self_)])?;
         }
         ops::asinh_(&self_)
     })
@@ -2387,7 +2690,7 @@ pub unsafe extern "C" fn taper_acosh(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(112, &mut [One(&mut self_)])?;
+            c.gate(126, &mut [One(&mut self_)])?;
         }
         out.set(ops::acosh(&self_)?)
     })
@@ -2404,7 +2707,7 @@ pub unsafe extern "C" fn taper_acosh_(
     guard("acosh_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(113, &mut [One(&mut self_)])?;
+            c.gate(127, &mut [One(&mut self_)])?;
         }
         ops::acosh_(&self_)
     })
@@ -2424,7 +2727,7 @@ pub unsafe extern "C" fn taper_atanh(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(114, &mut [One(&mut self_)])?;
+            c.gate(128, &mut [One(&mut self_)])?;
         }
         out.set(ops::atanh(&self_)?)
     })
@@ -2441,7 +2744,7 @@ pub unsafe extern "C" fn taper_atanh_(
     guard("atanh_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(115, &mut [One(&mut self_)])?;
+            c.gate(129, &mut [One(&mut self_)])?;
         }
         ops::atanh_(&self_)
     })
@@ -2461,7 +2764,7 @@ pub unsafe extern "C" fn taper_erf(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(116, &mut [One(&mut self_)])?;
+            c.gate(130, &mut [One(&mut self_)])?;
         }
         out.set(ops::erf(&self_)?)
     })
@@ -2478,7 +2781,7 @@ pub unsafe extern "C" fn taper_erf_(
     guard("erf_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(117, &mut [One(&mut self_)])?;
+            c.gate(131, &mut [One(&mut self_)])?;
         }
         ops::erf_(&self_)
     })
@@ -2498,7 +2801,7 @@ pub unsafe extern "C" fn taper_erfc(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(118, &mut [One(&mut self_)])?;
+            c.gate(132, &mut [One(&mut self_)])?;
         }
         out.set(ops::erfc(&self_)?)
     })
@@ -2515,7 +2818,7 @@ pub unsafe extern "C" fn taper_erfc_(
     guard("erfc_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(119, &mut [One(&mut self_)])?;
+            c.gate(133, &mut [One(&mut self_)])?;
         }
         ops::erfc_(&self_)
     })
@@ -2535,7 +2838,7 @@ pub unsafe extern "C" fn taper_erfinv(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(120, &mut [One(&mut self_)])?;
+            c.gate(134, &mut [One(&mut self_)])?;
         }
         out.set(ops::erfinv(&self_)?)
     })
@@ -2552,7 +2855,7 @@ pub unsafe extern "C" fn taper_erfinv_(
     guard("erfinv_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(121, &mut [One(&mut self_)])?;
+            c.gate(135, &mut [One(&mut self_)])?;
         }
         ops::erfinv_(&self_)
     })
@@ -2572,7 +2875,7 @@ pub unsafe extern "C" fn taper_sigmoid(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(122, &mut [One(&mut self_)])?;
+            c.gate(136, &mut [One(&mut self_)])?;
         }
         out.set(ops::sigmoid(&self_)?)
     })
@@ -2589,7 +2892,7 @@ pub unsafe extern "C" fn taper_sigmoid_(
     guard("sigmoid_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(123, &mut [One(&mut self_)])?;
+            c.gate(137, &mut [One(&mut self_)])?;
         }
         ops::sigmoid_(&self_)
     })
@@ -2609,7 +2912,7 @@ pub unsafe extern "C" fn taper_tanh(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(124, &mut [One(&mut self_)])?;
+            c.gate(138, &mut [One(&mut self_)])?;
         }
         out.set(ops::tanh(&self_)?)
     })
@@ -2626,7 +2929,7 @@ pub unsafe extern "C" fn taper_tanh_(
     guard("tanh_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(125, &mut [One(&mut self_)])?;
+            c.gate(139, &mut [One(&mut self_)])?;
         }
         ops::tanh_(&self_)
     })
@@ -2646,7 +2949,7 @@ pub unsafe extern "C" fn taper_i0(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(126, &mut [One(&mut self_)])?;
+            c.gate(140, &mut [One(&mut self_)])?;
         }
         out.set(ops::i0(&self_)?)
     })
@@ -2663,7 +2966,7 @@ pub unsafe extern "C" fn taper_i0_(
     guard("i0_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(127, &mut [One(&mut self_)])?;
+            c.gate(141, &mut [One(&mut self_)])?;
         }
         ops::i0_(&self_)
     })
@@ -2683,7 +2986,7 @@ pub unsafe extern "C" fn taper_lgamma(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(128, &mut [One(&mut self_)])?;
+            c.gate(142, &mut [One(&mut self_)])?;
         }
         out.set(ops::lgamma(&self_)?)
     })
@@ -2700,7 +3003,7 @@ pub unsafe extern "C" fn taper_lgamma_(
     guard("lgamma_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(129, &mut [One(&mut self_)])?;
+            c.gate(143, &mut [One(&mut self_)])?;
         }
         ops::lgamma_(&self_)
     })
@@ -2720,9 +3023,26 @@ pub unsafe extern "C" fn taper_digamma(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(130, &mut [One(&mut self_)])?;
+            c.gate(144, &mut [One(&mut self_)])?;
         }
         out.set(ops::digamma(&self_)?)
+    })
+}
+
+/// Derivative of lgamma, written into self.
+///
+/// `digamma_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_digamma_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("digamma_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(145, &mut [One(&mut self_)])?;
+        }
+        ops::digamma_(&self_)
     })
 }
 
@@ -2740,7 +3060,7 @@ pub unsafe extern "C" fn taper_neg(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(131, &mut [One(&mut self_)])?;
+            c.gate(146, &mut [One(&mut self_)])?;
         }
         out.set(ops::neg(&self_)?)
     })
@@ -2757,7 +3077,7 @@ pub unsafe extern "C" fn taper_neg_(
     guard("neg_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(132, &mut [One(&mut self_)])?;
+            c.gate(147, &mut [One(&mut self_)])?;
         }
         ops::neg_(&self_)
     })
@@ -2777,7 +3097,7 @@ pub unsafe extern "C" fn taper_abs(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(133, &mut [One(&mut self_)])?;
+            c.gate(148, &mut [One(&mut self_)])?;
         }
         out.set(ops::abs(&self_)?)
     })
@@ -2794,7 +3114,7 @@ pub unsafe extern "C" fn taper_abs_(
     guard("abs_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(134, &mut [One(&mut self_)])?;
+            c.gate(149, &mut [One(&mut self_)])?;
         }
         ops::abs_(&self_)
     })
@@ -2814,7 +3134,7 @@ pub unsafe extern "C" fn taper_square(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(135, &mut [One(&mut self_)])?;
+            c.gate(150, &mut [One(&mut self_)])?;
         }
         out.set(ops::square(&self_)?)
     })
@@ -2831,7 +3151,7 @@ pub unsafe extern "C" fn taper_square_(
     guard("square_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(136, &mut [One(&mut self_)])?;
+            c.gate(151, &mut [One(&mut self_)])?;
         }
         ops::square_(&self_)
     })
@@ -2851,7 +3171,7 @@ pub unsafe extern "C" fn taper_sign(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(137, &mut [One(&mut self_)])?;
+            c.gate(152, &mut [One(&mut self_)])?;
         }
         out.set(ops::sign(&self_)?)
     })
@@ -2868,7 +3188,7 @@ pub unsafe extern "C" fn taper_sign_(
     guard("sign_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(138, &mut [One(&mut self_)])?;
+            c.gate(153, &mut [One(&mut self_)])?;
         }
         ops::sign_(&self_)
     })
@@ -2888,7 +3208,7 @@ pub unsafe extern "C" fn taper_floor(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(139, &mut [One(&mut self_)])?;
+            c.gate(154, &mut [One(&mut self_)])?;
         }
         out.set(ops::floor(&self_)?)
     })
@@ -2905,7 +3225,7 @@ pub unsafe extern "C" fn taper_floor_(
     guard("floor_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(140, &mut [One(&mut self_)])?;
+            c.gate(155, &mut [One(&mut self_)])?;
         }
         ops::floor_(&self_)
     })
@@ -2925,7 +3245,7 @@ pub unsafe extern "C" fn taper_ceil(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(141, &mut [One(&mut self_)])?;
+            c.gate(156, &mut [One(&mut self_)])?;
         }
         out.set(ops::ceil(&self_)?)
     })
@@ -2942,7 +3262,7 @@ pub unsafe extern "C" fn taper_ceil_(
     guard("ceil_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(142, &mut [One(&mut self_)])?;
+            c.gate(157, &mut [One(&mut self_)])?;
         }
         ops::ceil_(&self_)
     })
@@ -2962,7 +3282,7 @@ pub unsafe extern "C" fn taper_trunc(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(143, &mut [One(&mut self_)])?;
+            c.gate(158, &mut [One(&mut self_)])?;
         }
         out.set(ops::trunc(&self_)?)
     })
@@ -2979,7 +3299,7 @@ pub unsafe extern "C" fn taper_trunc_(
     guard("trunc_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(144, &mut [One(&mut self_)])?;
+            c.gate(159, &mut [One(&mut self_)])?;
         }
         ops::trunc_(&self_)
     })
@@ -3000,7 +3320,7 @@ pub unsafe extern "C" fn taper_round(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(145, &mut [One(&mut self_)])?;
+            c.gate(160, &mut [One(&mut self_)])?;
         }
         out.set(ops::round(&self_, decimals)?)
     })
@@ -3017,7 +3337,7 @@ pub unsafe extern "C" fn taper_round_(
     guard("round_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(146, &mut [One(&mut self_)])?;
+            c.gate(161, &mut [One(&mut self_)])?;
         }
         ops::round_(&self_)
     })
@@ -3037,9 +3357,878 @@ pub unsafe extern "C" fn taper_frac(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(147, &mut [One(&mut self_)])?;
+            c.gate(162, &mut [One(&mut self_)])?;
         }
         out.set(ops::frac(&self_)?)
+    })
+}
+
+/// self - trunc(self), written into self.
+///
+/// `frac_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_frac_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("frac_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(163, &mut [One(&mut self_)])?;
+        }
+        ops::frac_(&self_)
+    })
+}
+
+// == Special functions ==
+
+/// The Bessel function of the first kind of order 0.
+///
+/// `special_bessel_j0(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_bessel_j0(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_bessel_j0", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(164, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::special_bessel_j0(&self_)?)
+    })
+}
+
+/// The Bessel function of the first kind of order 1.
+///
+/// `special_bessel_j1(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_bessel_j1(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_bessel_j1", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(165, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::special_bessel_j1(&self_)?)
+    })
+}
+
+/// The Bessel function of the second kind of order 0.
+///
+/// `special_bessel_y0(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_bessel_y0(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_bessel_y0", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(166, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::special_bessel_y0(&self_)?)
+    })
+}
+
+/// The Bessel function of the second kind of order 1.
+///
+/// `special_bessel_y1(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_bessel_y1(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_bessel_y1", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(167, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::special_bessel_y1(&self_)?)
+    })
+}
+
+/// The modified Bessel function of the first kind of order 0, as i0.
+///
+/// `special_modified_bessel_i0(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_modified_bessel_i0(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_modified_bessel_i0", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(168, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::special_modified_bessel_i0(&self_)?)
+    })
+}
+
+/// The modified Bessel function of the first kind of order 1, as special_i1.
+///
+/// `special_modified_bessel_i1(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_modified_bessel_i1(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_modified_bessel_i1", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(169, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::special_modified_bessel_i1(&self_)?)
+    })
+}
+
+/// The modified Bessel function of the second kind of order 0.
+///
+/// `special_modified_bessel_k0(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_modified_bessel_k0(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_modified_bessel_k0", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(170, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::special_modified_bessel_k0(&self_)?)
+    })
+}
+
+/// The modified Bessel function of the second kind of order 1.
+///
+/// `special_modified_bessel_k1(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_modified_bessel_k1(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_modified_bessel_k1", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(171, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::special_modified_bessel_k1(&self_)?)
+    })
+}
+
+/// exp(self) times the modified Bessel function of the second kind of order 0; no derivative.
+///
+/// `special_scaled_modified_bessel_k0(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_scaled_modified_bessel_k0(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_scaled_modified_bessel_k0", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(172, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::special_scaled_modified_bessel_k0(&self_)?)
+    })
+}
+
+/// exp(self) times the modified Bessel function of the second kind of order 1; no derivative.
+///
+/// `special_scaled_modified_bessel_k1(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_scaled_modified_bessel_k1(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_scaled_modified_bessel_k1", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(173, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::special_scaled_modified_bessel_k1(&self_)?)
+    })
+}
+
+/// sin(self) / self, 1 at zero; no derivative (sinc has one).
+///
+/// `special_spherical_bessel_j0(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_spherical_bessel_j0(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_spherical_bessel_j0", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(174, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::special_spherical_bessel_j0(&self_)?)
+    })
+}
+
+/// Airy's function Ai; no derivative.
+///
+/// `special_airy_ai(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_airy_ai(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_airy_ai", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(175, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::special_airy_ai(&self_)?)
+    })
+}
+
+/// exp(-|self|) times i0; integers give the default float type.
+///
+/// `special_i0e(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_i0e(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_i0e", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(176, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::special_i0e(&self_)?)
+    })
+}
+
+/// The modified Bessel function of order 1; integers give the default float type.
+///
+/// `special_i1(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_i1(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_i1", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(177, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::special_i1(&self_)?)
+    })
+}
+
+/// exp(-|self|) times special_i1; integers give the default float type.
+///
+/// `special_i1e(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_i1e(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_i1e", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(178, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::special_i1e(&self_)?)
+    })
+}
+
+/// exp(self^2) * erfc(self) without overflow; integers give the default float type.
+///
+/// `special_erfcx(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_erfcx(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_erfcx", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(179, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::special_erfcx(&self_)?)
+    })
+}
+
+/// The standard normal distribution function; integers give the default float type.
+///
+/// `special_ndtr(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_ndtr(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_ndtr", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(180, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::special_ndtr(&self_)?)
+    })
+}
+
+/// The logarithm of special_ndtr, exact in the lower tail too.
+///
+/// `special_log_ndtr(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_log_ndtr(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_log_ndtr", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(181, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::special_log_ndtr(&self_)?)
+    })
+}
+
+/// The inverse of special_ndtr: the standard normal quantile.
+///
+/// `special_ndtri(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_ndtri(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_ndtri", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(182, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::special_ndtri(&self_)?)
+    })
+}
+
+/// -self * log(self), 0 at zero and -inf below; integers give the default float type.
+///
+/// `special_entr(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_entr(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_entr", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(183, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::special_entr(&self_)?)
+    })
+}
+
+/// self * log(1 + other), 0 where self is 0; shapes broadcast, dtypes promote.
+///
+/// `special_xlog1py(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_xlog1py(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_xlog1py", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(184, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        out.set(ops::special_xlog1py(&self_, &other)?)
+    })
+}
+
+/// Hurwitz's zeta function: the sum of (other + k)^-self over k from 0; differentiable for other.
+///
+/// `special_zeta(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_zeta(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_zeta", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(185, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        out.set(ops::special_zeta(&self_, &other)?)
+    })
+}
+
+/// The n-th derivative of digamma, n from 0.
+///
+/// `polygamma(int n, Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_polygamma(
+    n: i64,
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("polygamma", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(1, "self", self_)?;
+        if c.is_gated() {
+            c.gate(186, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::polygamma(n, &self_)?)
+    })
+}
+
+/// The regularised lower incomplete gamma function of shape self at other; differentiable for other.
+///
+/// `igamma(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_igamma(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("igamma", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(187, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        out.set(ops::igamma(&self_, &other)?)
+    })
+}
+
+/// The regularised lower incomplete gamma function, written into self.
+///
+/// `igamma_(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_igamma_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("igamma_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(188, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        ops::igamma_(&self_, &other)
+    })
+}
+
+/// The regularised upper incomplete gamma function of shape self at other; differentiable for other.
+///
+/// `igammac(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_igammac(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("igammac", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(189, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        out.set(ops::igammac(&self_, &other)?)
+    })
+}
+
+/// The regularised upper incomplete gamma function, written into self.
+///
+/// `igammac_(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_igammac_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("igammac_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(190, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        ops::igammac_(&self_, &other)
+    })
+}
+
+/// The logarithm of the multivariate gamma function of dimension p.
+///
+/// `mvlgamma(Tensor self, int p) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_mvlgamma(
+    self_: *mut taper_tensor,
+    p: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("mvlgamma", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(191, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::mvlgamma(&self_, p)?)
+    })
+}
+
+/// The logarithm of the multivariate gamma function of dimension p, written into self.
+///
+/// `mvlgamma_(Tensor(a!) self, int p) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_mvlgamma_(
+    self_: *mut taper_tensor,
+    p: i64,
+) -> *mut taper_error {
+    guard("mvlgamma_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(192, &mut [One(&mut self_)])?;
+        }
+        ops::mvlgamma_(&self_, p)
+    })
+}
+
+/// Chebyshev's polynomial of the first kind, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+///
+/// `special_chebyshev_polynomial_t(Tensor x, Tensor n) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_chebyshev_polynomial_t(
+    x: *mut taper_tensor,
+    n: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_chebyshev_polynomial_t", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut x = c.tensor(0, "x", x)?;
+        let mut n = c.tensor(1, "n", n)?;
+        if c.is_gated() {
+            c.gate(193, &mut [One(&mut x), One(&mut n)])?;
+        }
+        out.set(ops::special_chebyshev_polynomial_t(&x, &n)?)
+    })
+}
+
+/// Chebyshev's polynomial of the second kind, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+///
+/// `special_chebyshev_polynomial_u(Tensor x, Tensor n) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_chebyshev_polynomial_u(
+    x: *mut taper_tensor,
+    n: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_chebyshev_polynomial_u", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut x = c.tensor(0, "x", x)?;
+        let mut n = c.tensor(1, "n", n)?;
+        if c.is_gated() {
+            c.gate(194, &mut [One(&mut x), One(&mut n)])?;
+        }
+        out.set(ops::special_chebyshev_polynomial_u(&x, &n)?)
+    })
+}
+
+/// Chebyshev's polynomial of the third kind, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+///
+/// `special_chebyshev_polynomial_v(Tensor x, Tensor n) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_chebyshev_polynomial_v(
+    x: *mut taper_tensor,
+    n: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_chebyshev_polynomial_v", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut x = c.tensor(0, "x", x)?;
+        let mut n = c.tensor(1, "n", n)?;
+        if c.is_gated() {
+            c.gate(195, &mut [One(&mut x), One(&mut n)])?;
+        }
+        out.set(ops::special_chebyshev_polynomial_v(&x, &n)?)
+    })
+}
+
+/// Chebyshev's polynomial of the fourth kind, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+///
+/// `special_chebyshev_polynomial_w(Tensor x, Tensor n) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_chebyshev_polynomial_w(
+    x: *mut taper_tensor,
+    n: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_chebyshev_polynomial_w", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut x = c.tensor(0, "x", x)?;
+        let mut n = c.tensor(1, "n", n)?;
+        if c.is_gated() {
+            c.gate(196, &mut [One(&mut x), One(&mut n)])?;
+        }
+        out.set(ops::special_chebyshev_polynomial_w(&x, &n)?)
+    })
+}
+
+/// Chebyshev's polynomial of the first kind at 2 x - 1, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+///
+/// `special_shifted_chebyshev_polynomial_t(Tensor x, Tensor n) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_shifted_chebyshev_polynomial_t(
+    x: *mut taper_tensor,
+    n: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_shifted_chebyshev_polynomial_t", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut x = c.tensor(0, "x", x)?;
+        let mut n = c.tensor(1, "n", n)?;
+        if c.is_gated() {
+            c.gate(197, &mut [One(&mut x), One(&mut n)])?;
+        }
+        out.set(ops::special_shifted_chebyshev_polynomial_t(&x, &n)?)
+    })
+}
+
+/// Chebyshev's polynomial of the second kind at 2 x - 1, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+///
+/// `special_shifted_chebyshev_polynomial_u(Tensor x, Tensor n) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_shifted_chebyshev_polynomial_u(
+    x: *mut taper_tensor,
+    n: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_shifted_chebyshev_polynomial_u", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut x = c.tensor(0, "x", x)?;
+        let mut n = c.tensor(1, "n", n)?;
+        if c.is_gated() {
+            c.gate(198, &mut [One(&mut x), One(&mut n)])?;
+        }
+        out.set(ops::special_shifted_chebyshev_polynomial_u(&x, &n)?)
+    })
+}
+
+/// Chebyshev's polynomial of the third kind at 2 x - 1, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+///
+/// `special_shifted_chebyshev_polynomial_v(Tensor x, Tensor n) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_shifted_chebyshev_polynomial_v(
+    x: *mut taper_tensor,
+    n: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_shifted_chebyshev_polynomial_v", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut x = c.tensor(0, "x", x)?;
+        let mut n = c.tensor(1, "n", n)?;
+        if c.is_gated() {
+            c.gate(199, &mut [One(&mut x), One(&mut n)])?;
+        }
+        out.set(ops::special_shifted_chebyshev_polynomial_v(&x, &n)?)
+    })
+}
+
+/// Chebyshev's polynomial of the fourth kind at 2 x - 1, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+///
+/// `special_shifted_chebyshev_polynomial_w(Tensor x, Tensor n) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_shifted_chebyshev_polynomial_w(
+    x: *mut taper_tensor,
+    n: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_shifted_chebyshev_polynomial_w", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut x = c.tensor(0, "x", x)?;
+        let mut n = c.tensor(1, "n", n)?;
+        if c.is_gated() {
+            c.gate(200, &mut [One(&mut x), One(&mut n)])?;
+        }
+        out.set(ops::special_shifted_chebyshev_polynomial_w(&x, &n)?)
+    })
+}
+
+/// The physicist's Hermite polynomial, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+///
+/// `special_hermite_polynomial_h(Tensor x, Tensor n) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_hermite_polynomial_h(
+    x: *mut taper_tensor,
+    n: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_hermite_polynomial_h", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut x = c.tensor(0, "x", x)?;
+        let mut n = c.tensor(1, "n", n)?;
+        if c.is_gated() {
+            c.gate(201, &mut [One(&mut x), One(&mut n)])?;
+        }
+        out.set(ops::special_hermite_polynomial_h(&x, &n)?)
+    })
+}
+
+/// The probabilist's Hermite polynomial, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+///
+/// `special_hermite_polynomial_he(Tensor x, Tensor n) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_hermite_polynomial_he(
+    x: *mut taper_tensor,
+    n: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_hermite_polynomial_he", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut x = c.tensor(0, "x", x)?;
+        let mut n = c.tensor(1, "n", n)?;
+        if c.is_gated() {
+            c.gate(202, &mut [One(&mut x), One(&mut n)])?;
+        }
+        out.set(ops::special_hermite_polynomial_he(&x, &n)?)
+    })
+}
+
+/// Laguerre's polynomial, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+///
+/// `special_laguerre_polynomial_l(Tensor x, Tensor n) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_laguerre_polynomial_l(
+    x: *mut taper_tensor,
+    n: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_laguerre_polynomial_l", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut x = c.tensor(0, "x", x)?;
+        let mut n = c.tensor(1, "n", n)?;
+        if c.is_gated() {
+            c.gate(203, &mut [One(&mut x), One(&mut n)])?;
+        }
+        out.set(ops::special_laguerre_polynomial_l(&x, &n)?)
+    })
+}
+
+/// Legendre's polynomial, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+///
+/// `special_legendre_polynomial_p(Tensor x, Tensor n) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_special_legendre_polynomial_p(
+    x: *mut taper_tensor,
+    n: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("special_legendre_polynomial_p", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut x = c.tensor(0, "x", x)?;
+        let mut n = c.tensor(1, "n", n)?;
+        if c.is_gated() {
+            c.gate(204, &mut [One(&mut x), One(&mut n)])?;
+        }
+        out.set(ops::special_legendre_polynomial_p(&x, &n)?)
     })
 }
 
@@ -3059,7 +4248,7 @@ pub unsafe extern "C" fn taper_relu(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(148, &mut [One(&mut self_)])?;
+            c.gate(205, &mut [One(&mut self_)])?;
         }
         out.set(ops::relu(&self_)?)
     })
@@ -3076,7 +4265,7 @@ pub unsafe extern "C" fn taper_relu_(
     guard("relu_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(149, &mut [One(&mut self_)])?;
+            c.gate(206, &mut [One(&mut self_)])?;
         }
         ops::relu_(&self_)
     })
@@ -3096,7 +4285,7 @@ pub unsafe extern "C" fn taper_silu(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(150, &mut [One(&mut self_)])?;
+            c.gate(207, &mut [One(&mut self_)])?;
         }
         out.set(ops::silu(&self_)?)
     })
@@ -3113,7 +4302,7 @@ pub unsafe extern "C" fn taper_silu_(
     guard("silu_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(151, &mut [One(&mut self_)])?;
+            c.gate(208, &mut [One(&mut self_)])?;
         }
         ops::silu_(&self_)
     })
@@ -3135,7 +4324,7 @@ pub unsafe extern "C" fn taper_gelu(
         let mut self_ = c.tensor(0, "self", self_)?;
         let approximate = c.str(1, "approximate", approximate)?;
         if c.is_gated() {
-            c.gate(152, &mut [One(&mut self_)])?;
+            c.gate(209, &mut [One(&mut self_)])?;
         }
         out.set(ops::gelu(&self_, approximate)?)
     })
@@ -3157,9 +4346,28 @@ pub unsafe extern "C" fn taper_leaky_relu(
         let mut self_ = c.tensor(0, "self", self_)?;
         let negative_slope = c.scalar(1, "negative_slope", negative_slope)?;
         if c.is_gated() {
-            c.gate(153, &mut [One(&mut self_)])?;
+            c.gate(210, &mut [One(&mut self_)])?;
         }
         out.set(ops::leaky_relu(&self_, negative_slope)?)
+    })
+}
+
+/// self, times negative_slope below 0, written into self.
+///
+/// `leaky_relu_(Tensor(a!) self, Scalar negative_slope=0.01) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_leaky_relu_(
+    self_: *mut taper_tensor,
+    negative_slope: taper_scalar,
+) -> *mut taper_error {
+    guard("leaky_relu_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let negative_slope = c.scalar(1, "negative_slope", negative_slope)?;
+        if c.is_gated() {
+            c.gate(211, &mut [One(&mut self_)])?;
+        }
+        ops::leaky_relu_(&self_, negative_slope)
     })
 }
 
@@ -3179,9 +4387,28 @@ pub unsafe extern "C" fn taper_elu(
         let mut self_ = c.tensor(0, "self", self_)?;
         let alpha = c.scalar(1, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(154, &mut [One(&mut self_)])?;
+            c.gate(212, &mut [One(&mut self_)])?;
         }
         out.set(ops::elu(&self_, alpha)?)
+    })
+}
+
+/// self, alpha * (exp(self) - 1) below 0, written into self.
+///
+/// `elu_(Tensor(a!) self, Scalar alpha=1) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_elu_(
+    self_: *mut taper_tensor,
+    alpha: taper_scalar,
+) -> *mut taper_error {
+    guard("elu_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let alpha = c.scalar(1, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(213, &mut [One(&mut self_)])?;
+        }
+        ops::elu_(&self_, alpha)
     })
 }
 
@@ -3203,7 +4430,7 @@ pub unsafe extern "C" fn taper_softplus(
         let beta = c.scalar(1, "beta", beta)?;
         let threshold = c.scalar(2, "threshold", threshold)?;
         if c.is_gated() {
-            c.gate(155, &mut [One(&mut self_)])?;
+            c.gate(214, &mut [One(&mut self_)])?;
         }
         out.set(ops::softplus(&self_, beta, threshold)?)
     })
@@ -3223,7 +4450,7 @@ pub unsafe extern "C" fn taper_logsigmoid(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(156, &mut [One(&mut self_)])?;
+            c.gate(215, &mut [One(&mut self_)])?;
         }
         out.set(ops::logsigmoid(&self_)?)
     })
@@ -3243,7 +4470,7 @@ pub unsafe extern "C" fn taper_hardswish(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(157, &mut [One(&mut self_)])?;
+            c.gate(216, &mut [One(&mut self_)])?;
         }
         out.set(ops::hardswish(&self_)?)
     })
@@ -3263,7 +4490,7 @@ pub unsafe extern "C" fn taper_hardsigmoid(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(158, &mut [One(&mut self_)])?;
+            c.gate(217, &mut [One(&mut self_)])?;
         }
         out.set(ops::hardsigmoid(&self_)?)
     })
@@ -3283,7 +4510,7 @@ pub unsafe extern "C" fn taper_relu6(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(159, &mut [One(&mut self_)])?;
+            c.gate(218, &mut [One(&mut self_)])?;
         }
         out.set(ops::relu6(&self_)?)
     })
@@ -3304,7 +4531,7 @@ pub unsafe extern "C" fn taper_glu(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(160, &mut [One(&mut self_)])?;
+            c.gate(219, &mut [One(&mut self_)])?;
         }
         out.set(ops::glu(&self_, dim)?)
     })
@@ -3326,9 +4553,28 @@ pub unsafe extern "C" fn taper_logit(
         let mut self_ = c.tensor(0, "self", self_)?;
         let eps = c.opt(1, "eps", eps)?;
         if c.is_gated() {
-            c.gate(161, &mut [One(&mut self_)])?;
+            c.gate(220, &mut [One(&mut self_)])?;
         }
         out.set(ops::logit(&self_, eps)?)
+    })
+}
+
+/// log(self / (1 - self)), written into self.
+///
+/// `logit_(Tensor(a!) self, float? eps=None) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_logit_(
+    self_: *mut taper_tensor,
+    eps: *const f64,
+) -> *mut taper_error {
+    guard("logit_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let eps = c.opt(1, "eps", eps)?;
+        if c.is_gated() {
+            c.gate(221, &mut [One(&mut self_)])?;
+        }
+        ops::logit_(&self_, eps)
     })
 }
 
@@ -3349,7 +4595,7 @@ pub unsafe extern "C" fn taper_softmax(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(162, &mut [One(&mut self_)])?;
+            c.gate(222, &mut [One(&mut self_)])?;
         }
         out.set(ops::softmax(&self_, dim, dtype)?)
     })
@@ -3372,7 +4618,7 @@ pub unsafe extern "C" fn taper_softmin(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(163, &mut [One(&mut self_)])?;
+            c.gate(223, &mut [One(&mut self_)])?;
         }
         out.set(ops::softmin(&self_, dim, dtype)?)
     })
@@ -3395,7 +4641,7 @@ pub unsafe extern "C" fn taper_log_softmax(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(164, &mut [One(&mut self_)])?;
+            c.gate(224, &mut [One(&mut self_)])?;
         }
         out.set(ops::log_softmax(&self_, dim, dtype)?)
     })
@@ -3419,7 +4665,7 @@ pub unsafe extern "C" fn taper_eq(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(165, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(225, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::eq(&self_, &other)?)
     })
@@ -3441,9 +4687,47 @@ pub unsafe extern "C" fn taper_eq_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(166, &mut [One(&mut self_)])?;
+            c.gate(226, &mut [One(&mut self_)])?;
         }
         out.set(ops::eq_scalar(&self_, other)?)
+    })
+}
+
+/// self == other as 0 or 1, written into self.
+///
+/// `eq_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_eq_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("eq_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(227, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        ops::eq_(&self_, &other)
+    })
+}
+
+/// self == other as 0 or 1 for a number, written into self.
+///
+/// `eq_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_eq_scalar_(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+) -> *mut taper_error {
+    guard("eq_scalar_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(228, &mut [One(&mut self_)])?;
+        }
+        ops::eq_scalar_(&self_, other)
     })
 }
 
@@ -3463,7 +4747,7 @@ pub unsafe extern "C" fn taper_ne(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(167, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(229, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::ne(&self_, &other)?)
     })
@@ -3485,9 +4769,47 @@ pub unsafe extern "C" fn taper_ne_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(168, &mut [One(&mut self_)])?;
+            c.gate(230, &mut [One(&mut self_)])?;
         }
         out.set(ops::ne_scalar(&self_, other)?)
+    })
+}
+
+/// self != other as 0 or 1, written into self.
+///
+/// `ne_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_ne_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("ne_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(231, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        ops::ne_(&self_, &other)
+    })
+}
+
+/// self != other as 0 or 1 for a number, written into self.
+///
+/// `ne_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_ne_scalar_(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+) -> *mut taper_error {
+    guard("ne_scalar_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(232, &mut [One(&mut self_)])?;
+        }
+        ops::ne_scalar_(&self_, other)
     })
 }
 
@@ -3507,7 +4829,7 @@ pub unsafe extern "C" fn taper_lt(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(169, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(233, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::lt(&self_, &other)?)
     })
@@ -3529,9 +4851,47 @@ pub unsafe extern "C" fn taper_lt_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(170, &mut [One(&mut self_)])?;
+            c.gate(234, &mut [One(&mut self_)])?;
         }
         out.set(ops::lt_scalar(&self_, other)?)
+    })
+}
+
+/// self < other as 0 or 1, written into self.
+///
+/// `lt_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_lt_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("lt_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(235, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        ops::lt_(&self_, &other)
+    })
+}
+
+/// self < other as 0 or 1 for a number, written into self.
+///
+/// `lt_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_lt_scalar_(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+) -> *mut taper_error {
+    guard("lt_scalar_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(236, &mut [One(&mut self_)])?;
+        }
+        ops::lt_scalar_(&self_, other)
     })
 }
 
@@ -3551,7 +4911,7 @@ pub unsafe extern "C" fn taper_le(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(171, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(237, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::le(&self_, &other)?)
     })
@@ -3573,9 +4933,47 @@ pub unsafe extern "C" fn taper_le_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(172, &mut [One(&mut self_)])?;
+            c.gate(238, &mut [One(&mut self_)])?;
         }
         out.set(ops::le_scalar(&self_, other)?)
+    })
+}
+
+/// self <= other as 0 or 1, written into self.
+///
+/// `le_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_le_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("le_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(239, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        ops::le_(&self_, &other)
+    })
+}
+
+/// self <= other as 0 or 1 for a number, written into self.
+///
+/// `le_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_le_scalar_(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+) -> *mut taper_error {
+    guard("le_scalar_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(240, &mut [One(&mut self_)])?;
+        }
+        ops::le_scalar_(&self_, other)
     })
 }
 
@@ -3595,7 +4993,7 @@ pub unsafe extern "C" fn taper_gt(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(173, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(241, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::gt(&self_, &other)?)
     })
@@ -3617,9 +5015,47 @@ pub unsafe extern "C" fn taper_gt_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(174, &mut [One(&mut self_)])?;
+            c.gate(242, &mut [One(&mut self_)])?;
         }
         out.set(ops::gt_scalar(&self_, other)?)
+    })
+}
+
+/// self > other as 0 or 1, written into self.
+///
+/// `gt_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_gt_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("gt_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(243, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        ops::gt_(&self_, &other)
+    })
+}
+
+/// self > other as 0 or 1 for a number, written into self.
+///
+/// `gt_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_gt_scalar_(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+) -> *mut taper_error {
+    guard("gt_scalar_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(244, &mut [One(&mut self_)])?;
+        }
+        ops::gt_scalar_(&self_, other)
     })
 }
 
@@ -3639,7 +5075,7 @@ pub unsafe extern "C" fn taper_ge(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(175, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(245, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::ge(&self_, &other)?)
     })
@@ -3661,9 +5097,47 @@ pub unsafe extern "C" fn taper_ge_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(176, &mut [One(&mut self_)])?;
+            c.gate(246, &mut [One(&mut self_)])?;
         }
         out.set(ops::ge_scalar(&self_, other)?)
+    })
+}
+
+/// self >= other as 0 or 1, written into self.
+///
+/// `ge_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_ge_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("ge_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(247, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        ops::ge_(&self_, &other)
+    })
+}
+
+/// self >= other as 0 or 1 for a number, written into self.
+///
+/// `ge_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_ge_scalar_(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+) -> *mut taper_error {
+    guard("ge_scalar_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(248, &mut [One(&mut self_)])?;
+        }
+        ops::ge_scalar_(&self_, other)
     })
 }
 
@@ -3683,9 +5157,28 @@ pub unsafe extern "C" fn taper_logical_and(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(177, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(249, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::logical_and(&self_, &other)?)
+    })
+}
+
+/// Truth values joined by and as 0 or 1, written into self.
+///
+/// `logical_and_(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_logical_and_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("logical_and_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(250, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        ops::logical_and_(&self_, &other)
     })
 }
 
@@ -3705,9 +5198,28 @@ pub unsafe extern "C" fn taper_logical_or(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(178, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(251, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::logical_or(&self_, &other)?)
+    })
+}
+
+/// Truth values joined by or as 0 or 1, written into self.
+///
+/// `logical_or_(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_logical_or_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("logical_or_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(252, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        ops::logical_or_(&self_, &other)
     })
 }
 
@@ -3727,9 +5239,28 @@ pub unsafe extern "C" fn taper_logical_xor(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(179, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(253, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::logical_xor(&self_, &other)?)
+    })
+}
+
+/// Truth values joined by xor as 0 or 1, written into self.
+///
+/// `logical_xor_(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_logical_xor_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("logical_xor_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(254, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        ops::logical_xor_(&self_, &other)
     })
 }
 
@@ -3747,9 +5278,26 @@ pub unsafe extern "C" fn taper_logical_not(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(180, &mut [One(&mut self_)])?;
+            c.gate(255, &mut [One(&mut self_)])?;
         }
         out.set(ops::logical_not(&self_)?)
+    })
+}
+
+/// 1 where self is zero, else 0, written into self.
+///
+/// `logical_not_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_logical_not_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("logical_not_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(256, &mut [One(&mut self_)])?;
+        }
+        ops::logical_not_(&self_)
     })
 }
 
@@ -3769,7 +5317,7 @@ pub unsafe extern "C" fn taper_bitwise_and(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(181, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(257, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::bitwise_and(&self_, &other)?)
     })
@@ -3791,7 +5339,7 @@ pub unsafe extern "C" fn taper_bitwise_and_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(182, &mut [One(&mut self_)])?;
+            c.gate(258, &mut [One(&mut self_)])?;
         }
         out.set(ops::bitwise_and_scalar(&self_, other)?)
     })
@@ -3810,7 +5358,7 @@ pub unsafe extern "C" fn taper_bitwise_and_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(183, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(259, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::bitwise_and_(&self_, &other)
     })
@@ -3829,7 +5377,7 @@ pub unsafe extern "C" fn taper_bitwise_and_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(184, &mut [One(&mut self_)])?;
+            c.gate(260, &mut [One(&mut self_)])?;
         }
         ops::bitwise_and_scalar_(&self_, other)
     })
@@ -3851,7 +5399,7 @@ pub unsafe extern "C" fn taper_bitwise_or(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(185, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(261, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::bitwise_or(&self_, &other)?)
     })
@@ -3873,7 +5421,7 @@ pub unsafe extern "C" fn taper_bitwise_or_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(186, &mut [One(&mut self_)])?;
+            c.gate(262, &mut [One(&mut self_)])?;
         }
         out.set(ops::bitwise_or_scalar(&self_, other)?)
     })
@@ -3892,7 +5440,7 @@ pub unsafe extern "C" fn taper_bitwise_or_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(187, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(263, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::bitwise_or_(&self_, &other)
     })
@@ -3911,7 +5459,7 @@ pub unsafe extern "C" fn taper_bitwise_or_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(188, &mut [One(&mut self_)])?;
+            c.gate(264, &mut [One(&mut self_)])?;
         }
         ops::bitwise_or_scalar_(&self_, other)
     })
@@ -3933,7 +5481,7 @@ pub unsafe extern "C" fn taper_bitwise_xor(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(189, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(265, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::bitwise_xor(&self_, &other)?)
     })
@@ -3955,7 +5503,7 @@ pub unsafe extern "C" fn taper_bitwise_xor_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(190, &mut [One(&mut self_)])?;
+            c.gate(266, &mut [One(&mut self_)])?;
         }
         out.set(ops::bitwise_xor_scalar(&self_, other)?)
     })
@@ -3974,7 +5522,7 @@ pub unsafe extern "C" fn taper_bitwise_xor_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(191, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(267, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::bitwise_xor_(&self_, &other)
     })
@@ -3993,7 +5541,7 @@ pub unsafe extern "C" fn taper_bitwise_xor_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(192, &mut [One(&mut self_)])?;
+            c.gate(268, &mut [One(&mut self_)])?;
         }
         ops::bitwise_xor_scalar_(&self_, other)
     })
@@ -4015,7 +5563,7 @@ pub unsafe extern "C" fn taper_bitwise_left_shift(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(193, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(269, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::bitwise_left_shift(&self_, &other)?)
     })
@@ -4037,7 +5585,7 @@ pub unsafe extern "C" fn taper_bitwise_left_shift_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(194, &mut [One(&mut self_)])?;
+            c.gate(270, &mut [One(&mut self_)])?;
         }
         out.set(ops::bitwise_left_shift_scalar(&self_, other)?)
     })
@@ -4056,7 +5604,7 @@ pub unsafe extern "C" fn taper_bitwise_left_shift_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(195, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(271, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::bitwise_left_shift_(&self_, &other)
     })
@@ -4075,7 +5623,7 @@ pub unsafe extern "C" fn taper_bitwise_left_shift_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(196, &mut [One(&mut self_)])?;
+            c.gate(272, &mut [One(&mut self_)])?;
         }
         ops::bitwise_left_shift_scalar_(&self_, other)
     })
@@ -4097,7 +5645,7 @@ pub unsafe extern "C" fn taper_bitwise_right_shift(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(197, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(273, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::bitwise_right_shift(&self_, &other)?)
     })
@@ -4119,7 +5667,7 @@ pub unsafe extern "C" fn taper_bitwise_right_shift_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(198, &mut [One(&mut self_)])?;
+            c.gate(274, &mut [One(&mut self_)])?;
         }
         out.set(ops::bitwise_right_shift_scalar(&self_, other)?)
     })
@@ -4138,7 +5686,7 @@ pub unsafe extern "C" fn taper_bitwise_right_shift_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(199, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(275, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::bitwise_right_shift_(&self_, &other)
     })
@@ -4157,7 +5705,7 @@ pub unsafe extern "C" fn taper_bitwise_right_shift_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(200, &mut [One(&mut self_)])?;
+            c.gate(276, &mut [One(&mut self_)])?;
         }
         ops::bitwise_right_shift_scalar_(&self_, other)
     })
@@ -4177,9 +5725,26 @@ pub unsafe extern "C" fn taper_bitwise_not(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(201, &mut [One(&mut self_)])?;
+            c.gate(277, &mut [One(&mut self_)])?;
         }
         out.set(ops::bitwise_not(&self_)?)
+    })
+}
+
+/// ~self, in place.
+///
+/// `bitwise_not_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_bitwise_not_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("bitwise_not_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(278, &mut [One(&mut self_)])?;
+        }
+        ops::bitwise_not_(&self_)
     })
 }
 
@@ -4197,7 +5762,7 @@ pub unsafe extern "C" fn taper_isnan(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(202, &mut [One(&mut self_)])?;
+            c.gate(279, &mut [One(&mut self_)])?;
         }
         out.set(ops::isnan(&self_)?)
     })
@@ -4217,7 +5782,7 @@ pub unsafe extern "C" fn taper_isinf(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(203, &mut [One(&mut self_)])?;
+            c.gate(280, &mut [One(&mut self_)])?;
         }
         out.set(ops::isinf(&self_)?)
     })
@@ -4237,7 +5802,7 @@ pub unsafe extern "C" fn taper_isfinite(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(204, &mut [One(&mut self_)])?;
+            c.gate(281, &mut [One(&mut self_)])?;
         }
         out.set(ops::isfinite(&self_)?)
     })
@@ -4262,7 +5827,7 @@ pub unsafe extern "C" fn taper_isclose(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(205, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(282, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::isclose(&self_, &other, rtol, atol, equal_nan)?)
     })
@@ -4287,7 +5852,7 @@ pub unsafe extern "C" fn taper_allclose(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(206, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(283, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::allclose(&self_, &other, rtol, atol, equal_nan)?)
     })
@@ -4309,7 +5874,7 @@ pub unsafe extern "C" fn taper_equal(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(207, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(284, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::equal(&self_, &other)?)
     })
@@ -4333,7 +5898,7 @@ pub unsafe extern "C" fn taper_where(
         let mut self_ = c.tensor(1, "self", self_)?;
         let mut other = c.tensor(2, "other", other)?;
         if c.is_gated() {
-            c.gate(208, &mut [One(&mut condition), One(&mut self_), One(&mut other)])?;
+            c.gate(285, &mut [One(&mut condition), One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::r#where(&condition, &self_, &other)?)
     })
@@ -4357,7 +5922,7 @@ pub unsafe extern "C" fn taper_where_scalar_self(
         let self_ = c.scalar(1, "self", self_)?;
         let mut other = c.tensor(2, "other", other)?;
         if c.is_gated() {
-            c.gate(209, &mut [One(&mut condition), One(&mut other)])?;
+            c.gate(286, &mut [One(&mut condition), One(&mut other)])?;
         }
         out.set(ops::where_scalar_self(&condition, self_, &other)?)
     })
@@ -4381,7 +5946,7 @@ pub unsafe extern "C" fn taper_where_scalar_other(
         let mut self_ = c.tensor(1, "self", self_)?;
         let other = c.scalar(2, "other", other)?;
         if c.is_gated() {
-            c.gate(210, &mut [One(&mut condition), One(&mut self_)])?;
+            c.gate(287, &mut [One(&mut condition), One(&mut self_)])?;
         }
         out.set(ops::where_scalar_other(&condition, &self_, other)?)
     })
@@ -4405,7 +5970,7 @@ pub unsafe extern "C" fn taper_where_scalar(
         let self_ = c.scalar(1, "self", self_)?;
         let other = c.scalar(2, "other", other)?;
         if c.is_gated() {
-            c.gate(211, &mut [One(&mut condition)])?;
+            c.gate(288, &mut [One(&mut condition)])?;
         }
         out.set(ops::where_scalar(&condition, self_, other)?)
     })
@@ -4429,7 +5994,7 @@ pub unsafe extern "C" fn taper_masked_fill(
         let mut mask = c.tensor(1, "mask", mask)?;
         let mut value = c.tensor(2, "value", value)?;
         if c.is_gated() {
-            c.gate(212, &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
+            c.gate(289, &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
         }
         out.set(ops::masked_fill(&self_, &mask, &value)?)
     })
@@ -4453,7 +6018,7 @@ pub unsafe extern "C" fn taper_masked_fill_scalar(
         let mut mask = c.tensor(1, "mask", mask)?;
         let value = c.scalar(2, "value", value)?;
         if c.is_gated() {
-            c.gate(213, &mut [One(&mut self_), One(&mut mask)])?;
+            c.gate(290, &mut [One(&mut self_), One(&mut mask)])?;
         }
         out.set(ops::masked_fill_scalar(&self_, &mask, value)?)
     })
@@ -4474,7 +6039,7 @@ pub unsafe extern "C" fn taper_masked_fill_(
         let mut mask = c.tensor(1, "mask", mask)?;
         let mut value = c.tensor(2, "value", value)?;
         if c.is_gated() {
-            c.gate(214, &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
+            c.gate(291, &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
         }
         ops::masked_fill_(&self_, &mask, &value)
     })
@@ -4495,7 +6060,7 @@ pub unsafe extern "C" fn taper_masked_fill_scalar_(
         let mut mask = c.tensor(1, "mask", mask)?;
         let value = c.scalar(2, "value", value)?;
         if c.is_gated() {
-            c.gate(215, &mut [One(&mut self_), One(&mut mask)])?;
+            c.gate(292, &mut [One(&mut self_), One(&mut mask)])?;
         }
         ops::masked_fill_scalar_(&self_, &mask, value)
     })
@@ -4519,7 +6084,7 @@ pub unsafe extern "C" fn taper_clamp(
         let min = c.opt_scalar(1, "min", min)?;
         let max = c.opt_scalar(2, "max", max)?;
         if c.is_gated() {
-            c.gate(216, &mut [One(&mut self_)])?;
+            c.gate(293, &mut [One(&mut self_)])?;
         }
         out.set(ops::clamp(&self_, min, max)?)
     })
@@ -4543,7 +6108,7 @@ pub unsafe extern "C" fn taper_clamp_tensors(
         let mut min = c.opt_tensor(1, "min", min)?;
         let mut max = c.opt_tensor(2, "max", max)?;
         if c.is_gated() {
-            c.gate(217, &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
+            c.gate(294, &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
         }
         out.set(ops::clamp_tensors(&self_, min.as_ref(), max.as_ref())?)
     })
@@ -4564,7 +6129,7 @@ pub unsafe extern "C" fn taper_clamp_(
         let min = c.opt_scalar(1, "min", min)?;
         let max = c.opt_scalar(2, "max", max)?;
         if c.is_gated() {
-            c.gate(218, &mut [One(&mut self_)])?;
+            c.gate(295, &mut [One(&mut self_)])?;
         }
         ops::clamp_(&self_, min, max)
     })
@@ -4585,7 +6150,7 @@ pub unsafe extern "C" fn taper_clamp_tensors_(
         let mut min = c.opt_tensor(1, "min", min)?;
         let mut max = c.opt_tensor(2, "max", max)?;
         if c.is_gated() {
-            c.gate(219, &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
+            c.gate(296, &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
         }
         ops::clamp_tensors_(&self_, min.as_ref(), max.as_ref())
     })
@@ -4607,7 +6172,7 @@ pub unsafe extern "C" fn taper_clamp_min(
         let mut self_ = c.tensor(0, "self", self_)?;
         let min = c.scalar(1, "min", min)?;
         if c.is_gated() {
-            c.gate(220, &mut [One(&mut self_)])?;
+            c.gate(297, &mut [One(&mut self_)])?;
         }
         out.set(ops::clamp_min(&self_, min)?)
     })
@@ -4629,7 +6194,7 @@ pub unsafe extern "C" fn taper_clamp_min_tensors(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut min = c.tensor(1, "min", min)?;
         if c.is_gated() {
-            c.gate(221, &mut [One(&mut self_), One(&mut min)])?;
+            c.gate(298, &mut [One(&mut self_), One(&mut min)])?;
         }
         out.set(ops::clamp_min_tensors(&self_, &min)?)
     })
@@ -4651,7 +6216,7 @@ pub unsafe extern "C" fn taper_clamp_max(
         let mut self_ = c.tensor(0, "self", self_)?;
         let max = c.scalar(1, "max", max)?;
         if c.is_gated() {
-            c.gate(222, &mut [One(&mut self_)])?;
+            c.gate(299, &mut [One(&mut self_)])?;
         }
         out.set(ops::clamp_max(&self_, max)?)
     })
@@ -4673,7 +6238,7 @@ pub unsafe extern "C" fn taper_clamp_max_tensors(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut max = c.tensor(1, "max", max)?;
         if c.is_gated() {
-            c.gate(223, &mut [One(&mut self_), One(&mut max)])?;
+            c.gate(300, &mut [One(&mut self_), One(&mut max)])?;
         }
         out.set(ops::clamp_max_tensors(&self_, &max)?)
     })
@@ -4692,7 +6257,7 @@ pub unsafe extern "C" fn taper_clamp_min_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let min = c.scalar(1, "min", min)?;
         if c.is_gated() {
-            c.gate(224, &mut [One(&mut self_)])?;
+            c.gate(301, &mut [One(&mut self_)])?;
         }
         ops::clamp_min_(&self_, min)
     })
@@ -4711,7 +6276,7 @@ pub unsafe extern "C" fn taper_clamp_min_tensors_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut min = c.tensor(1, "min", min)?;
         if c.is_gated() {
-            c.gate(225, &mut [One(&mut self_), One(&mut min)])?;
+            c.gate(302, &mut [One(&mut self_), One(&mut min)])?;
         }
         ops::clamp_min_tensors_(&self_, &min)
     })
@@ -4730,7 +6295,7 @@ pub unsafe extern "C" fn taper_clamp_max_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let max = c.scalar(1, "max", max)?;
         if c.is_gated() {
-            c.gate(226, &mut [One(&mut self_)])?;
+            c.gate(303, &mut [One(&mut self_)])?;
         }
         ops::clamp_max_(&self_, max)
     })
@@ -4749,7 +6314,7 @@ pub unsafe extern "C" fn taper_clamp_max_tensors_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut max = c.tensor(1, "max", max)?;
         if c.is_gated() {
-            c.gate(227, &mut [One(&mut self_), One(&mut max)])?;
+            c.gate(304, &mut [One(&mut self_), One(&mut max)])?;
         }
         ops::clamp_max_tensors_(&self_, &max)
     })
@@ -4773,7 +6338,7 @@ pub unsafe extern "C" fn taper_sum(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(228, &mut [One(&mut self_)])?;
+            c.gate(305, &mut [One(&mut self_)])?;
         }
         out.set(ops::sum(&self_, dtype)?)
     })
@@ -4799,7 +6364,7 @@ pub unsafe extern "C" fn taper_sum_dim(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(229, &mut [One(&mut self_)])?;
+            c.gate(306, &mut [One(&mut self_)])?;
         }
         out.set(ops::sum_dim(&self_, dim, keepdim, dtype)?)
     })
@@ -4822,7 +6387,7 @@ pub unsafe extern "C" fn taper_sum_to_size(
         let mut self_ = c.tensor(0, "self", self_)?;
         let size = c.slice(1, "size", size, size_len)?;
         if c.is_gated() {
-            c.gate(230, &mut [One(&mut self_)])?;
+            c.gate(307, &mut [One(&mut self_)])?;
         }
         out.set(ops::sum_to_size(&self_, size)?)
     })
@@ -4848,7 +6413,7 @@ pub unsafe extern "C" fn taper_nansum(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(231, &mut [One(&mut self_)])?;
+            c.gate(308, &mut [One(&mut self_)])?;
         }
         out.set(ops::nansum(&self_, dim, keepdim, dtype)?)
     })
@@ -4870,7 +6435,7 @@ pub unsafe extern "C" fn taper_mean(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(232, &mut [One(&mut self_)])?;
+            c.gate(309, &mut [One(&mut self_)])?;
         }
         out.set(ops::mean(&self_, dtype)?)
     })
@@ -4896,7 +6461,7 @@ pub unsafe extern "C" fn taper_mean_dim(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(233, &mut [One(&mut self_)])?;
+            c.gate(310, &mut [One(&mut self_)])?;
         }
         out.set(ops::mean_dim(&self_, dim, keepdim, dtype)?)
     })
@@ -4917,7 +6482,7 @@ pub unsafe extern "C" fn taper_var(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(234, &mut [One(&mut self_)])?;
+            c.gate(311, &mut [One(&mut self_)])?;
         }
         out.set(ops::var(&self_, unbiased)?)
     })
@@ -4942,7 +6507,7 @@ pub unsafe extern "C" fn taper_var_dim(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(235, &mut [One(&mut self_)])?;
+            c.gate(312, &mut [One(&mut self_)])?;
         }
         out.set(ops::var_dim(&self_, dim, unbiased, keepdim)?)
     })
@@ -4968,7 +6533,7 @@ pub unsafe extern "C" fn taper_var_correction(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let correction = c.opt_scalar(2, "correction", correction)?;
         if c.is_gated() {
-            c.gate(236, &mut [One(&mut self_)])?;
+            c.gate(313, &mut [One(&mut self_)])?;
         }
         out.set(ops::var_correction(&self_, dim, correction, keepdim)?)
     })
@@ -4989,7 +6554,7 @@ pub unsafe extern "C" fn taper_std(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(237, &mut [One(&mut self_)])?;
+            c.gate(314, &mut [One(&mut self_)])?;
         }
         out.set(ops::std(&self_, unbiased)?)
     })
@@ -5014,7 +6579,7 @@ pub unsafe extern "C" fn taper_std_dim(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(238, &mut [One(&mut self_)])?;
+            c.gate(315, &mut [One(&mut self_)])?;
         }
         out.set(ops::std_dim(&self_, dim, unbiased, keepdim)?)
     })
@@ -5040,7 +6605,7 @@ pub unsafe extern "C" fn taper_std_correction(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let correction = c.opt_scalar(2, "correction", correction)?;
         if c.is_gated() {
-            c.gate(239, &mut [One(&mut self_)])?;
+            c.gate(316, &mut [One(&mut self_)])?;
         }
         out.set(ops::std_correction(&self_, dim, correction, keepdim)?)
     })
@@ -5069,7 +6634,7 @@ pub unsafe extern "C" fn taper_var_mean_correction(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let correction = c.opt_scalar(2, "correction", correction)?;
         if c.is_gated() {
-            c.gate(240, &mut [One(&mut self_)])?;
+            c.gate(317, &mut [One(&mut self_)])?;
         }
         let (var_value, mean_value) = ops::var_mean_correction(&self_, dim, correction, keepdim)?;
         var.set(var_value)?;
@@ -5101,7 +6666,7 @@ pub unsafe extern "C" fn taper_std_mean_correction(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let correction = c.opt_scalar(2, "correction", correction)?;
         if c.is_gated() {
-            c.gate(241, &mut [One(&mut self_)])?;
+            c.gate(318, &mut [One(&mut self_)])?;
         }
         let (std_value, mean_value) = ops::std_mean_correction(&self_, dim, correction, keepdim)?;
         std.set(std_value)?;
@@ -5126,7 +6691,7 @@ pub unsafe extern "C" fn taper_prod(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(242, &mut [One(&mut self_)])?;
+            c.gate(319, &mut [One(&mut self_)])?;
         }
         out.set(ops::prod(&self_, dtype)?)
     })
@@ -5150,7 +6715,7 @@ pub unsafe extern "C" fn taper_prod_dim(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(243, &mut [One(&mut self_)])?;
+            c.gate(320, &mut [One(&mut self_)])?;
         }
         out.set(ops::prod_dim(&self_, dim, keepdim, dtype)?)
     })
@@ -5170,7 +6735,7 @@ pub unsafe extern "C" fn taper_any(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(244, &mut [One(&mut self_)])?;
+            c.gate(321, &mut [One(&mut self_)])?;
         }
         out.set(ops::any(&self_)?)
     })
@@ -5194,7 +6759,7 @@ pub unsafe extern "C" fn taper_any_dims(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(245, &mut [One(&mut self_)])?;
+            c.gate(322, &mut [One(&mut self_)])?;
         }
         out.set(ops::any_dims(&self_, dim, keepdim)?)
     })
@@ -5216,7 +6781,7 @@ pub unsafe extern "C" fn taper_any_dim(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(246, &mut [One(&mut self_)])?;
+            c.gate(323, &mut [One(&mut self_)])?;
         }
         out.set(ops::any_dim(&self_, dim, keepdim)?)
     })
@@ -5236,7 +6801,7 @@ pub unsafe extern "C" fn taper_all(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(247, &mut [One(&mut self_)])?;
+            c.gate(324, &mut [One(&mut self_)])?;
         }
         out.set(ops::all(&self_)?)
     })
@@ -5260,7 +6825,7 @@ pub unsafe extern "C" fn taper_all_dims(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(248, &mut [One(&mut self_)])?;
+            c.gate(325, &mut [One(&mut self_)])?;
         }
         out.set(ops::all_dims(&self_, dim, keepdim)?)
     })
@@ -5282,7 +6847,7 @@ pub unsafe extern "C" fn taper_all_dim(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(249, &mut [One(&mut self_)])?;
+            c.gate(326, &mut [One(&mut self_)])?;
         }
         out.set(ops::all_dim(&self_, dim, keepdim)?)
     })
@@ -5304,7 +6869,7 @@ pub unsafe extern "C" fn taper_count_nonzero(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(1, "dim", dim)?;
         if c.is_gated() {
-            c.gate(250, &mut [One(&mut self_)])?;
+            c.gate(327, &mut [One(&mut self_)])?;
         }
         out.set(ops::count_nonzero(&self_, dim)?)
     })
@@ -5327,7 +6892,7 @@ pub unsafe extern "C" fn taper_count_nonzero_dim_int_list(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(251, &mut [One(&mut self_)])?;
+            c.gate(328, &mut [One(&mut self_)])?;
         }
         out.set(ops::count_nonzero_dim_int_list(&self_, dim)?)
     })
@@ -5347,7 +6912,7 @@ pub unsafe extern "C" fn taper_max(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(252, &mut [One(&mut self_)])?;
+            c.gate(329, &mut [One(&mut self_)])?;
         }
         out.set(ops::max(&self_)?)
     })
@@ -5372,7 +6937,7 @@ pub unsafe extern "C" fn taper_max_dim(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(253, &mut [One(&mut self_)])?;
+            c.gate(330, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::max_dim(&self_, dim, keepdim)?;
         values.set(values_value)?;
@@ -5397,7 +6962,7 @@ pub unsafe extern "C" fn taper_max_other(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(254, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(331, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::max_other(&self_, &other)?)
     })
@@ -5421,7 +6986,7 @@ pub unsafe extern "C" fn taper_amax(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(255, &mut [One(&mut self_)])?;
+            c.gate(332, &mut [One(&mut self_)])?;
         }
         out.set(ops::amax(&self_, dim, keepdim)?)
     })
@@ -5444,7 +7009,7 @@ pub unsafe extern "C" fn taper_argmax(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(1, "dim", dim)?;
         if c.is_gated() {
-            c.gate(256, &mut [One(&mut self_)])?;
+            c.gate(333, &mut [One(&mut self_)])?;
         }
         out.set(ops::argmax(&self_, dim, keepdim)?)
     })
@@ -5464,7 +7029,7 @@ pub unsafe extern "C" fn taper_min(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(257, &mut [One(&mut self_)])?;
+            c.gate(334, &mut [One(&mut self_)])?;
         }
         out.set(ops::min(&self_)?)
     })
@@ -5489,7 +7054,7 @@ pub unsafe extern "C" fn taper_min_dim(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(258, &mut [One(&mut self_)])?;
+            c.gate(335, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::min_dim(&self_, dim, keepdim)?;
         values.set(values_value)?;
@@ -5514,7 +7079,7 @@ pub unsafe extern "C" fn taper_min_other(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(259, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(336, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::min_other(&self_, &other)?)
     })
@@ -5538,7 +7103,7 @@ pub unsafe extern "C" fn taper_amin(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(260, &mut [One(&mut self_)])?;
+            c.gate(337, &mut [One(&mut self_)])?;
         }
         out.set(ops::amin(&self_, dim, keepdim)?)
     })
@@ -5561,7 +7126,7 @@ pub unsafe extern "C" fn taper_argmin(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(1, "dim", dim)?;
         if c.is_gated() {
-            c.gate(261, &mut [One(&mut self_)])?;
+            c.gate(338, &mut [One(&mut self_)])?;
         }
         out.set(ops::argmin(&self_, dim, keepdim)?)
     })
@@ -5585,7 +7150,7 @@ pub unsafe extern "C" fn taper_logsumexp(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(262, &mut [One(&mut self_)])?;
+            c.gate(339, &mut [One(&mut self_)])?;
         }
         out.set(ops::logsumexp(&self_, dim, keepdim)?)
     })
@@ -5607,7 +7172,7 @@ pub unsafe extern "C" fn taper_norm(
         let mut self_ = c.tensor(0, "self", self_)?;
         let p = c.scalar(1, "p", p)?;
         if c.is_gated() {
-            c.gate(263, &mut [One(&mut self_)])?;
+            c.gate(340, &mut [One(&mut self_)])?;
         }
         out.set(ops::norm(&self_, p)?)
     })
@@ -5633,7 +7198,7 @@ pub unsafe extern "C" fn taper_norm_dim(
         let p = c.opt_scalar(1, "p", p)?;
         let dim = c.opt_slice(2, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(264, &mut [One(&mut self_)])?;
+            c.gate(341, &mut [One(&mut self_)])?;
         }
         out.set(ops::norm_dim(&self_, p, dim, keepdim)?)
     })
@@ -5657,7 +7222,7 @@ pub unsafe extern "C" fn taper_dist(
         let mut other = c.tensor(1, "other", other)?;
         let p = c.scalar(2, "p", p)?;
         if c.is_gated() {
-            c.gate(265, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(342, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::dist(&self_, &other, p)?)
     })
@@ -5680,7 +7245,7 @@ pub unsafe extern "C" fn taper_cumsum(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(266, &mut [One(&mut self_)])?;
+            c.gate(343, &mut [One(&mut self_)])?;
         }
         out.set(ops::cumsum(&self_, dim, dtype)?)
     })
@@ -5703,7 +7268,7 @@ pub unsafe extern "C" fn taper_cumprod(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(267, &mut [One(&mut self_)])?;
+            c.gate(344, &mut [One(&mut self_)])?;
         }
         out.set(ops::cumprod(&self_, dim, dtype)?)
     })
@@ -5723,7 +7288,7 @@ pub unsafe extern "C" fn taper_cumsum_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(268, &mut [One(&mut self_)])?;
+            c.gate(345, &mut [One(&mut self_)])?;
         }
         ops::cumsum_(&self_, dim, dtype)
     })
@@ -5743,7 +7308,7 @@ pub unsafe extern "C" fn taper_cumprod_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(269, &mut [One(&mut self_)])?;
+            c.gate(346, &mut [One(&mut self_)])?;
         }
         ops::cumprod_(&self_, dim, dtype)
     })
@@ -5769,7 +7334,7 @@ pub unsafe extern "C" fn taper_diff(
         let mut prepend = c.opt_tensor(3, "prepend", prepend)?;
         let mut append = c.opt_tensor(4, "append", append)?;
         if c.is_gated() {
-            c.gate(270, &mut [One(&mut self_), Opt(&mut prepend), Opt(&mut append)])?;
+            c.gate(347, &mut [One(&mut self_), Opt(&mut prepend), Opt(&mut append)])?;
         }
         out.set(ops::diff(&self_, n, dim, prepend.as_ref(), append.as_ref())?)
     })
@@ -5792,7 +7357,7 @@ pub unsafe extern "C" fn taper_trapezoid_x(
         let mut y = c.tensor(0, "y", y)?;
         let mut x = c.tensor(1, "x", x)?;
         if c.is_gated() {
-            c.gate(271, &mut [One(&mut y), One(&mut x)])?;
+            c.gate(348, &mut [One(&mut y), One(&mut x)])?;
         }
         out.set(ops::trapezoid_x(&y, &x, dim)?)
     })
@@ -5815,9 +7380,62 @@ pub unsafe extern "C" fn taper_trapezoid_dx(
         let mut y = c.tensor(0, "y", y)?;
         let dx = c.scalar(1, "dx", dx)?;
         if c.is_gated() {
-            c.gate(272, &mut [One(&mut y)])?;
+            c.gate(349, &mut [One(&mut y)])?;
         }
         out.set(ops::trapezoid_dx(&y, dx, dim)?)
+    })
+}
+
+/// Slopes of samples that are spacing (1) apart, along each of the dimensions: of both neighbours, at the ends of two (edge_order 1) or three points.
+///
+/// `gradient(Tensor self, Scalar? spacing=None, int[]? dim=None, int edge_order=1) -> Tensor[]`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_gradient(
+    self_: *mut taper_tensor,
+    spacing: *const taper_scalar,
+    dim: *const i64,
+    dim_len: usize,
+    edge_order: i64,
+    out: *mut *mut taper_tensor_list,
+) -> *mut taper_error {
+    guard("gradient", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let spacing = c.opt_scalar(1, "spacing", spacing)?;
+        let dim = c.opt_slice(2, "dim", dim, dim_len)?;
+        if c.is_gated() {
+            c.gate(350, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::gradient(&self_, spacing, dim, edge_order)?)
+    })
+}
+
+/// The same of samples at the places that spacing has for each of the dimensions.
+///
+/// `gradient.tensorarray(Tensor self, Tensor[] spacing, int[]? dim=None, int edge_order=1) -> Tensor[]`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_gradient_tensorarray(
+    self_: *mut taper_tensor,
+    spacing: *const *mut taper_tensor,
+    spacing_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    edge_order: i64,
+    out: *mut *mut taper_tensor_list,
+) -> *mut taper_error {
+    guard("gradient_tensorarray", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut spacing = c.tensors(1, "spacing", spacing, spacing_len)?;
+        let dim = c.opt_slice(2, "dim", dim, dim_len)?;
+        if c.is_gated() {
+            c.gate(351, &mut [One(&mut self_), List(&mut spacing)])?;
+        }
+        out.set(ops::gradient_tensorarray(&self_, &spacing, dim, edge_order)?)
     })
 }
 
@@ -5836,7 +7454,7 @@ pub unsafe extern "C" fn taper_logcumsumexp(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(273, &mut [One(&mut self_)])?;
+            c.gate(352, &mut [One(&mut self_)])?;
         }
         out.set(ops::logcumsumexp(&self_, dim)?)
     })
@@ -5860,7 +7478,7 @@ pub unsafe extern "C" fn taper_cummax(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(274, &mut [One(&mut self_)])?;
+            c.gate(353, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::cummax(&self_, dim)?;
         values.set(values_value)?;
@@ -5887,7 +7505,7 @@ pub unsafe extern "C" fn taper_cummin(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(275, &mut [One(&mut self_)])?;
+            c.gate(354, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::cummin(&self_, dim)?;
         values.set(values_value)?;
@@ -5915,7 +7533,7 @@ pub unsafe extern "C" fn taper_sort(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(276, &mut [One(&mut self_)])?;
+            c.gate(355, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::sort(&self_, dim, descending)?;
         values.set(values_value)?;
@@ -5940,7 +7558,7 @@ pub unsafe extern "C" fn taper_argsort(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(277, &mut [One(&mut self_)])?;
+            c.gate(356, &mut [One(&mut self_)])?;
         }
         out.set(ops::argsort(&self_, dim, descending)?)
     })
@@ -5967,7 +7585,7 @@ pub unsafe extern "C" fn taper_topk(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(278, &mut [One(&mut self_)])?;
+            c.gate(357, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::topk(&self_, k, dim, largest, sorted)?;
         values.set(values_value)?;
@@ -5996,7 +7614,7 @@ pub unsafe extern "C" fn taper_kthvalue(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(279, &mut [One(&mut self_)])?;
+            c.gate(358, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::kthvalue(&self_, k, dim, keepdim)?;
         values.set(values_value)?;
@@ -6019,7 +7637,7 @@ pub unsafe extern "C" fn taper_median(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(280, &mut [One(&mut self_)])?;
+            c.gate(359, &mut [One(&mut self_)])?;
         }
         out.set(ops::median(&self_)?)
     })
@@ -6044,12 +7662,152 @@ pub unsafe extern "C" fn taper_median_dim(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(281, &mut [One(&mut self_)])?;
+            c.gate(360, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::median_dim(&self_, dim, keepdim)?;
         values.set(values_value)?;
         indices.set(indices_value)?;
         Ok(())
+    })
+}
+
+/// Lower median of the elements that are not NaN.
+///
+/// `nanmedian(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nanmedian(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nanmedian", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(361, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::nanmedian(&self_)?)
+    })
+}
+
+/// Lower median, along a dimension, of the elements that are not NaN.
+///
+/// `nanmedian.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nanmedian_dim(
+    self_: *mut taper_tensor,
+    dim: i64,
+    keepdim: bool,
+    values: *mut *mut taper_tensor,
+    indices: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nanmedian_dim", |c| {
+        let values = c.out(3, "values", values);
+        let indices = c.out(4, "indices", indices);
+        let values = values?;
+        let indices = indices?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(362, &mut [One(&mut self_)])?;
+        }
+        let (values_value, indices_value) = ops::nanmedian_dim(&self_, dim, keepdim)?;
+        values.set(values_value)?;
+        indices.set(indices_value)?;
+        Ok(())
+    })
+}
+
+/// Covariance of variables (rows) over observations (columns), which may be repeated (fweights) or weighted (aweights).
+///
+/// `cov(Tensor self, *, int correction=1, Tensor? fweights=None, Tensor? aweights=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cov(
+    self_: *mut taper_tensor,
+    correction: i64,
+    fweights: *mut taper_tensor,
+    aweights: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("cov", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut fweights = c.opt_tensor(2, "fweights", fweights)?;
+        let mut aweights = c.opt_tensor(3, "aweights", aweights)?;
+        if c.is_gated() {
+            c.gate(363, &mut [One(&mut self_), Opt(&mut fweights), Opt(&mut aweights)])?;
+        }
+        out.set(ops::cov(&self_, correction, fweights.as_ref(), aweights.as_ref())?)
+    })
+}
+
+/// Pearson's correlation of variables (rows) over observations (columns).
+///
+/// `corrcoef(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_corrcoef(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("corrcoef", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(364, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::corrcoef(&self_)?)
+    })
+}
+
+/// self with slices along dim scaled down to a p-norm of at most maxnorm.
+///
+/// `renorm(Tensor self, Scalar p, int dim, Scalar maxnorm) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_renorm(
+    self_: *mut taper_tensor,
+    p: taper_scalar,
+    dim: i64,
+    maxnorm: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("renorm", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let p = c.scalar(1, "p", p)?;
+        let maxnorm = c.scalar(3, "maxnorm", maxnorm)?;
+        if c.is_gated() {
+            c.gate(365, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::renorm(&self_, p, dim, maxnorm)?)
+    })
+}
+
+/// Scales slices along dim down to a p-norm of at most maxnorm.
+///
+/// `renorm_(Tensor(a!) self, Scalar p, int dim, Scalar maxnorm) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_renorm_(
+    self_: *mut taper_tensor,
+    p: taper_scalar,
+    dim: i64,
+    maxnorm: taper_scalar,
+) -> *mut taper_error {
+    guard("renorm_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let p = c.scalar(1, "p", p)?;
+        let maxnorm = c.scalar(3, "maxnorm", maxnorm)?;
+        if c.is_gated() {
+            c.gate(366, &mut [One(&mut self_)])?;
+        }
+        ops::renorm_(&self_, p, dim, maxnorm)
     })
 }
 
@@ -6072,7 +7830,7 @@ pub unsafe extern "C" fn taper_mode(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(282, &mut [One(&mut self_)])?;
+            c.gate(367, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::mode(&self_, dim, keepdim)?;
         values.set(values_value)?;
@@ -6099,7 +7857,7 @@ pub unsafe extern "C" fn taper_matmul(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(283, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(368, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::matmul(&self_, &other)?)
     })
@@ -6121,7 +7879,7 @@ pub unsafe extern "C" fn taper_mm(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut mat2 = c.tensor(1, "mat2", mat2)?;
         if c.is_gated() {
-            c.gate(284, &mut [One(&mut self_), One(&mut mat2)])?;
+            c.gate(369, &mut [One(&mut self_), One(&mut mat2)])?;
         }
         out.set(ops::mm(&self_, &mat2)?)
     })
@@ -6143,7 +7901,7 @@ pub unsafe extern "C" fn taper_bmm(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut mat2 = c.tensor(1, "mat2", mat2)?;
         if c.is_gated() {
-            c.gate(285, &mut [One(&mut self_), One(&mut mat2)])?;
+            c.gate(370, &mut [One(&mut self_), One(&mut mat2)])?;
         }
         out.set(ops::bmm(&self_, &mat2)?)
     })
@@ -6165,7 +7923,7 @@ pub unsafe extern "C" fn taper_mv(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut vec = c.tensor(1, "vec", vec)?;
         if c.is_gated() {
-            c.gate(286, &mut [One(&mut self_), One(&mut vec)])?;
+            c.gate(371, &mut [One(&mut self_), One(&mut vec)])?;
         }
         out.set(ops::mv(&self_, &vec)?)
     })
@@ -6187,7 +7945,7 @@ pub unsafe extern "C" fn taper_dot(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut tensor = c.tensor(1, "tensor", tensor)?;
         if c.is_gated() {
-            c.gate(287, &mut [One(&mut self_), One(&mut tensor)])?;
+            c.gate(372, &mut [One(&mut self_), One(&mut tensor)])?;
         }
         out.set(ops::dot(&self_, &tensor)?)
     })
@@ -6209,7 +7967,7 @@ pub unsafe extern "C" fn taper_outer(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut vec2 = c.tensor(1, "vec2", vec2)?;
         if c.is_gated() {
-            c.gate(288, &mut [One(&mut self_), One(&mut vec2)])?;
+            c.gate(373, &mut [One(&mut self_), One(&mut vec2)])?;
         }
         out.set(ops::outer(&self_, &vec2)?)
     })
@@ -6237,7 +7995,7 @@ pub unsafe extern "C" fn taper_addmm(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(289, &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
+            c.gate(374, &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
         }
         out.set(ops::addmm(&self_, &mat1, &mat2, beta, alpha)?)
     })
@@ -6262,7 +8020,7 @@ pub unsafe extern "C" fn taper_addmm_(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(290, &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
+            c.gate(375, &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
         }
         ops::addmm_(&self_, &mat1, &mat2, beta, alpha)
     })
@@ -6291,7 +8049,7 @@ pub unsafe extern "C" fn taper_addmm_activation(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(291, &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
+            c.gate(376, &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
         }
         out.set(ops::addmm_activation(&self_, &mat1, &mat2, beta, alpha, use_gelu)?)
     })
@@ -6319,7 +8077,7 @@ pub unsafe extern "C" fn taper_baddbmm(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(292, &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+            c.gate(377, &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
         }
         out.set(ops::baddbmm(&self_, &batch1, &batch2, beta, alpha)?)
     })
@@ -6344,7 +8102,7 @@ pub unsafe extern "C" fn taper_baddbmm_(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(293, &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+            c.gate(378, &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
         }
         ops::baddbmm_(&self_, &batch1, &batch2, beta, alpha)
     })
@@ -6365,7 +8123,7 @@ pub unsafe extern "C" fn taper_matrix_power(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(294, &mut [One(&mut self_)])?;
+            c.gate(379, &mut [One(&mut self_)])?;
         }
         out.set(ops::matrix_power(&self_, n)?)
     })
@@ -6388,7 +8146,7 @@ pub unsafe extern "C" fn taper_einsum(
         let equation = c.str(0, "equation", equation)?;
         let mut tensors = c.tensors(1, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(295, &mut [List(&mut tensors)])?;
+            c.gate(380, &mut [List(&mut tensors)])?;
         }
         out.set(ops::einsum(equation, &tensors)?)
     })
@@ -6408,7 +8166,7 @@ pub unsafe extern "C" fn taper_trace(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(296, &mut [One(&mut self_)])?;
+            c.gate(381, &mut [One(&mut self_)])?;
         }
         out.set(ops::trace(&self_)?)
     })
@@ -6432,7 +8190,7 @@ pub unsafe extern "C" fn taper_cross(
         let mut other = c.tensor(1, "other", other)?;
         let dim = c.opt(2, "dim", dim)?;
         if c.is_gated() {
-            c.gate(297, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(382, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::cross(&self_, &other, dim)?)
     })
@@ -6460,7 +8218,7 @@ pub unsafe extern "C" fn taper_tensordot(
         let dims_self = c.slice(2, "dims_self", dims_self, dims_self_len)?;
         let dims_other = c.slice(3, "dims_other", dims_other, dims_other_len)?;
         if c.is_gated() {
-            c.gate(298, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(383, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::tensordot(&self_, &other, dims_self, dims_other)?)
     })
@@ -6482,7 +8240,7 @@ pub unsafe extern "C" fn taper_kron(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(299, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(384, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::kron(&self_, &other)?)
     })
@@ -6510,9 +8268,34 @@ pub unsafe extern "C" fn taper_addmv(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(300, &mut [One(&mut self_), One(&mut mat), One(&mut vec)])?;
+            c.gate(385, &mut [One(&mut self_), One(&mut mat), One(&mut vec)])?;
         }
         out.set(ops::addmv(&self_, &mat, &vec, beta, alpha)?)
+    })
+}
+
+/// beta * self + alpha * (mat @ vec), written into self.
+///
+/// `addmv_(Tensor(a!) self, Tensor mat, Tensor vec, *, Scalar beta=1, Scalar alpha=1) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_addmv_(
+    self_: *mut taper_tensor,
+    mat: *mut taper_tensor,
+    vec: *mut taper_tensor,
+    beta: taper_scalar,
+    alpha: taper_scalar,
+) -> *mut taper_error {
+    guard("addmv_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut mat = c.tensor(1, "mat", mat)?;
+        let mut vec = c.tensor(2, "vec", vec)?;
+        let beta = c.scalar(3, "beta", beta)?;
+        let alpha = c.scalar(4, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(386, &mut [One(&mut self_), One(&mut mat), One(&mut vec)])?;
+        }
+        ops::addmv_(&self_, &mat, &vec, beta, alpha)
     })
 }
 
@@ -6538,9 +8321,34 @@ pub unsafe extern "C" fn taper_addr(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(301, &mut [One(&mut self_), One(&mut vec1), One(&mut vec2)])?;
+            c.gate(387, &mut [One(&mut self_), One(&mut vec1), One(&mut vec2)])?;
         }
         out.set(ops::addr(&self_, &vec1, &vec2, beta, alpha)?)
+    })
+}
+
+/// beta * self + alpha * outer(vec1, vec2), written into self.
+///
+/// `addr_(Tensor(a!) self, Tensor vec1, Tensor vec2, *, Scalar beta=1, Scalar alpha=1) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_addr_(
+    self_: *mut taper_tensor,
+    vec1: *mut taper_tensor,
+    vec2: *mut taper_tensor,
+    beta: taper_scalar,
+    alpha: taper_scalar,
+) -> *mut taper_error {
+    guard("addr_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut vec1 = c.tensor(1, "vec1", vec1)?;
+        let mut vec2 = c.tensor(2, "vec2", vec2)?;
+        let beta = c.scalar(3, "beta", beta)?;
+        let alpha = c.scalar(4, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(388, &mut [One(&mut self_), One(&mut vec1), One(&mut vec2)])?;
+        }
+        ops::addr_(&self_, &vec1, &vec2, beta, alpha)
     })
 }
 
@@ -6566,9 +8374,34 @@ pub unsafe extern "C" fn taper_addbmm(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(302, &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+            c.gate(389, &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
         }
         out.set(ops::addbmm(&self_, &batch1, &batch2, beta, alpha)?)
+    })
+}
+
+/// beta * self + alpha * (batch1 @ batch2).sum(0), written into self.
+///
+/// `addbmm_(Tensor(a!) self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_addbmm_(
+    self_: *mut taper_tensor,
+    batch1: *mut taper_tensor,
+    batch2: *mut taper_tensor,
+    beta: taper_scalar,
+    alpha: taper_scalar,
+) -> *mut taper_error {
+    guard("addbmm_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut batch1 = c.tensor(1, "batch1", batch1)?;
+        let mut batch2 = c.tensor(2, "batch2", batch2)?;
+        let beta = c.scalar(3, "beta", beta)?;
+        let alpha = c.scalar(4, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(390, &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+        }
+        ops::addbmm_(&self_, &batch1, &batch2, beta, alpha)
     })
 }
 
@@ -6587,7 +8420,7 @@ pub unsafe extern "C" fn taper_chain_matmul(
         let out = out?;
         let mut matrices = c.tensors(0, "matrices", matrices, matrices_len)?;
         if c.is_gated() {
-            c.gate(303, &mut [List(&mut matrices)])?;
+            c.gate(391, &mut [List(&mut matrices)])?;
         }
         out.set(ops::chain_matmul(&matrices)?)
     })
@@ -6612,9 +8445,30 @@ pub unsafe extern "C" fn taper_cdist(
         let mut x2 = c.tensor(1, "x2", x2)?;
         let compute_mode = c.opt(3, "compute_mode", compute_mode)?;
         if c.is_gated() {
-            c.gate(304, &mut [One(&mut x1), One(&mut x2)])?;
+            c.gate(392, &mut [One(&mut x1), One(&mut x2)])?;
         }
         out.set(ops::cdist(&x1, &x2, p, compute_mode)?)
+    })
+}
+
+/// Distances between all pairs of different rows.
+///
+/// `pdist(Tensor self, float p=2.0) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_pdist(
+    self_: *mut taper_tensor,
+    p: f64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("pdist", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(393, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::pdist(&self_, p)?)
     })
 }
 
@@ -6636,7 +8490,7 @@ pub unsafe extern "C" fn taper_linear(
         let mut weight = c.tensor(1, "weight", weight)?;
         let mut bias = c.opt_tensor(2, "bias", bias)?;
         if c.is_gated() {
-            c.gate(305, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(394, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::linear(&input, &weight, bias.as_ref())?)
     })
@@ -6662,7 +8516,7 @@ pub unsafe extern "C" fn taper_bilinear(
         let mut weight = c.tensor(2, "weight", weight)?;
         let mut bias = c.opt_tensor(3, "bias", bias)?;
         if c.is_gated() {
-            c.gate(306, &mut [One(&mut input1), One(&mut input2), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(395, &mut [One(&mut input1), One(&mut input2), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::bilinear(&input1, &input2, &weight, bias.as_ref())?)
     })
@@ -6687,7 +8541,7 @@ pub unsafe extern "C" fn taper_linear_activation(
         let mut weight = c.tensor(1, "weight", weight)?;
         let mut bias = c.opt_tensor(2, "bias", bias)?;
         if c.is_gated() {
-            c.gate(307, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(396, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::linear_activation(&input, &weight, bias.as_ref(), use_gelu)?)
     })
@@ -6712,7 +8566,7 @@ pub unsafe extern "C" fn taper_view(
         let mut self_ = c.tensor(0, "self", self_)?;
         let size = c.slice(1, "size", size, size_len)?;
         if c.is_gated() {
-            c.gate(308, &mut [One(&mut self_)])?;
+            c.gate(397, &mut [One(&mut self_)])?;
         }
         out.set(ops::view(&self_, size)?)
     })
@@ -6734,9 +8588,31 @@ pub unsafe extern "C" fn taper_view_as(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(309, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(398, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::view_as(&self_, &other)?)
+    })
+}
+
+/// The memory seen as another dtype, without history; the last dimension's size changes with the element's.
+///
+/// `view_dtype(Tensor self, ScalarType dtype) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_view_dtype(
+    self_: *mut taper_tensor,
+    dtype: i32,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("view_dtype", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let dtype = c.dtype(1, "dtype", dtype)?;
+        if c.is_gated() {
+            c.gate(399, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::view_dtype(&self_, dtype)?)
     })
 }
 
@@ -6757,7 +8633,7 @@ pub unsafe extern "C" fn taper_reshape(
         let mut self_ = c.tensor(0, "self", self_)?;
         let shape = c.slice(1, "shape", shape, shape_len)?;
         if c.is_gated() {
-            c.gate(310, &mut [One(&mut self_)])?;
+            c.gate(400, &mut [One(&mut self_)])?;
         }
         out.set(ops::reshape(&self_, shape)?)
     })
@@ -6779,7 +8655,7 @@ pub unsafe extern "C" fn taper_reshape_as(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(311, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(401, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::reshape_as(&self_, &other)?)
     })
@@ -6801,7 +8677,7 @@ pub unsafe extern "C" fn taper_flatten(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(312, &mut [One(&mut self_)])?;
+            c.gate(402, &mut [One(&mut self_)])?;
         }
         out.set(ops::flatten(&self_, start_dim, end_dim)?)
     })
@@ -6821,7 +8697,7 @@ pub unsafe extern "C" fn taper_ravel(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(313, &mut [One(&mut self_)])?;
+            c.gate(403, &mut [One(&mut self_)])?;
         }
         out.set(ops::ravel(&self_)?)
     })
@@ -6845,7 +8721,7 @@ pub unsafe extern "C" fn taper_unflatten(
         let mut self_ = c.tensor(0, "self", self_)?;
         let sizes = c.slice(2, "sizes", sizes, sizes_len)?;
         if c.is_gated() {
-            c.gate(314, &mut [One(&mut self_)])?;
+            c.gate(404, &mut [One(&mut self_)])?;
         }
         out.set(ops::unflatten(&self_, dim, sizes)?)
     })
@@ -6868,7 +8744,7 @@ pub unsafe extern "C" fn taper_permute(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dims = c.slice(1, "dims", dims, dims_len)?;
         if c.is_gated() {
-            c.gate(315, &mut [One(&mut self_)])?;
+            c.gate(405, &mut [One(&mut self_)])?;
         }
         out.set(ops::permute(&self_, dims)?)
     })
@@ -6890,7 +8766,7 @@ pub unsafe extern "C" fn taper_transpose(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(316, &mut [One(&mut self_)])?;
+            c.gate(406, &mut [One(&mut self_)])?;
         }
         out.set(ops::transpose(&self_, dim0, dim1)?)
     })
@@ -6910,7 +8786,7 @@ pub unsafe extern "C" fn taper_t(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(317, &mut [One(&mut self_)])?;
+            c.gate(407, &mut [One(&mut self_)])?;
         }
         out.set(ops::t(&self_)?)
     })
@@ -6930,7 +8806,7 @@ pub unsafe extern "C" fn taper_numpy_t(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(318, &mut [One(&mut self_)])?;
+            c.gate(408, &mut [One(&mut self_)])?;
         }
         out.set(ops::numpy_t(&self_)?)
     })
@@ -6950,7 +8826,7 @@ pub unsafe extern "C" fn taper_mt(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(319, &mut [One(&mut self_)])?;
+            c.gate(409, &mut [One(&mut self_)])?;
         }
         out.set(ops::mt(&self_)?)
     })
@@ -6976,7 +8852,7 @@ pub unsafe extern "C" fn taper_movedim(
         let source = c.slice(1, "source", source, source_len)?;
         let destination = c.slice(2, "destination", destination, destination_len)?;
         if c.is_gated() {
-            c.gate(320, &mut [One(&mut self_)])?;
+            c.gate(410, &mut [One(&mut self_)])?;
         }
         out.set(ops::movedim(&self_, source, destination)?)
     })
@@ -6997,7 +8873,7 @@ pub unsafe extern "C" fn taper_unsqueeze(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(321, &mut [One(&mut self_)])?;
+            c.gate(411, &mut [One(&mut self_)])?;
         }
         out.set(ops::unsqueeze(&self_, dim)?)
     })
@@ -7017,7 +8893,7 @@ pub unsafe extern "C" fn taper_squeeze(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(322, &mut [One(&mut self_)])?;
+            c.gate(412, &mut [One(&mut self_)])?;
         }
         out.set(ops::squeeze(&self_)?)
     })
@@ -7038,7 +8914,7 @@ pub unsafe extern "C" fn taper_squeeze_dim(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(323, &mut [One(&mut self_)])?;
+            c.gate(413, &mut [One(&mut self_)])?;
         }
         out.set(ops::squeeze_dim(&self_, dim)?)
     })
@@ -7061,7 +8937,7 @@ pub unsafe extern "C" fn taper_squeeze_dims(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(324, &mut [One(&mut self_)])?;
+            c.gate(414, &mut [One(&mut self_)])?;
         }
         out.set(ops::squeeze_dims(&self_, dim)?)
     })
@@ -7084,7 +8960,7 @@ pub unsafe extern "C" fn taper_expand(
         let mut self_ = c.tensor(0, "self", self_)?;
         let size = c.slice(1, "size", size, size_len)?;
         if c.is_gated() {
-            c.gate(325, &mut [One(&mut self_)])?;
+            c.gate(415, &mut [One(&mut self_)])?;
         }
         out.set(ops::expand(&self_, size)?)
     })
@@ -7106,7 +8982,7 @@ pub unsafe extern "C" fn taper_expand_as(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(326, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(416, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::expand_as(&self_, &other)?)
     })
@@ -7129,7 +9005,7 @@ pub unsafe extern "C" fn taper_broadcast_to(
         let mut self_ = c.tensor(0, "self", self_)?;
         let size = c.slice(1, "size", size, size_len)?;
         if c.is_gated() {
-            c.gate(327, &mut [One(&mut self_)])?;
+            c.gate(417, &mut [One(&mut self_)])?;
         }
         out.set(ops::broadcast_to(&self_, size)?)
     })
@@ -7150,7 +9026,7 @@ pub unsafe extern "C" fn taper_broadcast_tensors(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(328, &mut [List(&mut tensors)])?;
+            c.gate(418, &mut [List(&mut tensors)])?;
         }
         out.set(ops::broadcast_tensors(&tensors)?)
     })
@@ -7172,7 +9048,7 @@ pub unsafe extern "C" fn taper_select(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(329, &mut [One(&mut self_)])?;
+            c.gate(419, &mut [One(&mut self_)])?;
         }
         out.set(ops::select(&self_, dim, index)?)
     })
@@ -7198,7 +9074,7 @@ pub unsafe extern "C" fn taper_slice(
         let start = c.opt(2, "start", start)?;
         let end = c.opt(3, "end", end)?;
         if c.is_gated() {
-            c.gate(330, &mut [One(&mut self_)])?;
+            c.gate(420, &mut [One(&mut self_)])?;
         }
         out.set(ops::slice(&self_, dim, start, end, step)?)
     })
@@ -7221,7 +9097,7 @@ pub unsafe extern "C" fn taper_narrow(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(331, &mut [One(&mut self_)])?;
+            c.gate(421, &mut [One(&mut self_)])?;
         }
         out.set(ops::narrow(&self_, dim, start, length)?)
     })
@@ -7244,7 +9120,7 @@ pub unsafe extern "C" fn taper_diagonal(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(332, &mut [One(&mut self_)])?;
+            c.gate(422, &mut [One(&mut self_)])?;
         }
         out.set(ops::diagonal(&self_, offset, dim1, dim2)?)
     })
@@ -7265,7 +9141,7 @@ pub unsafe extern "C" fn taper_diag(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(333, &mut [One(&mut self_)])?;
+            c.gate(423, &mut [One(&mut self_)])?;
         }
         out.set(ops::diag(&self_, diagonal)?)
     })
@@ -7288,7 +9164,7 @@ pub unsafe extern "C" fn taper_diag_embed(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(334, &mut [One(&mut self_)])?;
+            c.gate(424, &mut [One(&mut self_)])?;
         }
         out.set(ops::diag_embed(&self_, offset, dim1, dim2)?)
     })
@@ -7309,7 +9185,7 @@ pub unsafe extern "C" fn taper_unbind(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(335, &mut [One(&mut self_)])?;
+            c.gate(425, &mut [One(&mut self_)])?;
         }
         out.set(ops::unbind(&self_, dim)?)
     })
@@ -7331,7 +9207,7 @@ pub unsafe extern "C" fn taper_split(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(336, &mut [One(&mut self_)])?;
+            c.gate(426, &mut [One(&mut self_)])?;
         }
         out.set(ops::split(&self_, split_size, dim)?)
     })
@@ -7355,7 +9231,7 @@ pub unsafe extern "C" fn taper_split_with_sizes(
         let mut self_ = c.tensor(0, "self", self_)?;
         let split_sizes = c.slice(1, "split_sizes", split_sizes, split_sizes_len)?;
         if c.is_gated() {
-            c.gate(337, &mut [One(&mut self_)])?;
+            c.gate(427, &mut [One(&mut self_)])?;
         }
         out.set(ops::split_with_sizes(&self_, split_sizes, dim)?)
     })
@@ -7377,7 +9253,7 @@ pub unsafe extern "C" fn taper_chunk(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(338, &mut [One(&mut self_)])?;
+            c.gate(428, &mut [One(&mut self_)])?;
         }
         out.set(ops::chunk(&self_, chunks, dim)?)
     })
@@ -7399,7 +9275,7 @@ pub unsafe extern "C" fn taper_tensor_split_sections(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(339, &mut [One(&mut self_)])?;
+            c.gate(429, &mut [One(&mut self_)])?;
         }
         out.set(ops::tensor_split_sections(&self_, sections, dim)?)
     })
@@ -7423,9 +9299,141 @@ pub unsafe extern "C" fn taper_tensor_split_indices(
         let mut self_ = c.tensor(0, "self", self_)?;
         let indices = c.slice(1, "indices", indices, indices_len)?;
         if c.is_gated() {
-            c.gate(340, &mut [One(&mut self_)])?;
+            c.gate(430, &mut [One(&mut self_)])?;
         }
         out.set(ops::tensor_split_indices(&self_, indices, dim)?)
+    })
+}
+
+/// Equal sections along the second dimension (of vectors the only one), as views.
+///
+/// `hsplit.int(Tensor self, int sections) -> Tensor[]`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_hsplit_int(
+    self_: *mut taper_tensor,
+    sections: i64,
+    out: *mut *mut taper_tensor_list,
+) -> *mut taper_error {
+    guard("hsplit_int", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(431, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::hsplit_int(&self_, sections)?)
+    })
+}
+
+/// The tensor cut along the second dimension (of vectors the only one) before each of the indices, as views.
+///
+/// `hsplit.array(Tensor self, int[] indices) -> Tensor[]`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_hsplit_array(
+    self_: *mut taper_tensor,
+    indices: *const i64,
+    indices_len: usize,
+    out: *mut *mut taper_tensor_list,
+) -> *mut taper_error {
+    guard("hsplit_array", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let indices = c.slice(1, "indices", indices, indices_len)?;
+        if c.is_gated() {
+            c.gate(432, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::hsplit_array(&self_, indices)?)
+    })
+}
+
+/// Equal sections along the first dimension, as views.
+///
+/// `vsplit.int(Tensor self, int sections) -> Tensor[]`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_vsplit_int(
+    self_: *mut taper_tensor,
+    sections: i64,
+    out: *mut *mut taper_tensor_list,
+) -> *mut taper_error {
+    guard("vsplit_int", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(433, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::vsplit_int(&self_, sections)?)
+    })
+}
+
+/// The tensor cut along the first dimension before each of the indices, as views.
+///
+/// `vsplit.array(Tensor self, int[] indices) -> Tensor[]`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_vsplit_array(
+    self_: *mut taper_tensor,
+    indices: *const i64,
+    indices_len: usize,
+    out: *mut *mut taper_tensor_list,
+) -> *mut taper_error {
+    guard("vsplit_array", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let indices = c.slice(1, "indices", indices, indices_len)?;
+        if c.is_gated() {
+            c.gate(434, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::vsplit_array(&self_, indices)?)
+    })
+}
+
+/// Equal sections along the third dimension, as views.
+///
+/// `dsplit.int(Tensor self, int sections) -> Tensor[]`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_dsplit_int(
+    self_: *mut taper_tensor,
+    sections: i64,
+    out: *mut *mut taper_tensor_list,
+) -> *mut taper_error {
+    guard("dsplit_int", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(435, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::dsplit_int(&self_, sections)?)
+    })
+}
+
+/// The tensor cut along the third dimension before each of the indices, as views.
+///
+/// `dsplit.array(Tensor self, int[] indices) -> Tensor[]`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_dsplit_array(
+    self_: *mut taper_tensor,
+    indices: *const i64,
+    indices_len: usize,
+    out: *mut *mut taper_tensor_list,
+) -> *mut taper_error {
+    guard("dsplit_array", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let indices = c.slice(1, "indices", indices, indices_len)?;
+        if c.is_gated() {
+            c.gate(436, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::dsplit_array(&self_, indices)?)
     })
 }
 
@@ -7446,7 +9454,7 @@ pub unsafe extern "C" fn taper_unfold(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(341, &mut [One(&mut self_)])?;
+            c.gate(437, &mut [One(&mut self_)])?;
         }
         out.set(ops::unfold(&self_, dimension, size, step)?)
     })
@@ -7474,7 +9482,7 @@ pub unsafe extern "C" fn taper_as_strided(
         let stride = c.slice(2, "stride", stride, stride_len)?;
         let storage_offset = c.opt(3, "storage_offset", storage_offset)?;
         if c.is_gated() {
-            c.gate(342, &mut [One(&mut self_)])?;
+            c.gate(438, &mut [One(&mut self_)])?;
         }
         out.set(ops::as_strided(&self_, size, stride, storage_offset)?)
     })
@@ -7494,7 +9502,7 @@ pub unsafe extern "C" fn taper_alias(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(343, &mut [One(&mut self_)])?;
+            c.gate(439, &mut [One(&mut self_)])?;
         }
         out.set(ops::alias(&self_)?)
     })
@@ -7514,7 +9522,7 @@ pub unsafe extern "C" fn taper_detach(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(344, &mut [One(&mut self_)])?;
+            c.gate(440, &mut [One(&mut self_)])?;
         }
         out.set(ops::detach(&self_)?)
     })
@@ -7531,7 +9539,7 @@ pub unsafe extern "C" fn taper_detach_(
     guard("detach_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(345, &mut [One(&mut self_)])?;
+            c.gate(441, &mut [One(&mut self_)])?;
         }
         ops::detach_(&self_)
     })
@@ -7549,7 +9557,7 @@ pub unsafe extern "C" fn taper_unsqueeze_(
     guard("unsqueeze_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(346, &mut [One(&mut self_)])?;
+            c.gate(442, &mut [One(&mut self_)])?;
         }
         ops::unsqueeze_(&self_, dim)
     })
@@ -7566,7 +9574,7 @@ pub unsafe extern "C" fn taper_squeeze_(
     guard("squeeze_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(347, &mut [One(&mut self_)])?;
+            c.gate(443, &mut [One(&mut self_)])?;
         }
         ops::squeeze_(&self_)
     })
@@ -7584,7 +9592,7 @@ pub unsafe extern "C" fn taper_squeeze_dim_(
     guard("squeeze_dim_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(348, &mut [One(&mut self_)])?;
+            c.gate(444, &mut [One(&mut self_)])?;
         }
         ops::squeeze_dim_(&self_, dim)
     })
@@ -7603,7 +9611,7 @@ pub unsafe extern "C" fn taper_transpose_(
     guard("transpose_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(349, &mut [One(&mut self_)])?;
+            c.gate(445, &mut [One(&mut self_)])?;
         }
         ops::transpose_(&self_, dim0, dim1)
     })
@@ -7620,7 +9628,7 @@ pub unsafe extern "C" fn taper_t_(
     guard("t_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(350, &mut [One(&mut self_)])?;
+            c.gate(446, &mut [One(&mut self_)])?;
         }
         ops::t_(&self_)
     })
@@ -7644,7 +9652,7 @@ pub unsafe extern "C" fn taper_cat(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(351, &mut [List(&mut tensors)])?;
+            c.gate(447, &mut [List(&mut tensors)])?;
         }
         out.set(ops::cat(&tensors, dim)?)
     })
@@ -7666,7 +9674,7 @@ pub unsafe extern "C" fn taper_stack(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(352, &mut [List(&mut tensors)])?;
+            c.gate(448, &mut [List(&mut tensors)])?;
         }
         out.set(ops::stack(&tensors, dim)?)
     })
@@ -7686,7 +9694,7 @@ pub unsafe extern "C" fn taper_atleast_1d(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(353, &mut [One(&mut self_)])?;
+            c.gate(449, &mut [One(&mut self_)])?;
         }
         out.set(ops::atleast_1d(&self_)?)
     })
@@ -7706,7 +9714,7 @@ pub unsafe extern "C" fn taper_atleast_2d(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(354, &mut [One(&mut self_)])?;
+            c.gate(450, &mut [One(&mut self_)])?;
         }
         out.set(ops::atleast_2d(&self_)?)
     })
@@ -7726,7 +9734,7 @@ pub unsafe extern "C" fn taper_atleast_3d(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(355, &mut [One(&mut self_)])?;
+            c.gate(451, &mut [One(&mut self_)])?;
         }
         out.set(ops::atleast_3d(&self_)?)
     })
@@ -7747,7 +9755,7 @@ pub unsafe extern "C" fn taper_hstack(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(356, &mut [List(&mut tensors)])?;
+            c.gate(452, &mut [List(&mut tensors)])?;
         }
         out.set(ops::hstack(&tensors)?)
     })
@@ -7768,7 +9776,7 @@ pub unsafe extern "C" fn taper_vstack(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(357, &mut [List(&mut tensors)])?;
+            c.gate(453, &mut [List(&mut tensors)])?;
         }
         out.set(ops::vstack(&tensors)?)
     })
@@ -7789,7 +9797,7 @@ pub unsafe extern "C" fn taper_dstack(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(358, &mut [List(&mut tensors)])?;
+            c.gate(454, &mut [List(&mut tensors)])?;
         }
         out.set(ops::dstack(&tensors)?)
     })
@@ -7810,7 +9818,7 @@ pub unsafe extern "C" fn taper_column_stack(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(359, &mut [List(&mut tensors)])?;
+            c.gate(455, &mut [List(&mut tensors)])?;
         }
         out.set(ops::column_stack(&tensors)?)
     })
@@ -7831,7 +9839,7 @@ pub unsafe extern "C" fn taper_block_diag(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(360, &mut [List(&mut tensors)])?;
+            c.gate(456, &mut [List(&mut tensors)])?;
         }
         out.set(ops::block_diag(&tensors)?)
     })
@@ -7852,7 +9860,7 @@ pub unsafe extern "C" fn taper_cartesian_prod(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(361, &mut [List(&mut tensors)])?;
+            c.gate(457, &mut [List(&mut tensors)])?;
         }
         out.set(ops::cartesian_prod(&tensors)?)
     })
@@ -7874,7 +9882,7 @@ pub unsafe extern "C" fn taper_combinations(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(362, &mut [One(&mut self_)])?;
+            c.gate(458, &mut [One(&mut self_)])?;
         }
         out.set(ops::combinations(&self_, r, with_replacement)?)
     })
@@ -7897,7 +9905,7 @@ pub unsafe extern "C" fn taper_repeat(
         let mut self_ = c.tensor(0, "self", self_)?;
         let repeats = c.slice(1, "repeats", repeats, repeats_len)?;
         if c.is_gated() {
-            c.gate(363, &mut [One(&mut self_)])?;
+            c.gate(459, &mut [One(&mut self_)])?;
         }
         out.set(ops::repeat(&self_, repeats)?)
     })
@@ -7920,7 +9928,7 @@ pub unsafe extern "C" fn taper_tile(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dims = c.slice(1, "dims", dims, dims_len)?;
         if c.is_gated() {
-            c.gate(364, &mut [One(&mut self_)])?;
+            c.gate(460, &mut [One(&mut self_)])?;
         }
         out.set(ops::tile(&self_, dims)?)
     })
@@ -7943,7 +9951,7 @@ pub unsafe extern "C" fn taper_flip(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dims = c.slice(1, "dims", dims, dims_len)?;
         if c.is_gated() {
-            c.gate(365, &mut [One(&mut self_)])?;
+            c.gate(461, &mut [One(&mut self_)])?;
         }
         out.set(ops::flip(&self_, dims)?)
     })
@@ -7963,7 +9971,7 @@ pub unsafe extern "C" fn taper_fliplr(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(366, &mut [One(&mut self_)])?;
+            c.gate(462, &mut [One(&mut self_)])?;
         }
         out.set(ops::fliplr(&self_)?)
     })
@@ -7983,7 +9991,7 @@ pub unsafe extern "C" fn taper_flipud(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(367, &mut [One(&mut self_)])?;
+            c.gate(463, &mut [One(&mut self_)])?;
         }
         out.set(ops::flipud(&self_)?)
     })
@@ -8007,7 +10015,7 @@ pub unsafe extern "C" fn taper_rot90(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dims = c.slice(2, "dims", dims, dims_len)?;
         if c.is_gated() {
-            c.gate(368, &mut [One(&mut self_)])?;
+            c.gate(464, &mut [One(&mut self_)])?;
         }
         out.set(ops::rot90(&self_, k, dims)?)
     })
@@ -8033,7 +10041,7 @@ pub unsafe extern "C" fn taper_roll(
         let shifts = c.slice(1, "shifts", shifts, shifts_len)?;
         let dims = c.slice(2, "dims", dims, dims_len)?;
         if c.is_gated() {
-            c.gate(369, &mut [One(&mut self_)])?;
+            c.gate(465, &mut [One(&mut self_)])?;
         }
         out.set(ops::roll(&self_, shifts, dims)?)
     })
@@ -8056,7 +10064,7 @@ pub unsafe extern "C" fn taper_meshgrid(
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         let indexing = c.opt_str(1, "indexing", indexing)?;
         if c.is_gated() {
-            c.gate(370, &mut [List(&mut tensors)])?;
+            c.gate(466, &mut [List(&mut tensors)])?;
         }
         out.set(ops::meshgrid(&tensors, indexing)?)
     })
@@ -8080,7 +10088,7 @@ pub unsafe extern "C" fn taper_repeat_interleave(
         let mut repeats = c.tensor(1, "repeats", repeats)?;
         let dim = c.opt(2, "dim", dim)?;
         if c.is_gated() {
-            c.gate(371, &mut [One(&mut self_), One(&mut repeats)])?;
+            c.gate(467, &mut [One(&mut self_), One(&mut repeats)])?;
         }
         out.set(ops::repeat_interleave(&self_, &repeats, dim)?)
     })
@@ -8103,7 +10111,7 @@ pub unsafe extern "C" fn taper_repeat_interleave_int(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(2, "dim", dim)?;
         if c.is_gated() {
-            c.gate(372, &mut [One(&mut self_)])?;
+            c.gate(468, &mut [One(&mut self_)])?;
         }
         out.set(ops::repeat_interleave_int(&self_, repeats, dim)?)
     })
@@ -8127,7 +10135,7 @@ pub unsafe extern "C" fn taper_cast(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.dtype(1, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(373, &mut [One(&mut self_)])?;
+            c.gate(469, &mut [One(&mut self_)])?;
         }
         out.set(ops::cast(&self_, dtype)?)
     })
@@ -8152,7 +10160,7 @@ pub unsafe extern "C" fn taper_to(
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         let device = c.opt_device(2, "device", device)?;
         if c.is_gated() {
-            c.gate(374, &mut [One(&mut self_)])?;
+            c.gate(470, &mut [One(&mut self_)])?;
         }
         out.set(ops::to(&self_, dtype, device, copy)?)
     })
@@ -8174,7 +10182,7 @@ pub unsafe extern "C" fn taper_to_device(
         let mut self_ = c.tensor(0, "self", self_)?;
         let device = c.device(1, "device", device)?;
         if c.is_gated() {
-            c.gate(375, &mut [One(&mut self_)])?;
+            c.gate(471, &mut [One(&mut self_)])?;
         }
         out.set(ops::to_device(&self_, device)?)
     })
@@ -8194,7 +10202,7 @@ pub unsafe extern "C" fn taper_clone(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(376, &mut [One(&mut self_)])?;
+            c.gate(472, &mut [One(&mut self_)])?;
         }
         out.set(ops::clone(&self_)?)
     })
@@ -8214,7 +10222,7 @@ pub unsafe extern "C" fn taper_contiguous(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(377, &mut [One(&mut self_)])?;
+            c.gate(473, &mut [One(&mut self_)])?;
         }
         out.set(ops::contiguous(&self_)?)
     })
@@ -8233,7 +10241,7 @@ pub unsafe extern "C" fn taper_copy_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut src = c.tensor(1, "src", src)?;
         if c.is_gated() {
-            c.gate(378, &mut [One(&mut self_), One(&mut src)])?;
+            c.gate(474, &mut [One(&mut self_), One(&mut src)])?;
         }
         ops::copy_(&self_, &src)
     })
@@ -8252,7 +10260,7 @@ pub unsafe extern "C" fn taper_fill_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut value = c.tensor(1, "value", value)?;
         if c.is_gated() {
-            c.gate(379, &mut [One(&mut self_), One(&mut value)])?;
+            c.gate(475, &mut [One(&mut self_), One(&mut value)])?;
         }
         ops::fill_(&self_, &value)
     })
@@ -8271,7 +10279,7 @@ pub unsafe extern "C" fn taper_fill_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let value = c.scalar(1, "value", value)?;
         if c.is_gated() {
-            c.gate(380, &mut [One(&mut self_)])?;
+            c.gate(476, &mut [One(&mut self_)])?;
         }
         ops::fill_scalar_(&self_, value)
     })
@@ -8288,7 +10296,7 @@ pub unsafe extern "C" fn taper_zero_(
     guard("zero_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(381, &mut [One(&mut self_)])?;
+            c.gate(477, &mut [One(&mut self_)])?;
         }
         ops::zero_(&self_)
     })
@@ -8313,7 +10321,7 @@ pub unsafe extern "C" fn taper_gather(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut index = c.tensor(2, "index", index)?;
         if c.is_gated() {
-            c.gate(382, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(478, &mut [One(&mut self_), One(&mut index)])?;
         }
         out.set(ops::gather(&self_, dim, &index)?)
     })
@@ -8338,7 +10346,7 @@ pub unsafe extern "C" fn taper_scatter_src(
         let mut index = c.tensor(2, "index", index)?;
         let mut src = c.tensor(3, "src", src)?;
         if c.is_gated() {
-            c.gate(383, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(479, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         out.set(ops::scatter_src(&self_, dim, &index, &src)?)
     })
@@ -8363,7 +10371,7 @@ pub unsafe extern "C" fn taper_scatter_value(
         let mut index = c.tensor(2, "index", index)?;
         let value = c.scalar(3, "value", value)?;
         if c.is_gated() {
-            c.gate(384, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(480, &mut [One(&mut self_), One(&mut index)])?;
         }
         out.set(ops::scatter_value(&self_, dim, &index, value)?)
     })
@@ -8388,7 +10396,7 @@ pub unsafe extern "C" fn taper_scatter_add(
         let mut index = c.tensor(2, "index", index)?;
         let mut src = c.tensor(3, "src", src)?;
         if c.is_gated() {
-            c.gate(385, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(481, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         out.set(ops::scatter_add(&self_, dim, &index, &src)?)
     })
@@ -8410,7 +10418,7 @@ pub unsafe extern "C" fn taper_scatter_src_(
         let mut index = c.tensor(2, "index", index)?;
         let mut src = c.tensor(3, "src", src)?;
         if c.is_gated() {
-            c.gate(386, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(482, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         ops::scatter_src_(&self_, dim, &index, &src)
     })
@@ -8432,7 +10440,7 @@ pub unsafe extern "C" fn taper_scatter_value_(
         let mut index = c.tensor(2, "index", index)?;
         let value = c.scalar(3, "value", value)?;
         if c.is_gated() {
-            c.gate(387, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(483, &mut [One(&mut self_), One(&mut index)])?;
         }
         ops::scatter_value_(&self_, dim, &index, value)
     })
@@ -8454,7 +10462,7 @@ pub unsafe extern "C" fn taper_scatter_add_(
         let mut index = c.tensor(2, "index", index)?;
         let mut src = c.tensor(3, "src", src)?;
         if c.is_gated() {
-            c.gate(388, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(484, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         ops::scatter_add_(&self_, dim, &index, &src)
     })
@@ -8481,7 +10489,7 @@ pub unsafe extern "C" fn taper_scatter_reduce(
         let mut src = c.tensor(3, "src", src)?;
         let reduce = c.str(4, "reduce", reduce)?;
         if c.is_gated() {
-            c.gate(389, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(485, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         out.set(ops::scatter_reduce(&self_, dim, &index, &src, reduce)?)
     })
@@ -8508,7 +10516,7 @@ pub unsafe extern "C" fn taper_scatter_value_reduce(
         let value = c.scalar(3, "value", value)?;
         let reduce = c.str(4, "reduce", reduce)?;
         if c.is_gated() {
-            c.gate(390, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(486, &mut [One(&mut self_), One(&mut index)])?;
         }
         out.set(ops::scatter_value_reduce(&self_, dim, &index, value, reduce)?)
     })
@@ -8536,7 +10544,7 @@ pub unsafe extern "C" fn taper_scatter_reduce_two(
         let mut src = c.tensor(3, "src", src)?;
         let reduce = c.str(4, "reduce", reduce)?;
         if c.is_gated() {
-            c.gate(391, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(487, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         out.set(ops::scatter_reduce_two(&self_, dim, &index, &src, reduce, include_self)?)
     })
@@ -8561,7 +10569,7 @@ pub unsafe extern "C" fn taper_scatter_reduce_two_(
         let mut src = c.tensor(3, "src", src)?;
         let reduce = c.str(4, "reduce", reduce)?;
         if c.is_gated() {
-            c.gate(392, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(488, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         ops::scatter_reduce_two_(&self_, dim, &index, &src, reduce, include_self)
     })
@@ -8584,7 +10592,7 @@ pub unsafe extern "C" fn taper_index_select(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut index = c.tensor(2, "index", index)?;
         if c.is_gated() {
-            c.gate(393, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(489, &mut [One(&mut self_), One(&mut index)])?;
         }
         out.set(ops::index_select(&self_, dim, &index)?)
     })
@@ -8611,7 +10619,7 @@ pub unsafe extern "C" fn taper_index_add(
         let mut source = c.tensor(3, "source", source)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(394, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+            c.gate(490, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
         }
         out.set(ops::index_add(&self_, dim, &index, &source, alpha)?)
     })
@@ -8635,7 +10643,7 @@ pub unsafe extern "C" fn taper_index_add_(
         let mut source = c.tensor(3, "source", source)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(395, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+            c.gate(491, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
         }
         ops::index_add_(&self_, dim, &index, &source, alpha)
     })
@@ -8660,7 +10668,7 @@ pub unsafe extern "C" fn taper_index_copy(
         let mut index = c.tensor(2, "index", index)?;
         let mut source = c.tensor(3, "source", source)?;
         if c.is_gated() {
-            c.gate(396, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+            c.gate(492, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
         }
         out.set(ops::index_copy(&self_, dim, &index, &source)?)
     })
@@ -8682,7 +10690,7 @@ pub unsafe extern "C" fn taper_index_copy_(
         let mut index = c.tensor(2, "index", index)?;
         let mut source = c.tensor(3, "source", source)?;
         if c.is_gated() {
-            c.gate(397, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+            c.gate(493, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
         }
         ops::index_copy_(&self_, dim, &index, &source)
     })
@@ -8707,7 +10715,7 @@ pub unsafe extern "C" fn taper_index_fill(
         let mut index = c.tensor(2, "index", index)?;
         let mut value = c.tensor(3, "value", value)?;
         if c.is_gated() {
-            c.gate(398, &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
+            c.gate(494, &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
         }
         out.set(ops::index_fill(&self_, dim, &index, &value)?)
     })
@@ -8732,7 +10740,7 @@ pub unsafe extern "C" fn taper_index_fill_scalar(
         let mut index = c.tensor(2, "index", index)?;
         let value = c.scalar(3, "value", value)?;
         if c.is_gated() {
-            c.gate(399, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(495, &mut [One(&mut self_), One(&mut index)])?;
         }
         out.set(ops::index_fill_scalar(&self_, dim, &index, value)?)
     })
@@ -8754,7 +10762,7 @@ pub unsafe extern "C" fn taper_index_fill_(
         let mut index = c.tensor(2, "index", index)?;
         let mut value = c.tensor(3, "value", value)?;
         if c.is_gated() {
-            c.gate(400, &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
+            c.gate(496, &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
         }
         ops::index_fill_(&self_, dim, &index, &value)
     })
@@ -8776,7 +10784,7 @@ pub unsafe extern "C" fn taper_index_fill_scalar_(
         let mut index = c.tensor(2, "index", index)?;
         let value = c.scalar(3, "value", value)?;
         if c.is_gated() {
-            c.gate(401, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(497, &mut [One(&mut self_), One(&mut index)])?;
         }
         ops::index_fill_scalar_(&self_, dim, &index, value)
     })
@@ -8799,7 +10807,7 @@ pub unsafe extern "C" fn taper_index(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut indices = c.opt_tensors(1, "indices", indices, indices_len)?;
         if c.is_gated() {
-            c.gate(402, &mut [One(&mut self_), OptList(&mut indices)])?;
+            c.gate(498, &mut [One(&mut self_), OptList(&mut indices)])?;
         }
         out.set(ops::index(&self_, &indices)?)
     })
@@ -8825,7 +10833,7 @@ pub unsafe extern "C" fn taper_index_put(
         let mut indices = c.opt_tensors(1, "indices", indices, indices_len)?;
         let mut values = c.tensor(2, "values", values)?;
         if c.is_gated() {
-            c.gate(403, &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
+            c.gate(499, &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
         }
         out.set(ops::index_put(&self_, &indices, &values, accumulate)?)
     })
@@ -8848,7 +10856,7 @@ pub unsafe extern "C" fn taper_index_put_(
         let mut indices = c.opt_tensors(1, "indices", indices, indices_len)?;
         let mut values = c.tensor(2, "values", values)?;
         if c.is_gated() {
-            c.gate(404, &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
+            c.gate(500, &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
         }
         ops::index_put_(&self_, &indices, &values, accumulate)
     })
@@ -8868,7 +10876,7 @@ pub unsafe extern "C" fn taper_nonzero(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(405, &mut [One(&mut self_)])?;
+            c.gate(501, &mut [One(&mut self_)])?;
         }
         out.set(ops::nonzero(&self_)?)
     })
@@ -8888,7 +10896,7 @@ pub unsafe extern "C" fn taper_nonzero_numpy(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(406, &mut [One(&mut self_)])?;
+            c.gate(502, &mut [One(&mut self_)])?;
         }
         out.set(ops::nonzero_numpy(&self_)?)
     })
@@ -8910,7 +10918,7 @@ pub unsafe extern "C" fn taper_masked_select(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut mask = c.tensor(1, "mask", mask)?;
         if c.is_gated() {
-            c.gate(407, &mut [One(&mut self_), One(&mut mask)])?;
+            c.gate(503, &mut [One(&mut self_), One(&mut mask)])?;
         }
         out.set(ops::masked_select(&self_, &mask)?)
     })
@@ -8932,7 +10940,7 @@ pub unsafe extern "C" fn taper_take(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut index = c.tensor(1, "index", index)?;
         if c.is_gated() {
-            c.gate(408, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(504, &mut [One(&mut self_), One(&mut index)])?;
         }
         out.set(ops::take(&self_, &index)?)
     })
@@ -8956,9 +10964,56 @@ pub unsafe extern "C" fn taper_take_along_dim(
         let mut indices = c.tensor(1, "indices", indices)?;
         let dim = c.opt(2, "dim", dim)?;
         if c.is_gated() {
-            c.gate(409, &mut [One(&mut self_), One(&mut indices)])?;
+            c.gate(505, &mut [One(&mut self_), One(&mut indices)])?;
         }
         out.set(ops::take_along_dim(&self_, &indices, dim)?)
+    })
+}
+
+/// self with the elements of source written (or added) at places of the flattened tensor.
+///
+/// `put(Tensor self, Tensor index, Tensor source, bool accumulate=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_put(
+    self_: *mut taper_tensor,
+    index: *mut taper_tensor,
+    source: *mut taper_tensor,
+    accumulate: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("put", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(1, "index", index)?;
+        let mut source = c.tensor(2, "source", source)?;
+        if c.is_gated() {
+            c.gate(506, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+        }
+        out.set(ops::put(&self_, &index, &source, accumulate)?)
+    })
+}
+
+/// Writes (or adds) the elements of source at places of the flattened tensor.
+///
+/// `put_(Tensor(a!) self, Tensor index, Tensor source, bool accumulate=False) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_put_(
+    self_: *mut taper_tensor,
+    index: *mut taper_tensor,
+    source: *mut taper_tensor,
+    accumulate: bool,
+) -> *mut taper_error {
+    guard("put_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(1, "index", index)?;
+        let mut source = c.tensor(2, "source", source)?;
+        if c.is_gated() {
+            c.gate(507, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+        }
+        ops::put_(&self_, &index, &source, accumulate)
     })
 }
 
@@ -8979,7 +11034,7 @@ pub unsafe extern "C" fn taper_embedding(
         let mut weight = c.tensor(0, "weight", weight)?;
         let mut indices = c.tensor(1, "indices", indices)?;
         if c.is_gated() {
-            c.gate(410, &mut [One(&mut weight), One(&mut indices)])?;
+            c.gate(508, &mut [One(&mut weight), One(&mut indices)])?;
         }
         out.set(ops::embedding(&weight, &indices, padding_idx)?)
     })
@@ -9007,7 +11062,7 @@ pub unsafe extern "C" fn taper_embedding_full(
         let padding_idx = c.opt(2, "padding_idx", padding_idx)?;
         let max_norm = c.opt(3, "max_norm", max_norm)?;
         if c.is_gated() {
-            c.gate(411, &mut [One(&mut weight), One(&mut indices)])?;
+            c.gate(509, &mut [One(&mut weight), One(&mut indices)])?;
         }
         out.set(ops::embedding_full(&weight, &indices, padding_idx, max_norm, norm_type, scale_grad_by_freq)?)
     })
@@ -9028,9 +11083,45 @@ pub unsafe extern "C" fn taper_embedding_renorm_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut indices = c.tensor(1, "indices", indices)?;
         if c.is_gated() {
-            c.gate(412, &mut [One(&mut self_), One(&mut indices)])?;
+            c.gate(510, &mut [One(&mut self_), One(&mut indices)])?;
         }
         ops::embedding_renorm_(&self_, &indices, max_norm, norm_type)
+    })
+}
+
+/// Sums, means or maxima (mode) of the rows of weight in bags: the rows of a matrix of indices, or the stretches of a vector that begin at offsets.
+///
+/// `embedding_bag(Tensor input, Tensor weight, Tensor? offsets=None, float? max_norm=None, float norm_type=2.0, bool scale_grad_by_freq=False, str mode="mean", bool sparse=False, Tensor? per_sample_weights=None, bool include_last_offset=False, int? padding_idx=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_embedding_bag(
+    input: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    offsets: *mut taper_tensor,
+    max_norm: *const f64,
+    norm_type: f64,
+    scale_grad_by_freq: bool,
+    mode: *const c_char,
+    sparse: bool,
+    per_sample_weights: *mut taper_tensor,
+    include_last_offset: bool,
+    padding_idx: *const i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("embedding_bag", |c| {
+        let out = c.out(11, "out", out);
+        let out = out?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut weight = c.tensor(1, "weight", weight)?;
+        let mut offsets = c.opt_tensor(2, "offsets", offsets)?;
+        let max_norm = c.opt(3, "max_norm", max_norm)?;
+        let mode = c.str(6, "mode", mode)?;
+        let mut per_sample_weights = c.opt_tensor(8, "per_sample_weights", per_sample_weights)?;
+        let padding_idx = c.opt(10, "padding_idx", padding_idx)?;
+        if c.is_gated() {
+            c.gate(511, &mut [One(&mut input), One(&mut weight), Opt(&mut offsets), Opt(&mut per_sample_weights)])?;
+        }
+        out.set(ops::embedding_bag(&input, &weight, offsets.as_ref(), max_norm, norm_type, scale_grad_by_freq, mode, sparse, per_sample_weights.as_ref(), include_last_offset, padding_idx)?)
     })
 }
 
@@ -9049,7 +11140,7 @@ pub unsafe extern "C" fn taper_one_hot(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(413, &mut [One(&mut self_)])?;
+            c.gate(512, &mut [One(&mut self_)])?;
         }
         out.set(ops::one_hot(&self_, num_classes)?)
     })
@@ -9072,7 +11163,7 @@ pub unsafe extern "C" fn taper_bincount(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut weights = c.opt_tensor(1, "weights", weights)?;
         if c.is_gated() {
-            c.gate(414, &mut [One(&mut self_), Opt(&mut weights)])?;
+            c.gate(513, &mut [One(&mut self_), Opt(&mut weights)])?;
         }
         out.set(ops::bincount(&self_, weights.as_ref(), minlength)?)
     })
@@ -9092,7 +11183,7 @@ pub unsafe extern "C" fn taper_argwhere(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(415, &mut [One(&mut self_)])?;
+            c.gate(514, &mut [One(&mut self_)])?;
         }
         out.set(ops::argwhere(&self_)?)
     })
@@ -9116,7 +11207,7 @@ pub unsafe extern "C" fn taper_masked_scatter(
         let mut mask = c.tensor(1, "mask", mask)?;
         let mut source = c.tensor(2, "source", source)?;
         if c.is_gated() {
-            c.gate(416, &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
+            c.gate(515, &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
         }
         out.set(ops::masked_scatter(&self_, &mask, &source)?)
     })
@@ -9137,7 +11228,7 @@ pub unsafe extern "C" fn taper_masked_scatter_(
         let mut mask = c.tensor(1, "mask", mask)?;
         let mut source = c.tensor(2, "source", source)?;
         if c.is_gated() {
-            c.gate(417, &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
+            c.gate(516, &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
         }
         ops::masked_scatter_(&self_, &mask, &source)
     })
@@ -9161,7 +11252,7 @@ pub unsafe extern "C" fn taper_select_scatter(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut src = c.tensor(1, "src", src)?;
         if c.is_gated() {
-            c.gate(418, &mut [One(&mut self_), One(&mut src)])?;
+            c.gate(517, &mut [One(&mut self_), One(&mut src)])?;
         }
         out.set(ops::select_scatter(&self_, &src, dim, index)?)
     })
@@ -9189,7 +11280,7 @@ pub unsafe extern "C" fn taper_slice_scatter(
         let start = c.opt(3, "start", start)?;
         let end = c.opt(4, "end", end)?;
         if c.is_gated() {
-            c.gate(419, &mut [One(&mut self_), One(&mut src)])?;
+            c.gate(518, &mut [One(&mut self_), One(&mut src)])?;
         }
         out.set(ops::slice_scatter(&self_, &src, dim, start, end, step)?)
     })
@@ -9214,7 +11305,7 @@ pub unsafe extern "C" fn taper_diagonal_scatter(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut src = c.tensor(1, "src", src)?;
         if c.is_gated() {
-            c.gate(420, &mut [One(&mut self_), One(&mut src)])?;
+            c.gate(519, &mut [One(&mut self_), One(&mut src)])?;
         }
         out.set(ops::diagonal_scatter(&self_, &src, offset, dim1, dim2)?)
     })
@@ -9234,7 +11325,7 @@ pub unsafe extern "C" fn taper_fill_diagonal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let fill_value = c.scalar(1, "fill_value", fill_value)?;
         if c.is_gated() {
-            c.gate(421, &mut [One(&mut self_)])?;
+            c.gate(520, &mut [One(&mut self_)])?;
         }
         ops::fill_diagonal_(&self_, fill_value, wrap)
     })
@@ -9259,7 +11350,7 @@ pub unsafe extern "C" fn taper_tril_indices(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(422, &mut [])?;
+            c.gate(521, &mut [])?;
         }
         out.set(ops::tril_indices(row, col, offset, dtype, device)?)
     })
@@ -9284,7 +11375,7 @@ pub unsafe extern "C" fn taper_triu_indices(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(423, &mut [])?;
+            c.gate(522, &mut [])?;
         }
         out.set(ops::triu_indices(row, col, offset, dtype, device)?)
     })
@@ -9305,7 +11396,7 @@ pub unsafe extern "C" fn taper_diagflat(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(424, &mut [One(&mut self_)])?;
+            c.gate(523, &mut [One(&mut self_)])?;
         }
         out.set(ops::diagflat(&self_, offset)?)
     })
@@ -9335,7 +11426,7 @@ pub unsafe extern "C" fn taper_searchsorted(
         let side = c.opt_str(4, "side", side)?;
         let mut sorter = c.opt_tensor(5, "sorter", sorter)?;
         if c.is_gated() {
-            c.gate(425, &mut [One(&mut sorted_sequence), One(&mut self_), Opt(&mut sorter)])?;
+            c.gate(524, &mut [One(&mut sorted_sequence), One(&mut self_), Opt(&mut sorter)])?;
         }
         out.set(ops::searchsorted(&sorted_sequence, &self_, out_int32, right, side, sorter.as_ref())?)
     })
@@ -9363,7 +11454,7 @@ pub unsafe extern "C" fn taper_searchsorted_scalar(
         let side = c.opt_str(4, "side", side)?;
         let mut sorter = c.opt_tensor(5, "sorter", sorter)?;
         if c.is_gated() {
-            c.gate(426, &mut [One(&mut sorted_sequence), Opt(&mut sorter)])?;
+            c.gate(525, &mut [One(&mut sorted_sequence), Opt(&mut sorter)])?;
         }
         out.set(ops::searchsorted_scalar(&sorted_sequence, self_, out_int32, right, side, sorter.as_ref())?)
     })
@@ -9387,7 +11478,7 @@ pub unsafe extern "C" fn taper_bucketize(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut boundaries = c.tensor(1, "boundaries", boundaries)?;
         if c.is_gated() {
-            c.gate(427, &mut [One(&mut self_), One(&mut boundaries)])?;
+            c.gate(526, &mut [One(&mut self_), One(&mut boundaries)])?;
         }
         out.set(ops::bucketize(&self_, &boundaries, out_int32, right)?)
     })
@@ -9411,7 +11502,7 @@ pub unsafe extern "C" fn taper_bucketize_scalar(
         let self_ = c.scalar(0, "self", self_)?;
         let mut boundaries = c.tensor(1, "boundaries", boundaries)?;
         if c.is_gated() {
-            c.gate(428, &mut [One(&mut boundaries)])?;
+            c.gate(527, &mut [One(&mut boundaries)])?;
         }
         out.set(ops::bucketize_scalar(self_, &boundaries, out_int32, right)?)
     })
@@ -9435,7 +11526,7 @@ pub unsafe extern "C" fn taper_isin_tensor_tensor(
         let mut elements = c.tensor(0, "elements", elements)?;
         let mut test_elements = c.tensor(1, "test_elements", test_elements)?;
         if c.is_gated() {
-            c.gate(429, &mut [One(&mut elements), One(&mut test_elements)])?;
+            c.gate(528, &mut [One(&mut elements), One(&mut test_elements)])?;
         }
         out.set(ops::isin_tensor_tensor(&elements, &test_elements, assume_unique, invert)?)
     })
@@ -9459,7 +11550,7 @@ pub unsafe extern "C" fn taper_isin_tensor_scalar(
         let mut elements = c.tensor(0, "elements", elements)?;
         let test_element = c.scalar(1, "test_element", test_element)?;
         if c.is_gated() {
-            c.gate(430, &mut [One(&mut elements)])?;
+            c.gate(529, &mut [One(&mut elements)])?;
         }
         out.set(ops::isin_tensor_scalar(&elements, test_element, assume_unique, invert)?)
     })
@@ -9483,7 +11574,7 @@ pub unsafe extern "C" fn taper_isin_scalar_tensor(
         let element = c.scalar(0, "element", element)?;
         let mut test_elements = c.tensor(1, "test_elements", test_elements)?;
         if c.is_gated() {
-            c.gate(431, &mut [One(&mut test_elements)])?;
+            c.gate(530, &mut [One(&mut test_elements)])?;
         }
         out.set(ops::isin_scalar_tensor(element, &test_elements, assume_unique, invert)?)
     })
@@ -9512,7 +11603,7 @@ pub unsafe extern "C" fn taper_unique(
         let counts = counts?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(432, &mut [One(&mut self_)])?;
+            c.gate(531, &mut [One(&mut self_)])?;
         }
         let (output_value, inverse_indices_value, counts_value) = ops::unique(&self_, sorted, return_inverse, return_counts)?;
         output.set(output_value)?;
@@ -9546,7 +11637,7 @@ pub unsafe extern "C" fn taper_unique_dim(
         let counts = counts?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(433, &mut [One(&mut self_)])?;
+            c.gate(532, &mut [One(&mut self_)])?;
         }
         let (output_value, inverse_indices_value, counts_value) = ops::unique_dim(&self_, dim, sorted, return_inverse, return_counts)?;
         output.set(output_value)?;
@@ -9580,7 +11671,7 @@ pub unsafe extern "C" fn taper_unique_consecutive(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(3, "dim", dim)?;
         if c.is_gated() {
-            c.gate(434, &mut [One(&mut self_)])?;
+            c.gate(533, &mut [One(&mut self_)])?;
         }
         let (output_value, inverse_indices_value, counts_value) = ops::unique_consecutive(&self_, return_inverse, return_counts, dim)?;
         output.set(output_value)?;
@@ -9609,7 +11700,7 @@ pub unsafe extern "C" fn taper_histc(
         let min = c.scalar(2, "min", min)?;
         let max = c.scalar(3, "max", max)?;
         if c.is_gated() {
-            c.gate(435, &mut [One(&mut self_)])?;
+            c.gate(534, &mut [One(&mut self_)])?;
         }
         out.set(ops::histc(&self_, bins, min, max)?)
     })
@@ -9636,7 +11727,7 @@ pub unsafe extern "C" fn taper_quantile(
         let dim = c.opt(2, "dim", dim)?;
         let interpolation = c.str(4, "interpolation", interpolation)?;
         if c.is_gated() {
-            c.gate(436, &mut [One(&mut self_), One(&mut q)])?;
+            c.gate(535, &mut [One(&mut self_), One(&mut q)])?;
         }
         out.set(ops::quantile(&self_, &q, dim, keepdim, interpolation)?)
     })
@@ -9662,9 +11753,127 @@ pub unsafe extern "C" fn taper_quantile_scalar(
         let dim = c.opt(2, "dim", dim)?;
         let interpolation = c.str(4, "interpolation", interpolation)?;
         if c.is_gated() {
-            c.gate(437, &mut [One(&mut self_)])?;
+            c.gate(536, &mut [One(&mut self_)])?;
         }
         out.set(ops::quantile_scalar(&self_, q, dim, keepdim, interpolation)?)
+    })
+}
+
+/// The q-quantiles of the elements that are not NaN, along dim or of all; the size of a vector q comes first.
+///
+/// `nanquantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation="linear") -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nanquantile(
+    self_: *mut taper_tensor,
+    q: *mut taper_tensor,
+    dim: *const i64,
+    keepdim: bool,
+    interpolation: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nanquantile", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut q = c.tensor(1, "q", q)?;
+        let dim = c.opt(2, "dim", dim)?;
+        let interpolation = c.str(4, "interpolation", interpolation)?;
+        if c.is_gated() {
+            c.gate(537, &mut [One(&mut self_), One(&mut q)])?;
+        }
+        out.set(ops::nanquantile(&self_, &q, dim, keepdim, interpolation)?)
+    })
+}
+
+/// The same for one number between 0 and 1.
+///
+/// `nanquantile.scalar(Tensor self, float q, int? dim=None, bool keepdim=False, *, str interpolation="linear") -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nanquantile_scalar(
+    self_: *mut taper_tensor,
+    q: f64,
+    dim: *const i64,
+    keepdim: bool,
+    interpolation: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nanquantile_scalar", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let dim = c.opt(2, "dim", dim)?;
+        let interpolation = c.str(4, "interpolation", interpolation)?;
+        if c.is_gated() {
+            c.gate(538, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::nanquantile_scalar(&self_, q, dim, keepdim, interpolation)?)
+    })
+}
+
+/// How many elements, or how much weight, fall into each of equal bins between min and max (those of the data), and the bins' edges.
+///
+/// `histogram(Tensor self, int bins=100, *, float? min=None, float? max=None, Tensor? weight=None, bool density=False) -> (Tensor hist, Tensor bin_edges)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_histogram(
+    self_: *mut taper_tensor,
+    bins: i64,
+    min: *const f64,
+    max: *const f64,
+    weight: *mut taper_tensor,
+    density: bool,
+    hist: *mut *mut taper_tensor,
+    bin_edges: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("histogram", |c| {
+        let hist = c.out(6, "hist", hist);
+        let bin_edges = c.out(7, "bin_edges", bin_edges);
+        let hist = hist?;
+        let bin_edges = bin_edges?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let min = c.opt(2, "min", min)?;
+        let max = c.opt(3, "max", max)?;
+        let mut weight = c.opt_tensor(4, "weight", weight)?;
+        if c.is_gated() {
+            c.gate(539, &mut [One(&mut self_), Opt(&mut weight)])?;
+        }
+        let (hist_value, bin_edges_value) = ops::histogram(&self_, bins, min, max, weight.as_ref(), density)?;
+        hist.set(hist_value)?;
+        bin_edges.set(bin_edges_value)?;
+        Ok(())
+    })
+}
+
+/// The same for given edges, ascending.
+///
+/// `histogram.bins_tensor(Tensor self, Tensor bins, *, Tensor? weight=None, bool density=False) -> (Tensor hist, Tensor bin_edges)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_histogram_bins_tensor(
+    self_: *mut taper_tensor,
+    bins: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    density: bool,
+    hist: *mut *mut taper_tensor,
+    bin_edges: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("histogram_bins_tensor", |c| {
+        let hist = c.out(4, "hist", hist);
+        let bin_edges = c.out(5, "bin_edges", bin_edges);
+        let hist = hist?;
+        let bin_edges = bin_edges?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut bins = c.tensor(1, "bins", bins)?;
+        let mut weight = c.opt_tensor(2, "weight", weight)?;
+        if c.is_gated() {
+            c.gate(540, &mut [One(&mut self_), One(&mut bins), Opt(&mut weight)])?;
+        }
+        let (hist_value, bin_edges_value) = ops::histogram_bins_tensor(&self_, &bins, weight.as_ref(), density)?;
+        hist.set(hist_value)?;
+        bin_edges.set(bin_edges_value)?;
+        Ok(())
     })
 }
 
@@ -9682,7 +11891,7 @@ pub unsafe extern "C" fn taper_msort(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(438, &mut [One(&mut self_)])?;
+            c.gate(541, &mut [One(&mut self_)])?;
         }
         out.set(ops::msort(&self_)?)
     })
@@ -9704,9 +11913,26 @@ pub unsafe extern "C" fn taper_deg2rad(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(439, &mut [One(&mut self_)])?;
+            c.gate(542, &mut [One(&mut self_)])?;
         }
         out.set(ops::deg2rad(&self_)?)
+    })
+}
+
+/// Degrees to radians, written into self.
+///
+/// `deg2rad_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_deg2rad_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("deg2rad_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(543, &mut [One(&mut self_)])?;
+        }
+        ops::deg2rad_(&self_)
     })
 }
 
@@ -9724,9 +11950,26 @@ pub unsafe extern "C" fn taper_rad2deg(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(440, &mut [One(&mut self_)])?;
+            c.gate(544, &mut [One(&mut self_)])?;
         }
         out.set(ops::rad2deg(&self_)?)
+    })
+}
+
+/// Radians to degrees, written into self.
+///
+/// `rad2deg_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_rad2deg_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("rad2deg_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(545, &mut [One(&mut self_)])?;
+        }
+        ops::rad2deg_(&self_)
     })
 }
 
@@ -9744,7 +11987,7 @@ pub unsafe extern "C" fn taper_positive(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(441, &mut [One(&mut self_)])?;
+            c.gate(546, &mut [One(&mut self_)])?;
         }
         out.set(ops::positive(&self_)?)
     })
@@ -9764,9 +12007,26 @@ pub unsafe extern "C" fn taper_sgn(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(442, &mut [One(&mut self_)])?;
+            c.gate(547, &mut [One(&mut self_)])?;
         }
         out.set(ops::sgn(&self_)?)
+    })
+}
+
+/// -1, 0 or 1, written into self.
+///
+/// `sgn_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sgn_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("sgn_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(548, &mut [One(&mut self_)])?;
+        }
+        ops::sgn_(&self_)
     })
 }
 
@@ -9784,7 +12044,7 @@ pub unsafe extern "C" fn taper_signbit(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(443, &mut [One(&mut self_)])?;
+            c.gate(549, &mut [One(&mut self_)])?;
         }
         out.set(ops::signbit(&self_)?)
     })
@@ -9804,7 +12064,7 @@ pub unsafe extern "C" fn taper_isposinf(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(444, &mut [One(&mut self_)])?;
+            c.gate(550, &mut [One(&mut self_)])?;
         }
         out.set(ops::isposinf(&self_)?)
     })
@@ -9824,7 +12084,7 @@ pub unsafe extern "C" fn taper_isneginf(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(445, &mut [One(&mut self_)])?;
+            c.gate(551, &mut [One(&mut self_)])?;
         }
         out.set(ops::isneginf(&self_)?)
     })
@@ -9846,7 +12106,7 @@ pub unsafe extern "C" fn taper_copysign(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(446, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(552, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::copysign(&self_, &other)?)
     })
@@ -9868,9 +12128,47 @@ pub unsafe extern "C" fn taper_copysign_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(447, &mut [One(&mut self_)])?;
+            c.gate(553, &mut [One(&mut self_)])?;
         }
         out.set(ops::copysign_scalar(&self_, other)?)
+    })
+}
+
+/// The magnitude of self with the sign of other, written into self.
+///
+/// `copysign_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_copysign_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("copysign_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(554, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        ops::copysign_(&self_, &other)
+    })
+}
+
+/// The magnitude of self with the sign of other for a number, written into self.
+///
+/// `copysign_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_copysign_scalar_(
+    self_: *mut taper_tensor,
+    other: taper_scalar,
+) -> *mut taper_error {
+    guard("copysign_scalar_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let other = c.scalar(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(555, &mut [One(&mut self_)])?;
+        }
+        ops::copysign_scalar_(&self_, other)
     })
 }
 
@@ -9890,9 +12188,28 @@ pub unsafe extern "C" fn taper_heaviside(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut values = c.tensor(1, "values", values)?;
         if c.is_gated() {
-            c.gate(448, &mut [One(&mut self_), One(&mut values)])?;
+            c.gate(556, &mut [One(&mut self_), One(&mut values)])?;
         }
         out.set(ops::heaviside(&self_, &values)?)
+    })
+}
+
+/// 0 below zero, 1 above, values at zero, written into self.
+///
+/// `heaviside_(Tensor(a!) self, Tensor values) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_heaviside_(
+    self_: *mut taper_tensor,
+    values: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("heaviside_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut values = c.tensor(1, "values", values)?;
+        if c.is_gated() {
+            c.gate(557, &mut [One(&mut self_), One(&mut values)])?;
+        }
+        ops::heaviside_(&self_, &values)
     })
 }
 
@@ -9916,7 +12233,7 @@ pub unsafe extern "C" fn taper_nan_to_num(
         let posinf = c.opt(2, "posinf", posinf)?;
         let neginf = c.opt(3, "neginf", neginf)?;
         if c.is_gated() {
-            c.gate(449, &mut [One(&mut self_)])?;
+            c.gate(558, &mut [One(&mut self_)])?;
         }
         out.set(ops::nan_to_num(&self_, nan, posinf, neginf)?)
     })
@@ -9939,7 +12256,7 @@ pub unsafe extern "C" fn taper_nan_to_num_(
         let posinf = c.opt(2, "posinf", posinf)?;
         let neginf = c.opt(3, "neginf", neginf)?;
         if c.is_gated() {
-            c.gate(450, &mut [One(&mut self_)])?;
+            c.gate(559, &mut [One(&mut self_)])?;
         }
         ops::nan_to_num_(&self_, nan, posinf, neginf)
     })
@@ -9959,9 +12276,26 @@ pub unsafe extern "C" fn taper_sinc(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(451, &mut [One(&mut self_)])?;
+            c.gate(560, &mut [One(&mut self_)])?;
         }
         out.set(ops::sinc(&self_)?)
+    })
+}
+
+/// sin(pi x) / (pi x), 1 at zero, written into self.
+///
+/// `sinc_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sinc_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("sinc_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(561, &mut [One(&mut self_)])?;
+        }
+        ops::sinc_(&self_)
     })
 }
 
@@ -9981,7 +12315,7 @@ pub unsafe extern "C" fn taper_float_power(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut exponent = c.tensor(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(452, &mut [One(&mut self_), One(&mut exponent)])?;
+            c.gate(562, &mut [One(&mut self_), One(&mut exponent)])?;
         }
         out.set(ops::float_power(&self_, &exponent)?)
     })
@@ -10003,9 +12337,47 @@ pub unsafe extern "C" fn taper_float_power_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let exponent = c.scalar(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(453, &mut [One(&mut self_)])?;
+            c.gate(563, &mut [One(&mut self_)])?;
         }
         out.set(ops::float_power_scalar(&self_, exponent)?)
+    })
+}
+
+/// self to the power of exponent, of float64, written into self.
+///
+/// `float_power_.Tensor(Tensor(a!) self, Tensor exponent) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_float_power_(
+    self_: *mut taper_tensor,
+    exponent: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("float_power_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut exponent = c.tensor(1, "exponent", exponent)?;
+        if c.is_gated() {
+            c.gate(564, &mut [One(&mut self_), One(&mut exponent)])?;
+        }
+        ops::float_power_(&self_, &exponent)
+    })
+}
+
+/// self to the power of exponent, of float64 for a number, written into self.
+///
+/// `float_power_.Scalar(Tensor(a!) self, Scalar exponent) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_float_power_scalar_(
+    self_: *mut taper_tensor,
+    exponent: taper_scalar,
+) -> *mut taper_error {
+    guard("float_power_scalar_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let exponent = c.scalar(1, "exponent", exponent)?;
+        if c.is_gated() {
+            c.gate(565, &mut [One(&mut self_)])?;
+        }
+        ops::float_power_scalar_(&self_, exponent)
     })
 }
 
@@ -10025,7 +12397,7 @@ pub unsafe extern "C" fn taper_logaddexp2(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(454, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(566, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::logaddexp2(&self_, &other)?)
     })
@@ -10047,9 +12419,28 @@ pub unsafe extern "C" fn taper_ldexp(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(455, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(567, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::ldexp(&self_, &other)?)
+    })
+}
+
+/// self * 2^other, written into self.
+///
+/// `ldexp_(Tensor(a!) self, Tensor other) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_ldexp_(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("ldexp_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(568, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        ops::ldexp_(&self_, &other)
     })
 }
 
@@ -10073,7 +12464,7 @@ pub unsafe extern "C" fn taper_aminmax(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(1, "dim", dim)?;
         if c.is_gated() {
-            c.gate(456, &mut [One(&mut self_)])?;
+            c.gate(569, &mut [One(&mut self_)])?;
         }
         let (min_value, max_value) = ops::aminmax(&self_, dim, keepdim)?;
         min.set(min_value)?;
@@ -10102,7 +12493,7 @@ pub unsafe extern "C" fn taper_nanmean(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(457, &mut [One(&mut self_)])?;
+            c.gate(570, &mut [One(&mut self_)])?;
         }
         out.set(ops::nanmean(&self_, dim, keepdim, dtype)?)
     })
@@ -10124,7 +12515,7 @@ pub unsafe extern "C" fn taper_inner(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(458, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(571, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::inner(&self_, &other)?)
     })
@@ -10148,9 +12539,30 @@ pub unsafe extern "C" fn taper_hardtanh(
         let min_val = c.scalar(1, "min_val", min_val)?;
         let max_val = c.scalar(2, "max_val", max_val)?;
         if c.is_gated() {
-            c.gate(459, &mut [One(&mut self_)])?;
+            c.gate(572, &mut [One(&mut self_)])?;
         }
         out.set(ops::hardtanh(&self_, min_val, max_val)?)
+    })
+}
+
+/// self limited to [min_val, max_val], in place.
+///
+/// `hardtanh_(Tensor(a!) self, Scalar min_val=-1, Scalar max_val=1) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_hardtanh_(
+    self_: *mut taper_tensor,
+    min_val: taper_scalar,
+    max_val: taper_scalar,
+) -> *mut taper_error {
+    guard("hardtanh_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let min_val = c.scalar(1, "min_val", min_val)?;
+        let max_val = c.scalar(2, "max_val", max_val)?;
+        if c.is_gated() {
+            c.gate(573, &mut [One(&mut self_)])?;
+        }
+        ops::hardtanh_(&self_, min_val, max_val)
     })
 }
 
@@ -10168,9 +12580,26 @@ pub unsafe extern "C" fn taper_selu(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(460, &mut [One(&mut self_)])?;
+            c.gate(574, &mut [One(&mut self_)])?;
         }
         out.set(ops::selu(&self_)?)
+    })
+}
+
+/// The self-normalising exponential linear unit, written into self.
+///
+/// `selu_(Tensor(a!) self) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_selu_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("selu_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(575, &mut [One(&mut self_)])?;
+        }
+        ops::selu_(&self_)
     })
 }
 
@@ -10190,9 +12619,28 @@ pub unsafe extern "C" fn taper_celu(
         let mut self_ = c.tensor(0, "self", self_)?;
         let alpha = c.scalar(1, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(461, &mut [One(&mut self_)])?;
+            c.gate(576, &mut [One(&mut self_)])?;
         }
         out.set(ops::celu(&self_, alpha)?)
+    })
+}
+
+/// max(self, 0) + min(0, alpha * (exp(self / alpha) - 1)), written into self.
+///
+/// `celu_(Tensor(a!) self, Scalar alpha=1.0) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_celu_(
+    self_: *mut taper_tensor,
+    alpha: taper_scalar,
+) -> *mut taper_error {
+    guard("celu_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let alpha = c.scalar(1, "alpha", alpha)?;
+        if c.is_gated() {
+            c.gate(577, &mut [One(&mut self_)])?;
+        }
+        ops::celu_(&self_, alpha)
     })
 }
 
@@ -10210,7 +12658,7 @@ pub unsafe extern "C" fn taper_mish(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(462, &mut [One(&mut self_)])?;
+            c.gate(578, &mut [One(&mut self_)])?;
         }
         out.set(ops::mish(&self_)?)
     })
@@ -10230,7 +12678,7 @@ pub unsafe extern "C" fn taper_softsign(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(463, &mut [One(&mut self_)])?;
+            c.gate(579, &mut [One(&mut self_)])?;
         }
         out.set(ops::softsign(&self_)?)
     })
@@ -10250,7 +12698,7 @@ pub unsafe extern "C" fn taper_tanhshrink(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(464, &mut [One(&mut self_)])?;
+            c.gate(580, &mut [One(&mut self_)])?;
         }
         out.set(ops::tanhshrink(&self_)?)
     })
@@ -10272,7 +12720,7 @@ pub unsafe extern "C" fn taper_hardshrink(
         let mut self_ = c.tensor(0, "self", self_)?;
         let lambd = c.scalar(1, "lambd", lambd)?;
         if c.is_gated() {
-            c.gate(465, &mut [One(&mut self_)])?;
+            c.gate(581, &mut [One(&mut self_)])?;
         }
         out.set(ops::hardshrink(&self_, lambd)?)
     })
@@ -10294,7 +12742,7 @@ pub unsafe extern "C" fn taper_softshrink(
         let mut self_ = c.tensor(0, "self", self_)?;
         let lambd = c.scalar(1, "lambd", lambd)?;
         if c.is_gated() {
-            c.gate(466, &mut [One(&mut self_)])?;
+            c.gate(582, &mut [One(&mut self_)])?;
         }
         out.set(ops::softshrink(&self_, lambd)?)
     })
@@ -10318,9 +12766,30 @@ pub unsafe extern "C" fn taper_threshold(
         let threshold = c.scalar(1, "threshold", threshold)?;
         let value = c.scalar(2, "value", value)?;
         if c.is_gated() {
-            c.gate(467, &mut [One(&mut self_)])?;
+            c.gate(583, &mut [One(&mut self_)])?;
         }
         out.set(ops::threshold(&self_, threshold, value)?)
+    })
+}
+
+/// self where above the threshold, else value, written into self.
+///
+/// `threshold_(Tensor(a!) self, Scalar threshold, Scalar value) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_threshold_(
+    self_: *mut taper_tensor,
+    threshold: taper_scalar,
+    value: taper_scalar,
+) -> *mut taper_error {
+    guard("threshold_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let threshold = c.scalar(1, "threshold", threshold)?;
+        let value = c.scalar(2, "value", value)?;
+        if c.is_gated() {
+            c.gate(584, &mut [One(&mut self_)])?;
+        }
+        ops::threshold_(&self_, threshold, value)
     })
 }
 
@@ -10340,9 +12809,60 @@ pub unsafe extern "C" fn taper_prelu(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut weight = c.tensor(1, "weight", weight)?;
         if c.is_gated() {
-            c.gate(468, &mut [One(&mut self_), One(&mut weight)])?;
+            c.gate(585, &mut [One(&mut self_), One(&mut weight)])?;
         }
         out.set(ops::prelu(&self_, &weight)?)
+    })
+}
+
+/// self where positive, else times a slope: in training a random one for each element, between lower and upper, else their mean.
+///
+/// `rrelu(Tensor self, Scalar lower=0.125, Scalar upper=0.3333333333333333, bool training=False, *, Generator? generator=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_rrelu(
+    self_: *mut taper_tensor,
+    lower: taper_scalar,
+    upper: taper_scalar,
+    training: bool,
+    generator: *mut taper_generator,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("rrelu", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let lower = c.scalar(1, "lower", lower)?;
+        let upper = c.scalar(2, "upper", upper)?;
+        let generator = c.opt_generator(4, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(586, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::rrelu(&self_, lower, upper, training, generator.as_ref())?)
+    })
+}
+
+/// rrelu in place.
+///
+/// `rrelu_(Tensor(a!) self, Scalar lower=0.125, Scalar upper=0.3333333333333333, bool training=False, *, Generator? generator=None) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_rrelu_(
+    self_: *mut taper_tensor,
+    lower: taper_scalar,
+    upper: taper_scalar,
+    training: bool,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("rrelu_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let lower = c.scalar(1, "lower", lower)?;
+        let upper = c.scalar(2, "upper", upper)?;
+        let generator = c.opt_generator(4, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(587, &mut [One(&mut self_)])?;
+        }
+        ops::rrelu_(&self_, lower, upper, training, generator.as_ref())
     })
 }
 
@@ -10376,7 +12896,7 @@ pub unsafe extern "C" fn taper_conv1d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(469, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(588, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv1d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)?)
     })
@@ -10410,7 +12930,7 @@ pub unsafe extern "C" fn taper_conv2d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(470, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(589, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv2d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)?)
     })
@@ -10444,7 +12964,7 @@ pub unsafe extern "C" fn taper_conv3d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(471, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(590, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv3d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)?)
     })
@@ -10482,7 +13002,7 @@ pub unsafe extern "C" fn taper_conv_padded(
         let padding_mode = c.str(7, "padding_mode", padding_mode)?;
         let auto_padding = c.opt_str(8, "auto_padding", auto_padding)?;
         if c.is_gated() {
-            c.gate(472, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(591, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_padded(&input, &weight, bias.as_ref(), stride, padding, dilation, groups, padding_mode, auto_padding)?)
     })
@@ -10519,7 +13039,7 @@ pub unsafe extern "C" fn taper_conv_transpose1d(
         let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(473, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(592, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_transpose1d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
     })
@@ -10556,7 +13076,7 @@ pub unsafe extern "C" fn taper_conv_transpose2d(
         let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(474, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(593, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_transpose2d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
     })
@@ -10593,7 +13113,7 @@ pub unsafe extern "C" fn taper_conv_transpose3d(
         let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(475, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(594, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_transpose3d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
     })
@@ -10633,9 +13153,34 @@ pub unsafe extern "C" fn taper_conv_transpose_sized(
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
         let output_size = c.opt_slice(8, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(476, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(595, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_transpose_sized(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation, output_size)?)
+    })
+}
+
+/// A convolution over (time, batch, channels); weight [width, in, out].
+///
+/// `conv_tbc(Tensor self, Tensor weight, Tensor bias, int pad=0) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_conv_tbc(
+    self_: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    bias: *mut taper_tensor,
+    pad: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("conv_tbc", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut weight = c.tensor(1, "weight", weight)?;
+        let mut bias = c.tensor(2, "bias", bias)?;
+        if c.is_gated() {
+            c.gate(596, &mut [One(&mut self_), One(&mut weight), One(&mut bias)])?;
+        }
+        out.set(ops::conv_tbc(&self_, &weight, &bias, pad)?)
     })
 }
 
@@ -10666,7 +13211,7 @@ pub unsafe extern "C" fn taper_max_pool1d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(477, &mut [One(&mut self_)])?;
+            c.gate(597, &mut [One(&mut self_)])?;
         }
         out.set(ops::max_pool1d(&self_, kernel_size, stride, padding, dilation, ceil_mode)?)
     })
@@ -10699,7 +13244,7 @@ pub unsafe extern "C" fn taper_max_pool2d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(478, &mut [One(&mut self_)])?;
+            c.gate(598, &mut [One(&mut self_)])?;
         }
         out.set(ops::max_pool2d(&self_, kernel_size, stride, padding, dilation, ceil_mode)?)
     })
@@ -10732,7 +13277,7 @@ pub unsafe extern "C" fn taper_max_pool3d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(479, &mut [One(&mut self_)])?;
+            c.gate(599, &mut [One(&mut self_)])?;
         }
         out.set(ops::max_pool3d(&self_, kernel_size, stride, padding, dilation, ceil_mode)?)
     })
@@ -10768,7 +13313,7 @@ pub unsafe extern "C" fn taper_max_pool2d_with_indices(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(480, &mut [One(&mut self_)])?;
+            c.gate(600, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::max_pool2d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
         values.set(values_value)?;
@@ -10807,7 +13352,7 @@ pub unsafe extern "C" fn taper_max_pool1d_with_indices(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(481, &mut [One(&mut self_)])?;
+            c.gate(601, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::max_pool1d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
         values.set(values_value)?;
@@ -10846,7 +13391,7 @@ pub unsafe extern "C" fn taper_max_pool3d_with_indices(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(482, &mut [One(&mut self_)])?;
+            c.gate(602, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::max_pool3d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
         values.set(values_value)?;
@@ -10880,7 +13425,7 @@ pub unsafe extern "C" fn taper_avg_pool1d(
         let stride = c.slice(2, "stride", stride, stride_len)?;
         let padding = c.slice(3, "padding", padding, padding_len)?;
         if c.is_gated() {
-            c.gate(483, &mut [One(&mut self_)])?;
+            c.gate(603, &mut [One(&mut self_)])?;
         }
         out.set(ops::avg_pool1d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad)?)
     })
@@ -10913,7 +13458,7 @@ pub unsafe extern "C" fn taper_avg_pool2d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let divisor_override = c.opt(6, "divisor_override", divisor_override)?;
         if c.is_gated() {
-            c.gate(484, &mut [One(&mut self_)])?;
+            c.gate(604, &mut [One(&mut self_)])?;
         }
         out.set(ops::avg_pool2d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)?)
     })
@@ -10946,7 +13491,7 @@ pub unsafe extern "C" fn taper_avg_pool3d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let divisor_override = c.opt(6, "divisor_override", divisor_override)?;
         if c.is_gated() {
-            c.gate(485, &mut [One(&mut self_)])?;
+            c.gate(605, &mut [One(&mut self_)])?;
         }
         out.set(ops::avg_pool3d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)?)
     })
@@ -10969,7 +13514,7 @@ pub unsafe extern "C" fn taper_adaptive_avg_pool1d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(486, &mut [One(&mut self_)])?;
+            c.gate(606, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_avg_pool1d(&self_, output_size)?)
     })
@@ -10992,7 +13537,7 @@ pub unsafe extern "C" fn taper_adaptive_avg_pool2d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(487, &mut [One(&mut self_)])?;
+            c.gate(607, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_avg_pool2d(&self_, output_size)?)
     })
@@ -11015,7 +13560,7 @@ pub unsafe extern "C" fn taper_adaptive_avg_pool3d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(488, &mut [One(&mut self_)])?;
+            c.gate(608, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_avg_pool3d(&self_, output_size)?)
     })
@@ -11038,7 +13583,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool1d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(489, &mut [One(&mut self_)])?;
+            c.gate(609, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_max_pool1d(&self_, output_size)?)
     })
@@ -11064,7 +13609,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool1d_with_indices(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(490, &mut [One(&mut self_)])?;
+            c.gate(610, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::adaptive_max_pool1d_with_indices(&self_, output_size)?;
         values.set(values_value)?;
@@ -11090,7 +13635,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool2d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(491, &mut [One(&mut self_)])?;
+            c.gate(611, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_max_pool2d(&self_, output_size)?)
     })
@@ -11116,7 +13661,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool2d_with_indices(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(492, &mut [One(&mut self_)])?;
+            c.gate(612, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::adaptive_max_pool2d_with_indices(&self_, output_size)?;
         values.set(values_value)?;
@@ -11142,7 +13687,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool3d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(493, &mut [One(&mut self_)])?;
+            c.gate(613, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_max_pool3d(&self_, output_size)?)
     })
@@ -11168,7 +13713,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool3d_with_indices(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(494, &mut [One(&mut self_)])?;
+            c.gate(614, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::adaptive_max_pool3d_with_indices(&self_, output_size)?;
         values.set(values_value)?;
@@ -11199,7 +13744,7 @@ pub unsafe extern "C" fn taper_lp_pool1d(
         let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.opt_slice(3, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(495, &mut [One(&mut self_)])?;
+            c.gate(615, &mut [One(&mut self_)])?;
         }
         out.set(ops::lp_pool1d(&self_, norm_type, kernel_size, stride, ceil_mode)?)
     })
@@ -11227,7 +13772,7 @@ pub unsafe extern "C" fn taper_lp_pool2d(
         let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.opt_slice(3, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(496, &mut [One(&mut self_)])?;
+            c.gate(616, &mut [One(&mut self_)])?;
         }
         out.set(ops::lp_pool2d(&self_, norm_type, kernel_size, stride, ceil_mode)?)
     })
@@ -11255,9 +13800,183 @@ pub unsafe extern "C" fn taper_lp_pool3d(
         let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.opt_slice(3, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(497, &mut [One(&mut self_)])?;
+            c.gate(617, &mut [One(&mut self_)])?;
         }
         out.set(ops::lp_pool3d(&self_, norm_type, kernel_size, stride, ceil_mode)?)
+    })
+}
+
+/// Zeros with the values of a max pooling at the places (indices) that it took them from.
+///
+/// `max_unpool1d(Tensor self, Tensor indices, int[1] kernel_size, int[1] stride=[], int[1] padding=[0], int[]? output_size=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_max_unpool1d(
+    self_: *mut taper_tensor,
+    indices: *mut taper_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("max_unpool1d", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut indices = c.tensor(1, "indices", indices)?;
+        let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
+        let stride = c.slice(3, "stride", stride, stride_len)?;
+        let padding = c.slice(4, "padding", padding, padding_len)?;
+        let output_size = c.opt_slice(5, "output_size", output_size, output_size_len)?;
+        if c.is_gated() {
+            c.gate(618, &mut [One(&mut self_), One(&mut indices)])?;
+        }
+        out.set(ops::max_unpool1d(&self_, &indices, kernel_size, stride, padding, output_size)?)
+    })
+}
+
+/// Zeros with the values of a max pooling at the places (indices) that it took them from.
+///
+/// `max_unpool2d(Tensor self, Tensor indices, int[2] kernel_size, int[2] stride=[], int[2] padding=[0, 0], int[]? output_size=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_max_unpool2d(
+    self_: *mut taper_tensor,
+    indices: *mut taper_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("max_unpool2d", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut indices = c.tensor(1, "indices", indices)?;
+        let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
+        let stride = c.slice(3, "stride", stride, stride_len)?;
+        let padding = c.slice(4, "padding", padding, padding_len)?;
+        let output_size = c.opt_slice(5, "output_size", output_size, output_size_len)?;
+        if c.is_gated() {
+            c.gate(619, &mut [One(&mut self_), One(&mut indices)])?;
+        }
+        out.set(ops::max_unpool2d(&self_, &indices, kernel_size, stride, padding, output_size)?)
+    })
+}
+
+/// Zeros with the values of a max pooling at the places (indices) that it took them from.
+///
+/// `max_unpool3d(Tensor self, Tensor indices, int[3] kernel_size, int[3] stride=[], int[3] padding=[0, 0, 0], int[]? output_size=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_max_unpool3d(
+    self_: *mut taper_tensor,
+    indices: *mut taper_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("max_unpool3d", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut indices = c.tensor(1, "indices", indices)?;
+        let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
+        let stride = c.slice(3, "stride", stride, stride_len)?;
+        let padding = c.slice(4, "padding", padding, padding_len)?;
+        let output_size = c.opt_slice(5, "output_size", output_size, output_size_len)?;
+        if c.is_gated() {
+            c.gate(620, &mut [One(&mut self_), One(&mut indices)])?;
+        }
+        out.set(ops::max_unpool3d(&self_, &indices, kernel_size, stride, padding, output_size)?)
+    })
+}
+
+/// The largest element of each of output_size windows at random places, and its flat position; random_samples [n, c, 2] are the draws.
+///
+/// `fractional_max_pool2d_with_indices(Tensor self, int[2] kernel_size, int[2] output_size, Tensor? random_samples=None, *, Generator? generator=None) -> (Tensor values, Tensor indices)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fractional_max_pool2d_with_indices(
+    self_: *mut taper_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    output_size: *const i64,
+    output_size_len: usize,
+    random_samples: *mut taper_tensor,
+    generator: *mut taper_generator,
+    values: *mut *mut taper_tensor,
+    indices: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fractional_max_pool2d_with_indices", |c| {
+        let values = c.out(5, "values", values);
+        let indices = c.out(6, "indices", indices);
+        let values = values?;
+        let indices = indices?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
+        let output_size = c.slice(2, "output_size", output_size, output_size_len)?;
+        let mut random_samples = c.opt_tensor(3, "random_samples", random_samples)?;
+        let generator = c.opt_generator(4, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(621, &mut [One(&mut self_), Opt(&mut random_samples)])?;
+        }
+        let (values_value, indices_value) = ops::fractional_max_pool2d_with_indices(&self_, kernel_size, output_size, random_samples.as_ref(), generator.as_ref())?;
+        values.set(values_value)?;
+        indices.set(indices_value)?;
+        Ok(())
+    })
+}
+
+/// The largest element of each of output_size windows at random places, and its flat position; random_samples [n, c, 3] are the draws.
+///
+/// `fractional_max_pool3d_with_indices(Tensor self, int[3] kernel_size, int[3] output_size, Tensor? random_samples=None, *, Generator? generator=None) -> (Tensor values, Tensor indices)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fractional_max_pool3d_with_indices(
+    self_: *mut taper_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    output_size: *const i64,
+    output_size_len: usize,
+    random_samples: *mut taper_tensor,
+    generator: *mut taper_generator,
+    values: *mut *mut taper_tensor,
+    indices: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fractional_max_pool3d_with_indices", |c| {
+        let values = c.out(5, "values", values);
+        let indices = c.out(6, "indices", indices);
+        let values = values?;
+        let indices = indices?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
+        let output_size = c.slice(2, "output_size", output_size, output_size_len)?;
+        let mut random_samples = c.opt_tensor(3, "random_samples", random_samples)?;
+        let generator = c.opt_generator(4, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(622, &mut [One(&mut self_), Opt(&mut random_samples)])?;
+        }
+        let (values_value, indices_value) = ops::fractional_max_pool3d_with_indices(&self_, kernel_size, output_size, random_samples.as_ref(), generator.as_ref())?;
+        values.set(values_value)?;
+        indices.set(indices_value)?;
+        Ok(())
     })
 }
 
@@ -11287,7 +14006,7 @@ pub unsafe extern "C" fn taper_im2col(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let stride = c.slice(4, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(498, &mut [One(&mut self_)])?;
+            c.gate(623, &mut [One(&mut self_)])?;
         }
         out.set(ops::im2col(&self_, kernel_size, dilation, padding, stride)?)
     })
@@ -11322,7 +14041,7 @@ pub unsafe extern "C" fn taper_col2im(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let stride = c.slice(5, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(499, &mut [One(&mut self_)])?;
+            c.gate(624, &mut [One(&mut self_)])?;
         }
         out.set(ops::col2im(&self_, output_size, kernel_size, dilation, padding, stride)?)
     })
@@ -11349,7 +14068,7 @@ pub unsafe extern "C" fn taper_grid_sample(
         let mode = c.str(2, "mode", mode)?;
         let padding_mode = c.str(3, "padding_mode", padding_mode)?;
         if c.is_gated() {
-            c.gate(500, &mut [One(&mut input), One(&mut grid)])?;
+            c.gate(625, &mut [One(&mut input), One(&mut grid)])?;
         }
         out.set(ops::grid_sample(&input, &grid, mode, padding_mode, align_corners)?)
     })
@@ -11373,7 +14092,7 @@ pub unsafe extern "C" fn taper_affine_grid(
         let mut theta = c.tensor(0, "theta", theta)?;
         let size = c.slice(1, "size", size, size_len)?;
         if c.is_gated() {
-            c.gate(501, &mut [One(&mut theta)])?;
+            c.gate(626, &mut [One(&mut theta)])?;
         }
         out.set(ops::affine_grid(&theta, size, align_corners)?)
     })
@@ -11403,7 +14122,7 @@ pub unsafe extern "C" fn taper_layer_norm(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let mut bias = c.opt_tensor(3, "bias", bias)?;
         if c.is_gated() {
-            c.gate(502, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+            c.gate(627, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::layer_norm(&input, normalized_shape, weight.as_ref(), bias.as_ref(), eps)?)
     })
@@ -11430,7 +14149,7 @@ pub unsafe extern "C" fn taper_rms_norm(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let eps = c.opt(3, "eps", eps)?;
         if c.is_gated() {
-            c.gate(503, &mut [One(&mut input), Opt(&mut weight)])?;
+            c.gate(628, &mut [One(&mut input), Opt(&mut weight)])?;
         }
         out.set(ops::rms_norm(&input, normalized_shape, weight.as_ref(), eps)?)
     })
@@ -11456,7 +14175,7 @@ pub unsafe extern "C" fn taper_group_norm(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let mut bias = c.opt_tensor(3, "bias", bias)?;
         if c.is_gated() {
-            c.gate(504, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+            c.gate(629, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::group_norm(&input, num_groups, weight.as_ref(), bias.as_ref(), eps)?)
     })
@@ -11487,7 +14206,7 @@ pub unsafe extern "C" fn taper_batch_norm(
         let mut running_mean = c.opt_tensor(3, "running_mean", running_mean)?;
         let mut running_var = c.opt_tensor(4, "running_var", running_var)?;
         if c.is_gated() {
-            c.gate(505, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+            c.gate(630, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
         }
         out.set(ops::batch_norm(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, momentum, eps)?)
     })
@@ -11512,7 +14231,7 @@ pub unsafe extern "C" fn taper_instance_norm(
         let mut weight = c.opt_tensor(1, "weight", weight)?;
         let mut bias = c.opt_tensor(2, "bias", bias)?;
         if c.is_gated() {
-            c.gate(506, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+            c.gate(631, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::instance_norm(&input, weight.as_ref(), bias.as_ref(), eps)?)
     })
@@ -11547,7 +14266,7 @@ pub unsafe extern "C" fn taper_batch_norm_tracked(
         let mut num_batches_tracked = c.opt_tensor(5, "num_batches_tracked", num_batches_tracked)?;
         let momentum = c.opt(8, "momentum", momentum)?;
         if c.is_gated() {
-            c.gate(507, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var), Opt(&mut num_batches_tracked)])?;
+            c.gate(632, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var), Opt(&mut num_batches_tracked)])?;
         }
         out.set(ops::batch_norm_tracked(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), num_batches_tracked.as_ref(), training, track_running_stats, momentum, eps)?)
     })
@@ -11582,7 +14301,7 @@ pub unsafe extern "C" fn taper_instance_norm_tracked(
         let momentum = c.opt(7, "momentum", momentum)?;
         let dims = c.opt(9, "dims", dims)?;
         if c.is_gated() {
-            c.gate(508, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+            c.gate(633, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
         }
         out.set(ops::instance_norm_tracked(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, track_running_stats, momentum, eps, dims)?)
     })
@@ -11606,9 +14325,33 @@ pub unsafe extern "C" fn taper_local_response_norm(
         let out = out?;
         let mut input = c.tensor(0, "input", input)?;
         if c.is_gated() {
-            c.gate(509, &mut [One(&mut input)])?;
+            c.gate(634, &mut [One(&mut input)])?;
         }
         out.set(ops::local_response_norm(&input, size, alpha, beta, k)?)
+    })
+}
+
+/// Divided by a power of the sum of squares over neighbouring channels, as many on both sides.
+///
+/// `cross_map_lrn2d(Tensor input, int size, float alpha=0.0001, float beta=0.75, float k=1.0) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cross_map_lrn2d(
+    input: *mut taper_tensor,
+    size: i64,
+    alpha: f64,
+    beta: f64,
+    k: f64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("cross_map_lrn2d", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let mut input = c.tensor(0, "input", input)?;
+        if c.is_gated() {
+            c.gate(635, &mut [One(&mut input)])?;
+        }
+        out.set(ops::cross_map_lrn2d(&input, size, alpha, beta, k)?)
     })
 }
 
@@ -11629,7 +14372,7 @@ pub unsafe extern "C" fn taper_normalize(
         let out = out?;
         let mut input = c.tensor(0, "input", input)?;
         if c.is_gated() {
-            c.gate(510, &mut [One(&mut input)])?;
+            c.gate(636, &mut [One(&mut input)])?;
         }
         out.set(ops::normalize(&input, p, dim, eps)?)
     })
@@ -11653,7 +14396,7 @@ pub unsafe extern "C" fn taper_cosine_similarity(
         let mut x1 = c.tensor(0, "x1", x1)?;
         let mut x2 = c.tensor(1, "x2", x2)?;
         if c.is_gated() {
-            c.gate(511, &mut [One(&mut x1), One(&mut x2)])?;
+            c.gate(637, &mut [One(&mut x1), One(&mut x2)])?;
         }
         out.set(ops::cosine_similarity(&x1, &x2, dim, eps)?)
     })
@@ -11678,7 +14421,7 @@ pub unsafe extern "C" fn taper_pairwise_distance(
         let mut x1 = c.tensor(0, "x1", x1)?;
         let mut x2 = c.tensor(1, "x2", x2)?;
         if c.is_gated() {
-            c.gate(512, &mut [One(&mut x1), One(&mut x2)])?;
+            c.gate(638, &mut [One(&mut x1), One(&mut x2)])?;
         }
         out.set(ops::pairwise_distance(&x1, &x2, p, eps, keepdim)?)
     })
@@ -11705,7 +14448,7 @@ pub unsafe extern "C" fn taper_pad(
         let mode = c.str(2, "mode", mode)?;
         let value = c.opt(3, "value", value)?;
         if c.is_gated() {
-            c.gate(513, &mut [One(&mut input), Case(matches!((mode, pad.len()), ("reflect", 2 | 4) | ("replicate", 2 | 4 | 6)))])?;
+            c.gate(639, &mut [One(&mut input), Case(matches!((mode, pad.len()), ("reflect", 2 | 4) | ("replicate", 2 | 4 | 6)))])?;
         }
         out.set(ops::pad(&input, pad, mode, value)?)
     })
@@ -11736,7 +14479,7 @@ pub unsafe extern "C" fn taper_scaled_dot_product_attention(
         let mut attn_mask = c.opt_tensor(3, "attn_mask", attn_mask)?;
         let scale = c.opt(6, "scale", scale)?;
         if c.is_gated() {
-            c.gate(514, &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut attn_mask)])?;
+            c.gate(640, &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut attn_mask)])?;
         }
         out.set(ops::scaled_dot_product_attention(&query, &key, &value, attn_mask.as_ref(), dropout_p, is_causal, scale, enable_gqa)?)
     })
@@ -11759,7 +14502,7 @@ pub unsafe extern "C" fn taper_generate_square_subsequent_mask(
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         let device = c.opt_device(2, "device", device)?;
         if c.is_gated() {
-            c.gate(515, &mut [])?;
+            c.gate(641, &mut [])?;
         }
         out.set(ops::generate_square_subsequent_mask(sz, dtype, device)?)
     })
@@ -11821,7 +14564,7 @@ pub unsafe extern "C" fn taper_multi_head_attention_forward(
         let mut static_k = c.opt_tensor(21, "static_k", static_k)?;
         let mut static_v = c.opt_tensor(22, "static_v", static_v)?;
         if c.is_gated() {
-            c.gate(516, &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut in_proj_weight), Opt(&mut in_proj_bias), Opt(&mut bias_k), Opt(&mut bias_v), One(&mut out_proj_weight), Opt(&mut out_proj_bias), Opt(&mut key_padding_mask), Opt(&mut attn_mask), Opt(&mut q_proj_weight), Opt(&mut k_proj_weight), Opt(&mut v_proj_weight), Opt(&mut static_k), Opt(&mut static_v)])?;
+            c.gate(642, &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut in_proj_weight), Opt(&mut in_proj_bias), Opt(&mut bias_k), Opt(&mut bias_v), One(&mut out_proj_weight), Opt(&mut out_proj_bias), Opt(&mut key_padding_mask), Opt(&mut attn_mask), Opt(&mut q_proj_weight), Opt(&mut k_proj_weight), Opt(&mut v_proj_weight), Opt(&mut static_k), Opt(&mut static_v)])?;
         }
         let (attn_output_value, attn_output_weights_value) = ops::multi_head_attention_forward(&query, &key, &value, embed_dim_to_check, num_heads, in_proj_weight.as_ref(), in_proj_bias.as_ref(), bias_k.as_ref(), bias_v.as_ref(), add_zero_attn, dropout_p, &out_proj_weight, out_proj_bias.as_ref(), training, key_padding_mask.as_ref(), need_weights, attn_mask.as_ref(), use_separate_proj_weight, q_proj_weight.as_ref(), k_proj_weight.as_ref(), v_proj_weight.as_ref(), static_k.as_ref(), static_v.as_ref(), average_attn_weights, is_causal)?;
         attn_output.set(attn_output_value)?;
@@ -11845,7 +14588,7 @@ pub unsafe extern "C" fn taper_pixel_shuffle(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(517, &mut [One(&mut self_)])?;
+            c.gate(643, &mut [One(&mut self_)])?;
         }
         out.set(ops::pixel_shuffle(&self_, upscale_factor)?)
     })
@@ -11881,7 +14624,7 @@ pub unsafe extern "C" fn taper_interpolate(
         let scale_h = c.opt(7, "scale_h", scale_h)?;
         let scale_w = c.opt(8, "scale_w", scale_w)?;
         if c.is_gated() {
-            c.gate(518, &mut [One(&mut input)])?;
+            c.gate(644, &mut [One(&mut input)])?;
         }
         out.set(ops::interpolate(&input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias, scale_h, scale_w)?)
     })
@@ -11902,7 +14645,7 @@ pub unsafe extern "C" fn taper_pixel_unshuffle(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(519, &mut [One(&mut self_)])?;
+            c.gate(645, &mut [One(&mut self_)])?;
         }
         out.set(ops::pixel_unshuffle(&self_, downscale_factor)?)
     })
@@ -11923,7 +14666,7 @@ pub unsafe extern "C" fn taper_channel_shuffle(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(520, &mut [One(&mut self_)])?;
+            c.gate(646, &mut [One(&mut self_)])?;
         }
         out.set(ops::channel_shuffle(&self_, groups)?)
     })
@@ -11963,7 +14706,7 @@ pub unsafe extern "C" fn taper_lstm(
         let mut hx = c.tensors(1, "hx", hx, hx_len)?;
         let mut params = c.tensors(2, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(521, &mut [One(&mut input), List(&mut hx), List(&mut params)])?;
+            c.gate(647, &mut [One(&mut input), List(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value, c_n_value) = ops::lstm(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)?;
         output.set(output_value)?;
@@ -12006,7 +14749,7 @@ pub unsafe extern "C" fn taper_lstm_data(
         let mut hx = c.tensors(2, "hx", hx, hx_len)?;
         let mut params = c.tensors(3, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(522, &mut [One(&mut data), One(&mut batch_sizes), List(&mut hx), List(&mut params)])?;
+            c.gate(648, &mut [One(&mut data), One(&mut batch_sizes), List(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value, c_n_value) = ops::lstm_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)?;
         output.set(output_value)?;
@@ -12044,7 +14787,7 @@ pub unsafe extern "C" fn taper_gru(
         let mut hx = c.tensor(1, "hx", hx)?;
         let mut params = c.tensors(2, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(523, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+            c.gate(649, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::gru(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)?;
         output.set(output_value)?;
@@ -12082,7 +14825,7 @@ pub unsafe extern "C" fn taper_gru_data(
         let mut hx = c.tensor(2, "hx", hx)?;
         let mut params = c.tensors(3, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(524, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+            c.gate(650, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::gru_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)?;
         output.set(output_value)?;
@@ -12119,7 +14862,7 @@ pub unsafe extern "C" fn taper_rnn_tanh(
         let mut hx = c.tensor(1, "hx", hx)?;
         let mut params = c.tensors(2, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(525, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+            c.gate(651, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::rnn_tanh(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)?;
         output.set(output_value)?;
@@ -12157,7 +14900,7 @@ pub unsafe extern "C" fn taper_rnn_tanh_data(
         let mut hx = c.tensor(2, "hx", hx)?;
         let mut params = c.tensors(3, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(526, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+            c.gate(652, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::rnn_tanh_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)?;
         output.set(output_value)?;
@@ -12194,7 +14937,7 @@ pub unsafe extern "C" fn taper_rnn_relu(
         let mut hx = c.tensor(1, "hx", hx)?;
         let mut params = c.tensors(2, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(527, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+            c.gate(653, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::rnn_relu(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)?;
         output.set(output_value)?;
@@ -12232,7 +14975,7 @@ pub unsafe extern "C" fn taper_rnn_relu_data(
         let mut hx = c.tensor(2, "hx", hx)?;
         let mut params = c.tensors(3, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(528, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+            c.gate(654, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::rnn_relu_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)?;
         output.set(output_value)?;
@@ -12269,7 +15012,7 @@ pub unsafe extern "C" fn taper_lstm_cell(
         let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
         let mut b_hh = c.opt_tensor(5, "b_hh", b_hh)?;
         if c.is_gated() {
-            c.gate(529, &mut [One(&mut input), List(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+            c.gate(655, &mut [One(&mut input), List(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
         }
         let (h_1_value, c_1_value) = ops::lstm_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())?;
         h_1.set(h_1_value)?;
@@ -12302,7 +15045,7 @@ pub unsafe extern "C" fn taper_gru_cell(
         let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
         let mut b_hh = c.opt_tensor(5, "b_hh", b_hh)?;
         if c.is_gated() {
-            c.gate(530, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+            c.gate(656, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
         }
         out.set(ops::gru_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())?)
     })
@@ -12332,7 +15075,7 @@ pub unsafe extern "C" fn taper_rnn_tanh_cell(
         let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
         let mut b_hh = c.opt_tensor(5, "b_hh", b_hh)?;
         if c.is_gated() {
-            c.gate(531, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+            c.gate(657, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
         }
         out.set(ops::rnn_tanh_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())?)
     })
@@ -12362,7 +15105,7 @@ pub unsafe extern "C" fn taper_rnn_relu_cell(
         let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
         let mut b_hh = c.opt_tensor(5, "b_hh", b_hh)?;
         if c.is_gated() {
-            c.gate(532, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+            c.gate(658, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
         }
         out.set(ops::rnn_relu_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())?)
     })
@@ -12388,7 +15131,7 @@ pub unsafe extern "C" fn taper_mse_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(533, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(659, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::mse_loss(&input, &target, reduction)?)
     })
@@ -12412,7 +15155,7 @@ pub unsafe extern "C" fn taper_l1_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(534, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(660, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::l1_loss(&input, &target, reduction)?)
     })
@@ -12437,7 +15180,7 @@ pub unsafe extern "C" fn taper_smooth_l1_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(535, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(661, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::smooth_l1_loss(&input, &target, reduction, beta)?)
     })
@@ -12462,7 +15205,7 @@ pub unsafe extern "C" fn taper_huber_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(536, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(662, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::huber_loss(&input, &target, reduction, delta)?)
     })
@@ -12488,7 +15231,7 @@ pub unsafe extern "C" fn taper_binary_cross_entropy(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(3, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(537, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(663, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::binary_cross_entropy(&input, &target, weight.as_ref(), reduction)?)
     })
@@ -12516,7 +15259,7 @@ pub unsafe extern "C" fn taper_binary_cross_entropy_with_logits(
         let mut pos_weight = c.opt_tensor(3, "pos_weight", pos_weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(538, &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
+            c.gate(664, &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
         }
         out.set(ops::binary_cross_entropy_with_logits(&input, &target, weight.as_ref(), pos_weight.as_ref(), reduction)?)
     })
@@ -12541,7 +15284,7 @@ pub unsafe extern "C" fn taper_kl_div(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(539, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(665, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::kl_div(&input, &target, reduction, log_target)?)
     })
@@ -12568,7 +15311,7 @@ pub unsafe extern "C" fn taper_nll_loss(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(540, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(666, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::nll_loss(&input, &target, weight.as_ref(), ignore_index, reduction)?)
     })
@@ -12596,7 +15339,7 @@ pub unsafe extern "C" fn taper_cross_entropy(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(541, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(667, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::cross_entropy(&input, &target, weight.as_ref(), ignore_index, reduction, label_smoothing)?)
     })
@@ -12621,7 +15364,7 @@ pub unsafe extern "C" fn taper_hinge_embedding_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(3, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(542, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(668, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::hinge_embedding_loss(&input, &target, margin, reduction)?)
     })
@@ -12645,7 +15388,7 @@ pub unsafe extern "C" fn taper_soft_margin_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(543, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(669, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::soft_margin_loss(&input, &target, reduction)?)
     })
@@ -12672,7 +15415,7 @@ pub unsafe extern "C" fn taper_margin_ranking_loss(
         let mut target = c.tensor(2, "target", target)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(544, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+            c.gate(670, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
         }
         out.set(ops::margin_ranking_loss(&input1, &input2, &target, margin, reduction)?)
     })
@@ -12699,7 +15442,7 @@ pub unsafe extern "C" fn taper_cosine_embedding_loss(
         let mut target = c.tensor(2, "target", target)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(545, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+            c.gate(671, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
         }
         out.set(ops::cosine_embedding_loss(&input1, &input2, &target, margin, reduction)?)
     })
@@ -12729,7 +15472,7 @@ pub unsafe extern "C" fn taper_triplet_margin_loss(
         let mut negative = c.tensor(2, "negative", negative)?;
         let reduction = c.str(7, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(546, &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
+            c.gate(672, &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
         }
         out.set(ops::triplet_margin_loss(&anchor, &positive, &negative, margin, p, eps, swap, reduction)?)
     })
@@ -12755,7 +15498,7 @@ pub unsafe extern "C" fn taper_multilabel_soft_margin_loss(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(3, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(547, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(673, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::multilabel_soft_margin_loss(&input, &target, weight.as_ref(), reduction)?)
     })
@@ -12784,7 +15527,7 @@ pub unsafe extern "C" fn taper_multi_margin_loss(
         let mut weight = c.opt_tensor(4, "weight", weight)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(548, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(674, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::multi_margin_loss(&input, &target, p, margin, weight.as_ref(), reduction)?)
     })
@@ -12811,7 +15554,7 @@ pub unsafe extern "C" fn taper_poisson_nll_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(549, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(675, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::poisson_nll_loss(&input, &target, log_input, full, eps, reduction)?)
     })
@@ -12839,9 +15582,95 @@ pub unsafe extern "C" fn taper_gaussian_nll_loss(
         let mut var = c.tensor(2, "var", var)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(550, &mut [One(&mut input), One(&mut target), One(&mut var)])?;
+            c.gate(676, &mut [One(&mut input), One(&mut target), One(&mut var)])?;
         }
         out.set(ops::gaussian_nll_loss(&input, &target, &var, full, eps, reduction)?)
+    })
+}
+
+/// Over each row's targets (int64, up to the first -1) and the other classes: the sum of max(0, 1 - (input[target] - input[other])), by the number of classes.
+///
+/// `multilabel_margin_loss(Tensor input, Tensor target, str reduction="mean") -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_multilabel_margin_loss(
+    input: *mut taper_tensor,
+    target: *mut taper_tensor,
+    reduction: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("multilabel_margin_loss", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut target = c.tensor(1, "target", target)?;
+        let reduction = c.str(2, "reduction", reduction)?;
+        if c.is_gated() {
+            c.gate(677, &mut [One(&mut input), One(&mut target)])?;
+        }
+        out.set(ops::multilabel_margin_loss(&input, &target, reduction)?)
+    })
+}
+
+/// Negative log likelihood of label sequences over all alignments: log_probs (time, batch, classes), targets (batch, length) or all one after the other; the host reads targets and lengths.
+///
+/// `ctc_loss.Tensor(Tensor log_probs, Tensor targets, Tensor input_lengths, Tensor target_lengths, int blank=0, str reduction="mean", bool zero_infinity=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_ctc_loss(
+    log_probs: *mut taper_tensor,
+    targets: *mut taper_tensor,
+    input_lengths: *mut taper_tensor,
+    target_lengths: *mut taper_tensor,
+    blank: i64,
+    reduction: *const c_char,
+    zero_infinity: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("ctc_loss", |c| {
+        let out = c.out(7, "out", out);
+        let out = out?;
+        let mut log_probs = c.tensor(0, "log_probs", log_probs)?;
+        let mut targets = c.tensor(1, "targets", targets)?;
+        let mut input_lengths = c.tensor(2, "input_lengths", input_lengths)?;
+        let mut target_lengths = c.tensor(3, "target_lengths", target_lengths)?;
+        let reduction = c.str(5, "reduction", reduction)?;
+        if c.is_gated() {
+            c.gate(678, &mut [One(&mut log_probs), One(&mut targets), One(&mut input_lengths), One(&mut target_lengths)])?;
+        }
+        out.set(ops::ctc_loss(&log_probs, &targets, &input_lengths, &target_lengths, blank, reduction, zero_infinity)?)
+    })
+}
+
+/// The same with lengths as lists of numbers.
+///
+/// `ctc_loss.IntList(Tensor log_probs, Tensor targets, int[] input_lengths, int[] target_lengths, int blank=0, str reduction="mean", bool zero_infinity=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_ctc_loss_int_list(
+    log_probs: *mut taper_tensor,
+    targets: *mut taper_tensor,
+    input_lengths: *const i64,
+    input_lengths_len: usize,
+    target_lengths: *const i64,
+    target_lengths_len: usize,
+    blank: i64,
+    reduction: *const c_char,
+    zero_infinity: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("ctc_loss_int_list", |c| {
+        let out = c.out(7, "out", out);
+        let out = out?;
+        let mut log_probs = c.tensor(0, "log_probs", log_probs)?;
+        let mut targets = c.tensor(1, "targets", targets)?;
+        let input_lengths = c.slice(2, "input_lengths", input_lengths, input_lengths_len)?;
+        let target_lengths = c.slice(3, "target_lengths", target_lengths, target_lengths_len)?;
+        let reduction = c.str(5, "reduction", reduction)?;
+        if c.is_gated() {
+            c.gate(679, &mut [One(&mut log_probs), One(&mut targets)])?;
+        }
+        out.set(ops::ctc_loss_int_list(&log_probs, &targets, input_lengths, target_lengths, blank, reduction, zero_infinity)?)
     })
 }
 
@@ -12868,7 +15697,7 @@ pub unsafe extern "C" fn taper_rand(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(551, &mut [])?;
+            c.gate(680, &mut [])?;
         }
         out.set(ops::rand(size, generator.as_ref(), dtype, device)?)
     })
@@ -12894,7 +15723,7 @@ pub unsafe extern "C" fn taper_rand_like(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(552, &mut [One(&mut self_)])?;
+            c.gate(681, &mut [One(&mut self_)])?;
         }
         out.set(ops::rand_like(&self_, generator.as_ref(), dtype, device)?)
     })
@@ -12921,7 +15750,7 @@ pub unsafe extern "C" fn taper_randn(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(553, &mut [])?;
+            c.gate(682, &mut [])?;
         }
         out.set(ops::randn(size, generator.as_ref(), dtype, device)?)
     })
@@ -12947,7 +15776,7 @@ pub unsafe extern "C" fn taper_randn_like(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(554, &mut [One(&mut self_)])?;
+            c.gate(683, &mut [One(&mut self_)])?;
         }
         out.set(ops::randn_like(&self_, generator.as_ref(), dtype, device)?)
     })
@@ -12975,7 +15804,7 @@ pub unsafe extern "C" fn taper_randint(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(555, &mut [])?;
+            c.gate(684, &mut [])?;
         }
         out.set(ops::randint(high, size, generator.as_ref(), dtype, device)?)
     })
@@ -13004,7 +15833,7 @@ pub unsafe extern "C" fn taper_randint_low(
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
         if c.is_gated() {
-            c.gate(556, &mut [])?;
+            c.gate(685, &mut [])?;
         }
         out.set(ops::randint_low(low, high, size, generator.as_ref(), dtype, device)?)
     })
@@ -13031,7 +15860,7 @@ pub unsafe extern "C" fn taper_randint_like(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(557, &mut [One(&mut self_)])?;
+            c.gate(686, &mut [One(&mut self_)])?;
         }
         out.set(ops::randint_like(&self_, high, generator.as_ref(), dtype, device)?)
     })
@@ -13059,7 +15888,7 @@ pub unsafe extern "C" fn taper_randint_like_low(
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
         if c.is_gated() {
-            c.gate(558, &mut [One(&mut self_)])?;
+            c.gate(687, &mut [One(&mut self_)])?;
         }
         out.set(ops::randint_like_low(&self_, low, high, generator.as_ref(), dtype, device)?)
     })
@@ -13084,7 +15913,7 @@ pub unsafe extern "C" fn taper_randperm(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(559, &mut [])?;
+            c.gate(688, &mut [])?;
         }
         out.set(ops::randperm(n, generator.as_ref(), dtype, device)?)
     })
@@ -13107,7 +15936,7 @@ pub unsafe extern "C" fn taper_normal_tensor_float(
         let mut mean = c.tensor(0, "mean", mean)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(560, &mut [One(&mut mean)])?;
+            c.gate(689, &mut [One(&mut mean)])?;
         }
         out.set(ops::normal_tensor_float(&mean, std, generator.as_ref())?)
     })
@@ -13130,7 +15959,7 @@ pub unsafe extern "C" fn taper_normal_float_tensor(
         let mut std = c.tensor(1, "std", std)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(561, &mut [One(&mut std)])?;
+            c.gate(690, &mut [One(&mut std)])?;
         }
         out.set(ops::normal_float_tensor(mean, &std, generator.as_ref())?)
     })
@@ -13154,7 +15983,7 @@ pub unsafe extern "C" fn taper_normal_tensor_tensor(
         let mut std = c.tensor(1, "std", std)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(562, &mut [One(&mut mean), One(&mut std)])?;
+            c.gate(691, &mut [One(&mut mean), One(&mut std)])?;
         }
         out.set(ops::normal_tensor_tensor(&mean, &std, generator.as_ref())?)
     })
@@ -13183,7 +16012,7 @@ pub unsafe extern "C" fn taper_normal_float_float(
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
         if c.is_gated() {
-            c.gate(563, &mut [])?;
+            c.gate(692, &mut [])?;
         }
         out.set(ops::normal_float_float(mean, std, size, generator.as_ref(), dtype, device)?)
     })
@@ -13205,7 +16034,7 @@ pub unsafe extern "C" fn taper_bernoulli(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         if c.is_gated() {
-            c.gate(564, &mut [One(&mut self_)])?;
+            c.gate(693, &mut [One(&mut self_)])?;
         }
         out.set(ops::bernoulli(&self_, generator.as_ref())?)
     })
@@ -13228,7 +16057,7 @@ pub unsafe extern "C" fn taper_bernoulli_p(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(565, &mut [One(&mut self_)])?;
+            c.gate(694, &mut [One(&mut self_)])?;
         }
         out.set(ops::bernoulli_p(&self_, p, generator.as_ref())?)
     })
@@ -13252,9 +16081,145 @@ pub unsafe extern "C" fn taper_multinomial(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(566, &mut [One(&mut self_)])?;
+            c.gate(695, &mut [One(&mut self_)])?;
         }
         out.set(ops::multinomial(&self_, num_samples, replacement, generator.as_ref())?)
+    })
+}
+
+/// Poisson random numbers of the rates in self. These and the four below are drawn one after the other, by the host.
+///
+/// `poisson(Tensor self, *, Generator? generator=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_poisson(
+    self_: *mut taper_tensor,
+    generator: *mut taper_generator,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("poisson", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(1, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(696, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::poisson(&self_, generator.as_ref())?)
+    })
+}
+
+/// Binomial random numbers: successes among count trials of probability prob, broadcast.
+///
+/// `binomial(Tensor count, Tensor prob, *, Generator? generator=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_binomial(
+    count: *mut taper_tensor,
+    prob: *mut taper_tensor,
+    generator: *mut taper_generator,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("binomial", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let mut count = c.tensor(0, "count", count)?;
+        let mut prob = c.tensor(1, "prob", prob)?;
+        let generator = c.opt_generator(2, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(697, &mut [One(&mut count), One(&mut prob)])?;
+        }
+        out.set(ops::binomial(&count, &prob, generator.as_ref())?)
+    })
+}
+
+/// Gamma random numbers of the shapes in self and scale 1; differentiable by the implicit derivative.
+///
+/// `_standard_gamma(Tensor self, *, Generator? generator=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_standard_gamma(
+    self_: *mut taper_tensor,
+    generator: *mut taper_generator,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("standard_gamma", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(1, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(698, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::standard_gamma(&self_, generator.as_ref())?)
+    })
+}
+
+/// Rows of the Dirichlet distribution of the concentrations along the last dimension; differentiable.
+///
+/// `_sample_dirichlet(Tensor self, *, Generator? generator=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sample_dirichlet(
+    self_: *mut taper_tensor,
+    generator: *mut taper_generator,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("sample_dirichlet", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let generator = c.opt_generator(1, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(699, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::sample_dirichlet(&self_, generator.as_ref())?)
+    })
+}
+
+/// How gamma samples move with their shapes self.
+///
+/// `_standard_gamma_grad(Tensor self, Tensor output) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_standard_gamma_grad(
+    self_: *mut taper_tensor,
+    output: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("standard_gamma_grad", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut output = c.tensor(1, "output", output)?;
+        if c.is_gated() {
+            c.gate(700, &mut [One(&mut self_), One(&mut output)])?;
+        }
+        out.set(ops::standard_gamma_grad(&self_, &output)?)
+    })
+}
+
+/// How Dirichlet samples x move with their concentrations, divided by 1 - x; total is the sum of these along the last dimension.
+///
+/// `_dirichlet_grad(Tensor x, Tensor alpha, Tensor total) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_dirichlet_grad(
+    x: *mut taper_tensor,
+    alpha: *mut taper_tensor,
+    total: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("dirichlet_grad", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let mut x = c.tensor(0, "x", x)?;
+        let mut alpha = c.tensor(1, "alpha", alpha)?;
+        let mut total = c.tensor(2, "total", total)?;
+        if c.is_gated() {
+            c.gate(701, &mut [One(&mut x), One(&mut alpha), One(&mut total)])?;
+        }
+        out.set(ops::dirichlet_grad(&x, &alpha, &total)?)
     })
 }
 
@@ -13273,7 +16238,7 @@ pub unsafe extern "C" fn taper_uniform_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(567, &mut [One(&mut self_)])?;
+            c.gate(702, &mut [One(&mut self_)])?;
         }
         ops::uniform_(&self_, from_, to, generator.as_ref())
     })
@@ -13294,7 +16259,7 @@ pub unsafe extern "C" fn taper_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(568, &mut [One(&mut self_)])?;
+            c.gate(703, &mut [One(&mut self_)])?;
         }
         ops::normal_(&self_, mean, std, generator.as_ref())
     })
@@ -13315,7 +16280,7 @@ pub unsafe extern "C" fn taper_log_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(569, &mut [One(&mut self_)])?;
+            c.gate(704, &mut [One(&mut self_)])?;
         }
         ops::log_normal_(&self_, mean, std, generator.as_ref())
     })
@@ -13336,7 +16301,7 @@ pub unsafe extern "C" fn taper_cauchy_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(570, &mut [One(&mut self_)])?;
+            c.gate(705, &mut [One(&mut self_)])?;
         }
         ops::cauchy_(&self_, median, sigma, generator.as_ref())
     })
@@ -13356,7 +16321,7 @@ pub unsafe extern "C" fn taper_exponential_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(571, &mut [One(&mut self_)])?;
+            c.gate(706, &mut [One(&mut self_)])?;
         }
         ops::exponential_(&self_, lambd, generator.as_ref())
     })
@@ -13376,7 +16341,7 @@ pub unsafe extern "C" fn taper_geometric_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(572, &mut [One(&mut self_)])?;
+            c.gate(707, &mut [One(&mut self_)])?;
         }
         ops::geometric_(&self_, p, generator.as_ref())
     })
@@ -13395,7 +16360,7 @@ pub unsafe extern "C" fn taper_random_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         if c.is_gated() {
-            c.gate(573, &mut [One(&mut self_)])?;
+            c.gate(708, &mut [One(&mut self_)])?;
         }
         ops::random_(&self_, generator.as_ref())
     })
@@ -13415,7 +16380,7 @@ pub unsafe extern "C" fn taper_random_to_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(574, &mut [One(&mut self_)])?;
+            c.gate(709, &mut [One(&mut self_)])?;
         }
         ops::random_to_(&self_, to, generator.as_ref())
     })
@@ -13437,7 +16402,7 @@ pub unsafe extern "C" fn taper_random_from_(
         let to = c.opt(2, "to", to)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(575, &mut [One(&mut self_)])?;
+            c.gate(710, &mut [One(&mut self_)])?;
         }
         ops::random_from_(&self_, from_, to, generator.as_ref())
     })
@@ -13458,7 +16423,7 @@ pub unsafe extern "C" fn taper_bernoulli_(
         let mut p = c.tensor(1, "p", p)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(576, &mut [One(&mut self_), One(&mut p)])?;
+            c.gate(711, &mut [One(&mut self_), One(&mut p)])?;
         }
         ops::bernoulli_(&self_, &p, generator.as_ref())
     })
@@ -13478,7 +16443,7 @@ pub unsafe extern "C" fn taper_bernoulli_float_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(577, &mut [One(&mut self_)])?;
+            c.gate(712, &mut [One(&mut self_)])?;
         }
         ops::bernoulli_float_(&self_, p, generator.as_ref())
     })
@@ -13502,7 +16467,7 @@ pub unsafe extern "C" fn taper_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(578, &mut [One(&mut input)])?;
+            c.gate(713, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout(&input, p, training, generator.as_ref())?)
     })
@@ -13523,7 +16488,7 @@ pub unsafe extern "C" fn taper_dropout_(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(579, &mut [One(&mut input)])?;
+            c.gate(714, &mut [One(&mut input)])?;
         }
         ops::dropout_(&input, p, training, generator.as_ref())
     })
@@ -13547,7 +16512,7 @@ pub unsafe extern "C" fn taper_alpha_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(580, &mut [One(&mut input)])?;
+            c.gate(715, &mut [One(&mut input)])?;
         }
         out.set(ops::alpha_dropout(&input, p, training, generator.as_ref())?)
     })
@@ -13571,7 +16536,7 @@ pub unsafe extern "C" fn taper_feature_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(581, &mut [One(&mut input)])?;
+            c.gate(716, &mut [One(&mut input)])?;
         }
         out.set(ops::feature_dropout(&input, p, training, generator.as_ref())?)
     })
@@ -13595,7 +16560,7 @@ pub unsafe extern "C" fn taper_feature_alpha_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(582, &mut [One(&mut input)])?;
+            c.gate(717, &mut [One(&mut input)])?;
         }
         out.set(ops::feature_alpha_dropout(&input, p, training, generator.as_ref())?)
     })
@@ -13619,7 +16584,7 @@ pub unsafe extern "C" fn taper_dropout1d(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(583, &mut [One(&mut input)])?;
+            c.gate(718, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout1d(&input, p, training, generator.as_ref())?)
     })
@@ -13643,7 +16608,7 @@ pub unsafe extern "C" fn taper_dropout2d(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(584, &mut [One(&mut input)])?;
+            c.gate(719, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout2d(&input, p, training, generator.as_ref())?)
     })
@@ -13667,7 +16632,7 @@ pub unsafe extern "C" fn taper_dropout3d(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(585, &mut [One(&mut input)])?;
+            c.gate(720, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout3d(&input, p, training, generator.as_ref())?)
     })
@@ -13692,7 +16657,7 @@ pub unsafe extern "C" fn taper_gumbel_softmax(
         let mut logits = c.tensor(0, "logits", logits)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(586, &mut [One(&mut logits)])?;
+            c.gate(721, &mut [One(&mut logits)])?;
         }
         out.set(ops::gumbel_softmax(&logits, tau, hard, dim, generator.as_ref())?)
     })
@@ -13715,7 +16680,7 @@ pub unsafe extern "C" fn taper_init_uniform_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(587, &mut [One(&mut self_)])?;
+            c.gate(722, &mut [One(&mut self_)])?;
         }
         ops::init_uniform_(&self_, a, b, generator.as_ref())
     })
@@ -13736,7 +16701,7 @@ pub unsafe extern "C" fn taper_init_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(588, &mut [One(&mut self_)])?;
+            c.gate(723, &mut [One(&mut self_)])?;
         }
         ops::init_normal_(&self_, mean, std, generator.as_ref())
     })
@@ -13754,7 +16719,7 @@ pub unsafe extern "C" fn taper_init_constant_(
     guard("init_constant_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(589, &mut [One(&mut self_)])?;
+            c.gate(724, &mut [One(&mut self_)])?;
         }
         ops::init_constant_(&self_, val)
     })
@@ -13771,7 +16736,7 @@ pub unsafe extern "C" fn taper_init_ones_(
     guard("init_ones_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(590, &mut [One(&mut self_)])?;
+            c.gate(725, &mut [One(&mut self_)])?;
         }
         ops::init_ones_(&self_)
     })
@@ -13788,7 +16753,7 @@ pub unsafe extern "C" fn taper_init_zeros_(
     guard("init_zeros_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(591, &mut [One(&mut self_)])?;
+            c.gate(726, &mut [One(&mut self_)])?;
         }
         ops::init_zeros_(&self_)
     })
@@ -13805,7 +16770,7 @@ pub unsafe extern "C" fn taper_init_eye_(
     guard("init_eye_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(592, &mut [One(&mut self_)])?;
+            c.gate(727, &mut [One(&mut self_)])?;
         }
         ops::init_eye_(&self_)
     })
@@ -13823,7 +16788,7 @@ pub unsafe extern "C" fn taper_init_dirac_(
     guard("init_dirac_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(593, &mut [One(&mut self_)])?;
+            c.gate(728, &mut [One(&mut self_)])?;
         }
         ops::init_dirac_(&self_, groups)
     })
@@ -13843,7 +16808,7 @@ pub unsafe extern "C" fn taper_init_xavier_uniform_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(594, &mut [One(&mut self_)])?;
+            c.gate(729, &mut [One(&mut self_)])?;
         }
         ops::init_xavier_uniform_(&self_, gain, generator.as_ref())
     })
@@ -13863,7 +16828,7 @@ pub unsafe extern "C" fn taper_init_xavier_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(595, &mut [One(&mut self_)])?;
+            c.gate(730, &mut [One(&mut self_)])?;
         }
         ops::init_xavier_normal_(&self_, gain, generator.as_ref())
     })
@@ -13887,7 +16852,7 @@ pub unsafe extern "C" fn taper_init_kaiming_uniform_(
         let nonlinearity = c.str(3, "nonlinearity", nonlinearity)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(596, &mut [One(&mut self_)])?;
+            c.gate(731, &mut [One(&mut self_)])?;
         }
         ops::init_kaiming_uniform_(&self_, a, mode, nonlinearity, generator.as_ref())
     })
@@ -13911,7 +16876,7 @@ pub unsafe extern "C" fn taper_init_kaiming_normal_(
         let nonlinearity = c.str(3, "nonlinearity", nonlinearity)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(597, &mut [One(&mut self_)])?;
+            c.gate(732, &mut [One(&mut self_)])?;
         }
         ops::init_kaiming_normal_(&self_, a, mode, nonlinearity, generator.as_ref())
     })
@@ -13934,7 +16899,7 @@ pub unsafe extern "C" fn taper_init_trunc_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(5, "generator", generator)?;
         if c.is_gated() {
-            c.gate(598, &mut [One(&mut self_)])?;
+            c.gate(733, &mut [One(&mut self_)])?;
         }
         ops::init_trunc_normal_(&self_, mean, std, a, b, generator.as_ref())
     })
@@ -13954,7 +16919,7 @@ pub unsafe extern "C" fn taper_init_orthogonal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(599, &mut [One(&mut self_)])?;
+            c.gate(734, &mut [One(&mut self_)])?;
         }
         ops::init_orthogonal_(&self_, gain, generator.as_ref())
     })
@@ -13975,7 +16940,7 @@ pub unsafe extern "C" fn taper_init_sparse_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(600, &mut [One(&mut self_)])?;
+            c.gate(735, &mut [One(&mut self_)])?;
         }
         ops::init_sparse_(&self_, sparsity, std, generator.as_ref())
     })
@@ -13996,7 +16961,7 @@ pub unsafe extern "C" fn taper_init_default_(
         let mut bias = c.opt_tensor(1, "bias", bias)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(601, &mut [One(&mut weight), Opt(&mut bias)])?;
+            c.gate(736, &mut [One(&mut weight), Opt(&mut bias)])?;
         }
         ops::init_default_(&weight, bias.as_ref(), generator.as_ref())
     })
@@ -14018,7 +16983,7 @@ pub unsafe extern "C" fn taper_calculate_gain(
         let nonlinearity = c.str(0, "nonlinearity", nonlinearity)?;
         let param = c.opt(1, "param", param)?;
         if c.is_gated() {
-            c.gate(602, &mut [])?;
+            c.gate(737, &mut [])?;
         }
         out.set(ops::calculate_gain(nonlinearity, param)?)
     })
@@ -14044,7 +17009,7 @@ pub unsafe extern "C" fn taper_clip_grad_norm_(
         let out = out?;
         let mut parameters = c.tensors(0, "parameters", parameters, parameters_len)?;
         if c.is_gated() {
-            c.gate(603, &mut [List(&mut parameters)])?;
+            c.gate(738, &mut [List(&mut parameters)])?;
         }
         out.set(ops::clip_grad_norm_(&parameters, max_norm, norm_type, error_if_nonfinite)?)
     })
@@ -14063,7 +17028,7 @@ pub unsafe extern "C" fn taper_clip_grad_value_(
     guard("clip_grad_value_", |c| {
         let mut parameters = c.tensors(0, "parameters", parameters, parameters_len)?;
         if c.is_gated() {
-            c.gate(604, &mut [List(&mut parameters)])?;
+            c.gate(739, &mut [List(&mut parameters)])?;
         }
         ops::clip_grad_value_(&parameters, clip_value)
     })
@@ -14094,7 +17059,7 @@ pub unsafe extern "C" fn taper_fused_sgd_(
         let mut grads = c.tensors(1, "grads", grads, grads_len)?;
         let mut momentum_buffers = c.tensors(2, "momentum_buffers", momentum_buffers, momentum_buffers_len)?;
         if c.is_gated() {
-            c.gate(605, &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
+            c.gate(740, &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
         }
         ops::fused_sgd_(&params, &grads, &momentum_buffers, lr, momentum, dampening, weight_decay, nesterov, maximize, is_first_step)
     })
@@ -14133,7 +17098,7 @@ pub unsafe extern "C" fn taper_fused_adam_(
         let mut exp_avg_sqs = c.tensors(3, "exp_avg_sqs", exp_avg_sqs, exp_avg_sqs_len)?;
         let mut max_exp_avg_sqs = c.tensors(4, "max_exp_avg_sqs", max_exp_avg_sqs, max_exp_avg_sqs_len)?;
         if c.is_gated() {
-            c.gate(606, &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
+            c.gate(741, &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
         }
         ops::fused_adam_(&params, &grads, &exp_avgs, &exp_avg_sqs, &max_exp_avg_sqs, lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled, step)
     })

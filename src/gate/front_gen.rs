@@ -175,6 +175,61 @@ pub fn eye_m(n: i64, m: i64, dtype: Option<DType>, device: Option<Device>) -> Re
     ops::eye_m(n, m, dtype, device)
 }
 
+/// Hann's window, (1 - cos 2 pi x) / 2; periodic leaves out the last point of a symmetric one.
+#[rustfmt::skip]
+#[inline]
+pub fn hann_window(window_length: i64, periodic: bool, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::hann_window(window_length, periodic, dtype, device);
+    }
+    let _op = enter(OpId(15), &mut [])?;
+    ops::hann_window(window_length, periodic, dtype, device)
+}
+
+/// Hamming's window, alpha - beta cos 2 pi x; periodic leaves out the last point of a symmetric one.
+#[rustfmt::skip]
+#[inline]
+pub fn hamming_window(window_length: i64, periodic: bool, alpha: f64, beta: f64, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::hamming_window(window_length, periodic, alpha, beta, dtype, device);
+    }
+    let _op = enter(OpId(16), &mut [])?;
+    ops::hamming_window(window_length, periodic, alpha, beta, dtype, device)
+}
+
+/// Blackman's window; periodic leaves out the last point of a symmetric one.
+#[rustfmt::skip]
+#[inline]
+pub fn blackman_window(window_length: i64, periodic: bool, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::blackman_window(window_length, periodic, dtype, device);
+    }
+    let _op = enter(OpId(17), &mut [])?;
+    ops::blackman_window(window_length, periodic, dtype, device)
+}
+
+/// Bartlett's window, a triangle; periodic leaves out the last point of a symmetric one.
+#[rustfmt::skip]
+#[inline]
+pub fn bartlett_window(window_length: i64, periodic: bool, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::bartlett_window(window_length, periodic, dtype, device);
+    }
+    let _op = enter(OpId(18), &mut [])?;
+    ops::bartlett_window(window_length, periodic, dtype, device)
+}
+
+/// Kaiser's window of shape beta; periodic leaves out the last point of a symmetric one.
+#[rustfmt::skip]
+#[inline]
+pub fn kaiser_window(window_length: i64, periodic: bool, beta: f64, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::kaiser_window(window_length, periodic, beta, dtype, device);
+    }
+    let _op = enter(OpId(19), &mut [])?;
+    ops::kaiser_window(window_length, periodic, beta, dtype, device)
+}
+
 /// The lower triangle of matrices, zeros above the diagonal-th diagonal.
 #[rustfmt::skip]
 #[inline]
@@ -183,7 +238,7 @@ pub fn tril(self_: &Tensor, diagonal: i64) -> Result<Tensor> {
         return ops::tril(self_, diagonal);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(15), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(20), &mut [One(&mut self_)])?;
     ops::tril(&self_, diagonal)
 }
 
@@ -195,7 +250,7 @@ pub fn triu(self_: &Tensor, diagonal: i64) -> Result<Tensor> {
         return ops::triu(self_, diagonal);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(16), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(21), &mut [One(&mut self_)])?;
     ops::triu(&self_, diagonal)
 }
 
@@ -207,7 +262,7 @@ pub fn tril_(self_: &Tensor, diagonal: i64) -> Result<()> {
         return ops::tril_(self_, diagonal);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(17), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(22), &mut [One(&mut self_)])?;
     ops::tril_(&self_, diagonal)
 }
 
@@ -219,7 +274,7 @@ pub fn triu_(self_: &Tensor, diagonal: i64) -> Result<()> {
         return ops::triu_(self_, diagonal);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(18), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(23), &mut [One(&mut self_)])?;
     ops::triu_(&self_, diagonal)
 }
 
@@ -232,7 +287,7 @@ pub fn add(self_: &Tensor, other: &Tensor, alpha: Scalar) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(19), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(24), &mut [One(&mut self_), One(&mut other)])?;
     ops::add(&self_, &other, alpha)
 }
 
@@ -244,7 +299,7 @@ pub fn add_scalar(self_: &Tensor, other: Scalar, alpha: Scalar) -> Result<Tensor
         return ops::add_scalar(self_, other, alpha);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(20), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(25), &mut [One(&mut self_)])?;
     ops::add_scalar(&self_, other, alpha)
 }
 
@@ -257,7 +312,7 @@ pub fn add_(self_: &Tensor, other: &Tensor, alpha: Scalar) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(21), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(26), &mut [One(&mut self_), One(&mut other)])?;
     ops::add_(&self_, &other, alpha)
 }
 
@@ -269,7 +324,7 @@ pub fn add_scalar_(self_: &Tensor, other: Scalar, alpha: Scalar) -> Result<()> {
         return ops::add_scalar_(self_, other, alpha);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(22), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(27), &mut [One(&mut self_)])?;
     ops::add_scalar_(&self_, other, alpha)
 }
 
@@ -282,7 +337,7 @@ pub fn sub(self_: &Tensor, other: &Tensor, alpha: Scalar) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(23), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(28), &mut [One(&mut self_), One(&mut other)])?;
     ops::sub(&self_, &other, alpha)
 }
 
@@ -294,7 +349,7 @@ pub fn sub_scalar(self_: &Tensor, other: Scalar, alpha: Scalar) -> Result<Tensor
         return ops::sub_scalar(self_, other, alpha);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(24), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(29), &mut [One(&mut self_)])?;
     ops::sub_scalar(&self_, other, alpha)
 }
 
@@ -307,7 +362,7 @@ pub fn sub_(self_: &Tensor, other: &Tensor, alpha: Scalar) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(25), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(30), &mut [One(&mut self_), One(&mut other)])?;
     ops::sub_(&self_, &other, alpha)
 }
 
@@ -319,7 +374,7 @@ pub fn sub_scalar_(self_: &Tensor, other: Scalar, alpha: Scalar) -> Result<()> {
         return ops::sub_scalar_(self_, other, alpha);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(26), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(31), &mut [One(&mut self_)])?;
     ops::sub_scalar_(&self_, other, alpha)
 }
 
@@ -332,7 +387,7 @@ pub fn mul(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(27), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(32), &mut [One(&mut self_), One(&mut other)])?;
     ops::mul(&self_, &other)
 }
 
@@ -344,7 +399,7 @@ pub fn mul_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::mul_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(28), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(33), &mut [One(&mut self_)])?;
     ops::mul_scalar(&self_, other)
 }
 
@@ -357,7 +412,7 @@ pub fn mul_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(29), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(34), &mut [One(&mut self_), One(&mut other)])?;
     ops::mul_(&self_, &other)
 }
 
@@ -369,7 +424,7 @@ pub fn mul_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::mul_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(30), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(35), &mut [One(&mut self_)])?;
     ops::mul_scalar_(&self_, other)
 }
 
@@ -382,7 +437,7 @@ pub fn div(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(31), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(36), &mut [One(&mut self_), One(&mut other)])?;
     ops::div(&self_, &other)
 }
 
@@ -394,7 +449,7 @@ pub fn div_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::div_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(32), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(37), &mut [One(&mut self_)])?;
     ops::div_scalar(&self_, other)
 }
 
@@ -407,7 +462,7 @@ pub fn div_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(33), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(38), &mut [One(&mut self_), One(&mut other)])?;
     ops::div_(&self_, &other)
 }
 
@@ -419,7 +474,7 @@ pub fn div_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::div_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(34), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(39), &mut [One(&mut self_)])?;
     ops::div_scalar_(&self_, other)
 }
 
@@ -432,7 +487,7 @@ pub fn div_tensor_mode(self_: &Tensor, other: &Tensor, rounding_mode: Option<&st
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(35), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(40), &mut [One(&mut self_), One(&mut other)])?;
     ops::div_tensor_mode(&self_, &other, rounding_mode)
 }
 
@@ -444,7 +499,7 @@ pub fn div_scalar_mode(self_: &Tensor, other: Scalar, rounding_mode: Option<&str
         return ops::div_scalar_mode(self_, other, rounding_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(36), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(41), &mut [One(&mut self_)])?;
     ops::div_scalar_mode(&self_, other, rounding_mode)
 }
 
@@ -457,7 +512,7 @@ pub fn floor_divide(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(37), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(42), &mut [One(&mut self_), One(&mut other)])?;
     ops::floor_divide(&self_, &other)
 }
 
@@ -469,7 +524,7 @@ pub fn floor_divide_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::floor_divide_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(38), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(43), &mut [One(&mut self_)])?;
     ops::floor_divide_scalar(&self_, other)
 }
 
@@ -482,7 +537,7 @@ pub fn floor_divide_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(39), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(44), &mut [One(&mut self_), One(&mut other)])?;
     ops::floor_divide_(&self_, &other)
 }
 
@@ -494,7 +549,7 @@ pub fn floor_divide_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::floor_divide_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(40), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(45), &mut [One(&mut self_)])?;
     ops::floor_divide_scalar_(&self_, other)
 }
 
@@ -507,7 +562,7 @@ pub fn remainder(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(41), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(46), &mut [One(&mut self_), One(&mut other)])?;
     ops::remainder(&self_, &other)
 }
 
@@ -519,7 +574,7 @@ pub fn remainder_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::remainder_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(42), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(47), &mut [One(&mut self_)])?;
     ops::remainder_scalar(&self_, other)
 }
 
@@ -532,7 +587,7 @@ pub fn remainder_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(43), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(48), &mut [One(&mut self_), One(&mut other)])?;
     ops::remainder_(&self_, &other)
 }
 
@@ -544,7 +599,7 @@ pub fn remainder_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::remainder_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(44), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(49), &mut [One(&mut self_)])?;
     ops::remainder_scalar_(&self_, other)
 }
 
@@ -557,7 +612,7 @@ pub fn fmod(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(45), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(50), &mut [One(&mut self_), One(&mut other)])?;
     ops::fmod(&self_, &other)
 }
 
@@ -569,7 +624,7 @@ pub fn fmod_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::fmod_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(46), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(51), &mut [One(&mut self_)])?;
     ops::fmod_scalar(&self_, other)
 }
 
@@ -582,7 +637,7 @@ pub fn fmod_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(47), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(52), &mut [One(&mut self_), One(&mut other)])?;
     ops::fmod_(&self_, &other)
 }
 
@@ -594,7 +649,7 @@ pub fn fmod_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::fmod_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(48), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(53), &mut [One(&mut self_)])?;
     ops::fmod_scalar_(&self_, other)
 }
 
@@ -607,7 +662,7 @@ pub fn rsub(self_: &Tensor, other: &Tensor, alpha: Scalar) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(49), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(54), &mut [One(&mut self_), One(&mut other)])?;
     ops::rsub(&self_, &other, alpha)
 }
 
@@ -619,7 +674,7 @@ pub fn rsub_scalar(self_: &Tensor, other: Scalar, alpha: Scalar) -> Result<Tenso
         return ops::rsub_scalar(self_, other, alpha);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(50), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(55), &mut [One(&mut self_)])?;
     ops::rsub_scalar(&self_, other, alpha)
 }
 
@@ -631,7 +686,7 @@ pub fn rdiv(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::rdiv(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(51), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(56), &mut [One(&mut self_)])?;
     ops::rdiv(&self_, other)
 }
 
@@ -643,7 +698,7 @@ pub fn rfloor_divide(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::rfloor_divide(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(52), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(57), &mut [One(&mut self_)])?;
     ops::rfloor_divide(&self_, other)
 }
 
@@ -655,7 +710,7 @@ pub fn rremainder(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::rremainder(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(53), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(58), &mut [One(&mut self_)])?;
     ops::rremainder(&self_, other)
 }
 
@@ -668,7 +723,7 @@ pub fn pow(self_: &Tensor, exponent: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut exponent = exponent.clone();
-    let _op = enter(OpId(54), &mut [One(&mut self_), One(&mut exponent)])?;
+    let _op = enter(OpId(59), &mut [One(&mut self_), One(&mut exponent)])?;
     ops::pow(&self_, &exponent)
 }
 
@@ -680,7 +735,7 @@ pub fn pow_scalar(self_: &Tensor, exponent: Scalar) -> Result<Tensor> {
         return ops::pow_scalar(self_, exponent);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(55), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(60), &mut [One(&mut self_)])?;
     ops::pow_scalar(&self_, exponent)
 }
 
@@ -692,7 +747,7 @@ pub fn pow_scalar_base(base: Scalar, exponent: &Tensor) -> Result<Tensor> {
         return ops::pow_scalar_base(base, exponent);
     }
     let mut exponent = exponent.clone();
-    let _op = enter(OpId(56), &mut [One(&mut exponent)])?;
+    let _op = enter(OpId(61), &mut [One(&mut exponent)])?;
     ops::pow_scalar_base(base, &exponent)
 }
 
@@ -705,7 +760,7 @@ pub fn pow_(self_: &Tensor, exponent: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut exponent = exponent.clone();
-    let _op = enter(OpId(57), &mut [One(&mut self_), One(&mut exponent)])?;
+    let _op = enter(OpId(62), &mut [One(&mut self_), One(&mut exponent)])?;
     ops::pow_(&self_, &exponent)
 }
 
@@ -717,7 +772,7 @@ pub fn pow_scalar_(self_: &Tensor, exponent: Scalar) -> Result<()> {
         return ops::pow_scalar_(self_, exponent);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(58), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(63), &mut [One(&mut self_)])?;
     ops::pow_scalar_(&self_, exponent)
 }
 
@@ -730,7 +785,7 @@ pub fn maximum(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(59), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(64), &mut [One(&mut self_), One(&mut other)])?;
     ops::maximum(&self_, &other)
 }
 
@@ -743,7 +798,7 @@ pub fn minimum(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(60), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(65), &mut [One(&mut self_), One(&mut other)])?;
     ops::minimum(&self_, &other)
 }
 
@@ -756,7 +811,7 @@ pub fn fmax(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(61), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(66), &mut [One(&mut self_), One(&mut other)])?;
     ops::fmax(&self_, &other)
 }
 
@@ -769,7 +824,7 @@ pub fn fmin(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(62), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(67), &mut [One(&mut self_), One(&mut other)])?;
     ops::fmin(&self_, &other)
 }
 
@@ -782,8 +837,21 @@ pub fn atan2(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(63), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(68), &mut [One(&mut self_), One(&mut other)])?;
     ops::atan2(&self_, &other)
+}
+
+/// Angle of the point (other, self), written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn atan2_(self_: &Tensor, other: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::atan2_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(69), &mut [One(&mut self_), One(&mut other)])?;
+    ops::atan2_(&self_, &other)
 }
 
 /// sqrt(self^2 + other^2); shapes broadcast, dtypes promote.
@@ -795,8 +863,99 @@ pub fn hypot(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(64), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(70), &mut [One(&mut self_), One(&mut other)])?;
     ops::hypot(&self_, &other)
+}
+
+/// sqrt(self^2 + other^2), written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn hypot_(self_: &Tensor, other: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::hypot_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(71), &mut [One(&mut self_), One(&mut other)])?;
+    ops::hypot_(&self_, &other)
+}
+
+/// The greatest common divisors of integers; shapes broadcast, dtypes promote.
+#[rustfmt::skip]
+#[inline]
+pub fn gcd(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::gcd(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(72), &mut [One(&mut self_), One(&mut other)])?;
+    ops::gcd(&self_, &other)
+}
+
+/// The greatest common divisors of integers, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn gcd_(self_: &Tensor, other: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::gcd_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(73), &mut [One(&mut self_), One(&mut other)])?;
+    ops::gcd_(&self_, &other)
+}
+
+/// The least common multiples of integers; shapes broadcast, dtypes promote.
+#[rustfmt::skip]
+#[inline]
+pub fn lcm(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::lcm(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(74), &mut [One(&mut self_), One(&mut other)])?;
+    ops::lcm(&self_, &other)
+}
+
+/// The least common multiples of integers, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn lcm_(self_: &Tensor, other: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::lcm_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(75), &mut [One(&mut self_), One(&mut other)])?;
+    ops::lcm_(&self_, &other)
+}
+
+/// The next number after self towards other, of float32 or float64.
+#[rustfmt::skip]
+#[inline]
+pub fn nextafter(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::nextafter(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(76), &mut [One(&mut self_), One(&mut other)])?;
+    ops::nextafter(&self_, &other)
+}
+
+/// The next number after self towards other, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn nextafter_(self_: &Tensor, other: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::nextafter_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(77), &mut [One(&mut self_), One(&mut other)])?;
+    ops::nextafter_(&self_, &other)
 }
 
 /// log(exp(self) + exp(other)) without overflow; shapes broadcast, dtypes promote.
@@ -808,7 +967,7 @@ pub fn logaddexp(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(65), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(78), &mut [One(&mut self_), One(&mut other)])?;
     ops::logaddexp(&self_, &other)
 }
 
@@ -821,8 +980,21 @@ pub fn xlogy(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(66), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(79), &mut [One(&mut self_), One(&mut other)])?;
     ops::xlogy(&self_, &other)
+}
+
+/// self * log(other), 0 where self is 0, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn xlogy_(self_: &Tensor, other: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::xlogy_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(80), &mut [One(&mut self_), One(&mut other)])?;
+    ops::xlogy_(&self_, &other)
 }
 
 /// self + weight * (end - self).
@@ -835,7 +1007,7 @@ pub fn lerp(self_: &Tensor, end: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let mut self_ = self_.clone();
     let mut end = end.clone();
     let mut weight = weight.clone();
-    let _op = enter(OpId(67), &mut [One(&mut self_), One(&mut end), One(&mut weight)])?;
+    let _op = enter(OpId(81), &mut [One(&mut self_), One(&mut end), One(&mut weight)])?;
     ops::lerp(&self_, &end, &weight)
 }
 
@@ -848,7 +1020,7 @@ pub fn lerp_scalar(self_: &Tensor, end: &Tensor, weight: Scalar) -> Result<Tenso
     }
     let mut self_ = self_.clone();
     let mut end = end.clone();
-    let _op = enter(OpId(68), &mut [One(&mut self_), One(&mut end)])?;
+    let _op = enter(OpId(82), &mut [One(&mut self_), One(&mut end)])?;
     ops::lerp_scalar(&self_, &end, weight)
 }
 
@@ -861,7 +1033,7 @@ pub fn lerp_scalar_(self_: &Tensor, end: &Tensor, weight: Scalar) -> Result<()> 
     }
     let mut self_ = self_.clone();
     let mut end = end.clone();
-    let _op = enter(OpId(69), &mut [One(&mut self_), One(&mut end)])?;
+    let _op = enter(OpId(83), &mut [One(&mut self_), One(&mut end)])?;
     ops::lerp_scalar_(&self_, &end, weight)
 }
 
@@ -875,7 +1047,7 @@ pub fn addcmul(self_: &Tensor, tensor1: &Tensor, tensor2: &Tensor, value: Scalar
     let mut self_ = self_.clone();
     let mut tensor1 = tensor1.clone();
     let mut tensor2 = tensor2.clone();
-    let _op = enter(OpId(70), &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
+    let _op = enter(OpId(84), &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
     ops::addcmul(&self_, &tensor1, &tensor2, value)
 }
 
@@ -889,7 +1061,7 @@ pub fn addcmul_(self_: &Tensor, tensor1: &Tensor, tensor2: &Tensor, value: Scala
     let mut self_ = self_.clone();
     let mut tensor1 = tensor1.clone();
     let mut tensor2 = tensor2.clone();
-    let _op = enter(OpId(71), &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
+    let _op = enter(OpId(85), &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
     ops::addcmul_(&self_, &tensor1, &tensor2, value)
 }
 
@@ -903,7 +1075,7 @@ pub fn addcdiv(self_: &Tensor, tensor1: &Tensor, tensor2: &Tensor, value: Scalar
     let mut self_ = self_.clone();
     let mut tensor1 = tensor1.clone();
     let mut tensor2 = tensor2.clone();
-    let _op = enter(OpId(72), &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
+    let _op = enter(OpId(86), &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
     ops::addcdiv(&self_, &tensor1, &tensor2, value)
 }
 
@@ -917,7 +1089,7 @@ pub fn addcdiv_(self_: &Tensor, tensor1: &Tensor, tensor2: &Tensor, value: Scala
     let mut self_ = self_.clone();
     let mut tensor1 = tensor1.clone();
     let mut tensor2 = tensor2.clone();
-    let _op = enter(OpId(73), &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
+    let _op = enter(OpId(87), &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
     ops::addcdiv_(&self_, &tensor1, &tensor2, value)
 }
 
@@ -929,7 +1101,7 @@ pub fn exp(self_: &Tensor) -> Result<Tensor> {
         return ops::exp(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(74), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(88), &mut [One(&mut self_)])?;
     ops::exp(&self_)
 }
 
@@ -941,7 +1113,7 @@ pub fn exp_(self_: &Tensor) -> Result<()> {
         return ops::exp_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(75), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(89), &mut [One(&mut self_)])?;
     ops::exp_(&self_)
 }
 
@@ -953,7 +1125,7 @@ pub fn exp2(self_: &Tensor) -> Result<Tensor> {
         return ops::exp2(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(76), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(90), &mut [One(&mut self_)])?;
     ops::exp2(&self_)
 }
 
@@ -965,7 +1137,7 @@ pub fn exp2_(self_: &Tensor) -> Result<()> {
         return ops::exp2_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(77), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(91), &mut [One(&mut self_)])?;
     ops::exp2_(&self_)
 }
 
@@ -977,7 +1149,7 @@ pub fn expm1(self_: &Tensor) -> Result<Tensor> {
         return ops::expm1(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(78), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(92), &mut [One(&mut self_)])?;
     ops::expm1(&self_)
 }
 
@@ -989,7 +1161,7 @@ pub fn expm1_(self_: &Tensor) -> Result<()> {
         return ops::expm1_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(79), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(93), &mut [One(&mut self_)])?;
     ops::expm1_(&self_)
 }
 
@@ -1001,7 +1173,7 @@ pub fn log(self_: &Tensor) -> Result<Tensor> {
         return ops::log(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(80), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(94), &mut [One(&mut self_)])?;
     ops::log(&self_)
 }
 
@@ -1013,7 +1185,7 @@ pub fn log_(self_: &Tensor) -> Result<()> {
         return ops::log_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(81), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(95), &mut [One(&mut self_)])?;
     ops::log_(&self_)
 }
 
@@ -1025,7 +1197,7 @@ pub fn log2(self_: &Tensor) -> Result<Tensor> {
         return ops::log2(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(82), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(96), &mut [One(&mut self_)])?;
     ops::log2(&self_)
 }
 
@@ -1037,7 +1209,7 @@ pub fn log2_(self_: &Tensor) -> Result<()> {
         return ops::log2_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(83), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(97), &mut [One(&mut self_)])?;
     ops::log2_(&self_)
 }
 
@@ -1049,7 +1221,7 @@ pub fn log10(self_: &Tensor) -> Result<Tensor> {
         return ops::log10(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(84), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(98), &mut [One(&mut self_)])?;
     ops::log10(&self_)
 }
 
@@ -1061,7 +1233,7 @@ pub fn log10_(self_: &Tensor) -> Result<()> {
         return ops::log10_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(85), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(99), &mut [One(&mut self_)])?;
     ops::log10_(&self_)
 }
 
@@ -1073,7 +1245,7 @@ pub fn log1p(self_: &Tensor) -> Result<Tensor> {
         return ops::log1p(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(86), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(100), &mut [One(&mut self_)])?;
     ops::log1p(&self_)
 }
 
@@ -1085,7 +1257,7 @@ pub fn log1p_(self_: &Tensor) -> Result<()> {
         return ops::log1p_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(87), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(101), &mut [One(&mut self_)])?;
     ops::log1p_(&self_)
 }
 
@@ -1097,7 +1269,7 @@ pub fn sqrt(self_: &Tensor) -> Result<Tensor> {
         return ops::sqrt(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(88), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(102), &mut [One(&mut self_)])?;
     ops::sqrt(&self_)
 }
 
@@ -1109,7 +1281,7 @@ pub fn sqrt_(self_: &Tensor) -> Result<()> {
         return ops::sqrt_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(89), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(103), &mut [One(&mut self_)])?;
     ops::sqrt_(&self_)
 }
 
@@ -1121,7 +1293,7 @@ pub fn rsqrt(self_: &Tensor) -> Result<Tensor> {
         return ops::rsqrt(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(90), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(104), &mut [One(&mut self_)])?;
     ops::rsqrt(&self_)
 }
 
@@ -1133,7 +1305,7 @@ pub fn rsqrt_(self_: &Tensor) -> Result<()> {
         return ops::rsqrt_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(91), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(105), &mut [One(&mut self_)])?;
     ops::rsqrt_(&self_)
 }
 
@@ -1145,7 +1317,7 @@ pub fn reciprocal(self_: &Tensor) -> Result<Tensor> {
         return ops::reciprocal(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(92), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(106), &mut [One(&mut self_)])?;
     ops::reciprocal(&self_)
 }
 
@@ -1157,7 +1329,7 @@ pub fn reciprocal_(self_: &Tensor) -> Result<()> {
         return ops::reciprocal_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(93), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(107), &mut [One(&mut self_)])?;
     ops::reciprocal_(&self_)
 }
 
@@ -1169,7 +1341,7 @@ pub fn sin(self_: &Tensor) -> Result<Tensor> {
         return ops::sin(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(94), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(108), &mut [One(&mut self_)])?;
     ops::sin(&self_)
 }
 
@@ -1181,7 +1353,7 @@ pub fn sin_(self_: &Tensor) -> Result<()> {
         return ops::sin_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(95), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(109), &mut [One(&mut self_)])?;
     ops::sin_(&self_)
 }
 
@@ -1193,7 +1365,7 @@ pub fn cos(self_: &Tensor) -> Result<Tensor> {
         return ops::cos(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(96), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(110), &mut [One(&mut self_)])?;
     ops::cos(&self_)
 }
 
@@ -1205,7 +1377,7 @@ pub fn cos_(self_: &Tensor) -> Result<()> {
         return ops::cos_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(97), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(111), &mut [One(&mut self_)])?;
     ops::cos_(&self_)
 }
 
@@ -1217,7 +1389,7 @@ pub fn tan(self_: &Tensor) -> Result<Tensor> {
         return ops::tan(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(98), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(112), &mut [One(&mut self_)])?;
     ops::tan(&self_)
 }
 
@@ -1229,7 +1401,7 @@ pub fn tan_(self_: &Tensor) -> Result<()> {
         return ops::tan_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(99), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(113), &mut [One(&mut self_)])?;
     ops::tan_(&self_)
 }
 
@@ -1241,7 +1413,7 @@ pub fn asin(self_: &Tensor) -> Result<Tensor> {
         return ops::asin(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(100), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(114), &mut [One(&mut self_)])?;
     ops::asin(&self_)
 }
 
@@ -1253,7 +1425,7 @@ pub fn asin_(self_: &Tensor) -> Result<()> {
         return ops::asin_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(101), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(115), &mut [One(&mut self_)])?;
     ops::asin_(&self_)
 }
 
@@ -1265,7 +1437,7 @@ pub fn acos(self_: &Tensor) -> Result<Tensor> {
         return ops::acos(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(102), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(116), &mut [One(&mut self_)])?;
     ops::acos(&self_)
 }
 
@@ -1277,7 +1449,7 @@ pub fn acos_(self_: &Tensor) -> Result<()> {
         return ops::acos_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(103), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(117), &mut [One(&mut self_)])?;
     ops::acos_(&self_)
 }
 
@@ -1289,7 +1461,7 @@ pub fn atan(self_: &Tensor) -> Result<Tensor> {
         return ops::atan(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(104), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(118), &mut [One(&mut self_)])?;
     ops::atan(&self_)
 }
 
@@ -1301,7 +1473,7 @@ pub fn atan_(self_: &Tensor) -> Result<()> {
         return ops::atan_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(105), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(119), &mut [One(&mut self_)])?;
     ops::atan_(&self_)
 }
 
@@ -1313,7 +1485,7 @@ pub fn sinh(self_: &Tensor) -> Result<Tensor> {
         return ops::sinh(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(106), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(120), &mut [One(&mut self_)])?;
     ops::sinh(&self_)
 }
 
@@ -1325,7 +1497,7 @@ pub fn sinh_(self_: &Tensor) -> Result<()> {
         return ops::sinh_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(107), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(121), &mut [One(&mut self_)])?;
     ops::sinh_(&self_)
 }
 
@@ -1337,7 +1509,7 @@ pub fn cosh(self_: &Tensor) -> Result<Tensor> {
         return ops::cosh(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(108), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(122), &mut [One(&mut self_)])?;
     ops::cosh(&self_)
 }
 
@@ -1349,7 +1521,7 @@ pub fn cosh_(self_: &Tensor) -> Result<()> {
         return ops::cosh_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(109), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(123), &mut [One(&mut self_)])?;
     ops::cosh_(&self_)
 }
 
@@ -1361,7 +1533,7 @@ pub fn asinh(self_: &Tensor) -> Result<Tensor> {
         return ops::asinh(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(110), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(124), &mut [One(&mut self_)])?;
     ops::asinh(&self_)
 }
 
@@ -1373,7 +1545,7 @@ pub fn asinh_(self_: &Tensor) -> Result<()> {
         return ops::asinh_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(111), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(125), &mut [One(&mut self_)])?;
     ops::asinh_(&self_)
 }
 
@@ -1385,7 +1557,7 @@ pub fn acosh(self_: &Tensor) -> Result<Tensor> {
         return ops::acosh(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(112), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(126), &mut [One(&mut self_)])?;
     ops::acosh(&self_)
 }
 
@@ -1397,7 +1569,7 @@ pub fn acosh_(self_: &Tensor) -> Result<()> {
         return ops::acosh_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(113), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(127), &mut [One(&mut self_)])?;
     ops::acosh_(&self_)
 }
 
@@ -1409,7 +1581,7 @@ pub fn atanh(self_: &Tensor) -> Result<Tensor> {
         return ops::atanh(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(114), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(128), &mut [One(&mut self_)])?;
     ops::atanh(&self_)
 }
 
@@ -1421,7 +1593,7 @@ pub fn atanh_(self_: &Tensor) -> Result<()> {
         return ops::atanh_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(115), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(129), &mut [One(&mut self_)])?;
     ops::atanh_(&self_)
 }
 
@@ -1433,7 +1605,7 @@ pub fn erf(self_: &Tensor) -> Result<Tensor> {
         return ops::erf(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(116), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(130), &mut [One(&mut self_)])?;
     ops::erf(&self_)
 }
 
@@ -1445,7 +1617,7 @@ pub fn erf_(self_: &Tensor) -> Result<()> {
         return ops::erf_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(117), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(131), &mut [One(&mut self_)])?;
     ops::erf_(&self_)
 }
 
@@ -1457,7 +1629,7 @@ pub fn erfc(self_: &Tensor) -> Result<Tensor> {
         return ops::erfc(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(118), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(132), &mut [One(&mut self_)])?;
     ops::erfc(&self_)
 }
 
@@ -1469,7 +1641,7 @@ pub fn erfc_(self_: &Tensor) -> Result<()> {
         return ops::erfc_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(119), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(133), &mut [One(&mut self_)])?;
     ops::erfc_(&self_)
 }
 
@@ -1481,7 +1653,7 @@ pub fn erfinv(self_: &Tensor) -> Result<Tensor> {
         return ops::erfinv(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(120), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(134), &mut [One(&mut self_)])?;
     ops::erfinv(&self_)
 }
 
@@ -1493,7 +1665,7 @@ pub fn erfinv_(self_: &Tensor) -> Result<()> {
         return ops::erfinv_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(121), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(135), &mut [One(&mut self_)])?;
     ops::erfinv_(&self_)
 }
 
@@ -1505,7 +1677,7 @@ pub fn sigmoid(self_: &Tensor) -> Result<Tensor> {
         return ops::sigmoid(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(122), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(136), &mut [One(&mut self_)])?;
     ops::sigmoid(&self_)
 }
 
@@ -1517,7 +1689,7 @@ pub fn sigmoid_(self_: &Tensor) -> Result<()> {
         return ops::sigmoid_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(123), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(137), &mut [One(&mut self_)])?;
     ops::sigmoid_(&self_)
 }
 
@@ -1529,7 +1701,7 @@ pub fn tanh(self_: &Tensor) -> Result<Tensor> {
         return ops::tanh(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(124), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(138), &mut [One(&mut self_)])?;
     ops::tanh(&self_)
 }
 
@@ -1541,7 +1713,7 @@ pub fn tanh_(self_: &Tensor) -> Result<()> {
         return ops::tanh_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(125), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(139), &mut [One(&mut self_)])?;
     ops::tanh_(&self_)
 }
 
@@ -1553,7 +1725,7 @@ pub fn i0(self_: &Tensor) -> Result<Tensor> {
         return ops::i0(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(126), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(140), &mut [One(&mut self_)])?;
     ops::i0(&self_)
 }
 
@@ -1565,7 +1737,7 @@ pub fn i0_(self_: &Tensor) -> Result<()> {
         return ops::i0_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(127), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(141), &mut [One(&mut self_)])?;
     ops::i0_(&self_)
 }
 
@@ -1577,7 +1749,7 @@ pub fn lgamma(self_: &Tensor) -> Result<Tensor> {
         return ops::lgamma(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(128), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(142), &mut [One(&mut self_)])?;
     ops::lgamma(&self_)
 }
 
@@ -1589,7 +1761,7 @@ pub fn lgamma_(self_: &Tensor) -> Result<()> {
         return ops::lgamma_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(129), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(143), &mut [One(&mut self_)])?;
     ops::lgamma_(&self_)
 }
 
@@ -1601,8 +1773,20 @@ pub fn digamma(self_: &Tensor) -> Result<Tensor> {
         return ops::digamma(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(130), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(144), &mut [One(&mut self_)])?;
     ops::digamma(&self_)
+}
+
+/// Derivative of lgamma, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn digamma_(self_: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::digamma_(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(145), &mut [One(&mut self_)])?;
+    ops::digamma_(&self_)
 }
 
 /// -self; the dtype stays.
@@ -1613,7 +1797,7 @@ pub fn neg(self_: &Tensor) -> Result<Tensor> {
         return ops::neg(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(131), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(146), &mut [One(&mut self_)])?;
     ops::neg(&self_)
 }
 
@@ -1625,7 +1809,7 @@ pub fn neg_(self_: &Tensor) -> Result<()> {
         return ops::neg_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(132), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(147), &mut [One(&mut self_)])?;
     ops::neg_(&self_)
 }
 
@@ -1637,7 +1821,7 @@ pub fn abs(self_: &Tensor) -> Result<Tensor> {
         return ops::abs(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(133), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(148), &mut [One(&mut self_)])?;
     ops::abs(&self_)
 }
 
@@ -1649,7 +1833,7 @@ pub fn abs_(self_: &Tensor) -> Result<()> {
         return ops::abs_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(134), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(149), &mut [One(&mut self_)])?;
     ops::abs_(&self_)
 }
 
@@ -1661,7 +1845,7 @@ pub fn square(self_: &Tensor) -> Result<Tensor> {
         return ops::square(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(135), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(150), &mut [One(&mut self_)])?;
     ops::square(&self_)
 }
 
@@ -1673,7 +1857,7 @@ pub fn square_(self_: &Tensor) -> Result<()> {
         return ops::square_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(136), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(151), &mut [One(&mut self_)])?;
     ops::square_(&self_)
 }
 
@@ -1685,7 +1869,7 @@ pub fn sign(self_: &Tensor) -> Result<Tensor> {
         return ops::sign(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(137), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(152), &mut [One(&mut self_)])?;
     ops::sign(&self_)
 }
 
@@ -1697,7 +1881,7 @@ pub fn sign_(self_: &Tensor) -> Result<()> {
         return ops::sign_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(138), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(153), &mut [One(&mut self_)])?;
     ops::sign_(&self_)
 }
 
@@ -1709,7 +1893,7 @@ pub fn floor(self_: &Tensor) -> Result<Tensor> {
         return ops::floor(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(139), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(154), &mut [One(&mut self_)])?;
     ops::floor(&self_)
 }
 
@@ -1721,7 +1905,7 @@ pub fn floor_(self_: &Tensor) -> Result<()> {
         return ops::floor_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(140), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(155), &mut [One(&mut self_)])?;
     ops::floor_(&self_)
 }
 
@@ -1733,7 +1917,7 @@ pub fn ceil(self_: &Tensor) -> Result<Tensor> {
         return ops::ceil(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(141), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(156), &mut [One(&mut self_)])?;
     ops::ceil(&self_)
 }
 
@@ -1745,7 +1929,7 @@ pub fn ceil_(self_: &Tensor) -> Result<()> {
         return ops::ceil_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(142), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(157), &mut [One(&mut self_)])?;
     ops::ceil_(&self_)
 }
 
@@ -1757,7 +1941,7 @@ pub fn trunc(self_: &Tensor) -> Result<Tensor> {
         return ops::trunc(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(143), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(158), &mut [One(&mut self_)])?;
     ops::trunc(&self_)
 }
 
@@ -1769,7 +1953,7 @@ pub fn trunc_(self_: &Tensor) -> Result<()> {
         return ops::trunc_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(144), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(159), &mut [One(&mut self_)])?;
     ops::trunc_(&self_)
 }
 
@@ -1781,7 +1965,7 @@ pub fn round(self_: &Tensor, decimals: i64) -> Result<Tensor> {
         return ops::round(self_, decimals);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(145), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(160), &mut [One(&mut self_)])?;
     ops::round(&self_, decimals)
 }
 
@@ -1793,7 +1977,7 @@ pub fn round_(self_: &Tensor) -> Result<()> {
         return ops::round_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(146), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(161), &mut [One(&mut self_)])?;
     ops::round_(&self_)
 }
 
@@ -1805,8 +1989,530 @@ pub fn frac(self_: &Tensor) -> Result<Tensor> {
         return ops::frac(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(147), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(162), &mut [One(&mut self_)])?;
     ops::frac(&self_)
+}
+
+/// self - trunc(self), written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn frac_(self_: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::frac_(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(163), &mut [One(&mut self_)])?;
+    ops::frac_(&self_)
+}
+
+/// The Bessel function of the first kind of order 0.
+#[rustfmt::skip]
+#[inline]
+pub fn special_bessel_j0(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_bessel_j0(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(164), &mut [One(&mut self_)])?;
+    ops::special_bessel_j0(&self_)
+}
+
+/// The Bessel function of the first kind of order 1.
+#[rustfmt::skip]
+#[inline]
+pub fn special_bessel_j1(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_bessel_j1(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(165), &mut [One(&mut self_)])?;
+    ops::special_bessel_j1(&self_)
+}
+
+/// The Bessel function of the second kind of order 0.
+#[rustfmt::skip]
+#[inline]
+pub fn special_bessel_y0(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_bessel_y0(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(166), &mut [One(&mut self_)])?;
+    ops::special_bessel_y0(&self_)
+}
+
+/// The Bessel function of the second kind of order 1.
+#[rustfmt::skip]
+#[inline]
+pub fn special_bessel_y1(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_bessel_y1(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(167), &mut [One(&mut self_)])?;
+    ops::special_bessel_y1(&self_)
+}
+
+/// The modified Bessel function of the first kind of order 0, as i0.
+#[rustfmt::skip]
+#[inline]
+pub fn special_modified_bessel_i0(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_modified_bessel_i0(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(168), &mut [One(&mut self_)])?;
+    ops::special_modified_bessel_i0(&self_)
+}
+
+/// The modified Bessel function of the first kind of order 1, as special_i1.
+#[rustfmt::skip]
+#[inline]
+pub fn special_modified_bessel_i1(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_modified_bessel_i1(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(169), &mut [One(&mut self_)])?;
+    ops::special_modified_bessel_i1(&self_)
+}
+
+/// The modified Bessel function of the second kind of order 0.
+#[rustfmt::skip]
+#[inline]
+pub fn special_modified_bessel_k0(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_modified_bessel_k0(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(170), &mut [One(&mut self_)])?;
+    ops::special_modified_bessel_k0(&self_)
+}
+
+/// The modified Bessel function of the second kind of order 1.
+#[rustfmt::skip]
+#[inline]
+pub fn special_modified_bessel_k1(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_modified_bessel_k1(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(171), &mut [One(&mut self_)])?;
+    ops::special_modified_bessel_k1(&self_)
+}
+
+/// exp(self) times the modified Bessel function of the second kind of order 0; no derivative.
+#[rustfmt::skip]
+#[inline]
+pub fn special_scaled_modified_bessel_k0(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_scaled_modified_bessel_k0(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(172), &mut [One(&mut self_)])?;
+    ops::special_scaled_modified_bessel_k0(&self_)
+}
+
+/// exp(self) times the modified Bessel function of the second kind of order 1; no derivative.
+#[rustfmt::skip]
+#[inline]
+pub fn special_scaled_modified_bessel_k1(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_scaled_modified_bessel_k1(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(173), &mut [One(&mut self_)])?;
+    ops::special_scaled_modified_bessel_k1(&self_)
+}
+
+/// sin(self) / self, 1 at zero; no derivative (sinc has one).
+#[rustfmt::skip]
+#[inline]
+pub fn special_spherical_bessel_j0(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_spherical_bessel_j0(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(174), &mut [One(&mut self_)])?;
+    ops::special_spherical_bessel_j0(&self_)
+}
+
+/// Airy's function Ai; no derivative.
+#[rustfmt::skip]
+#[inline]
+pub fn special_airy_ai(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_airy_ai(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(175), &mut [One(&mut self_)])?;
+    ops::special_airy_ai(&self_)
+}
+
+/// exp(-|self|) times i0; integers give the default float type.
+#[rustfmt::skip]
+#[inline]
+pub fn special_i0e(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_i0e(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(176), &mut [One(&mut self_)])?;
+    ops::special_i0e(&self_)
+}
+
+/// The modified Bessel function of order 1; integers give the default float type.
+#[rustfmt::skip]
+#[inline]
+pub fn special_i1(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_i1(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(177), &mut [One(&mut self_)])?;
+    ops::special_i1(&self_)
+}
+
+/// exp(-|self|) times special_i1; integers give the default float type.
+#[rustfmt::skip]
+#[inline]
+pub fn special_i1e(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_i1e(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(178), &mut [One(&mut self_)])?;
+    ops::special_i1e(&self_)
+}
+
+/// exp(self^2) * erfc(self) without overflow; integers give the default float type.
+#[rustfmt::skip]
+#[inline]
+pub fn special_erfcx(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_erfcx(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(179), &mut [One(&mut self_)])?;
+    ops::special_erfcx(&self_)
+}
+
+/// The standard normal distribution function; integers give the default float type.
+#[rustfmt::skip]
+#[inline]
+pub fn special_ndtr(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_ndtr(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(180), &mut [One(&mut self_)])?;
+    ops::special_ndtr(&self_)
+}
+
+/// The logarithm of special_ndtr, exact in the lower tail too.
+#[rustfmt::skip]
+#[inline]
+pub fn special_log_ndtr(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_log_ndtr(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(181), &mut [One(&mut self_)])?;
+    ops::special_log_ndtr(&self_)
+}
+
+/// The inverse of special_ndtr: the standard normal quantile.
+#[rustfmt::skip]
+#[inline]
+pub fn special_ndtri(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_ndtri(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(182), &mut [One(&mut self_)])?;
+    ops::special_ndtri(&self_)
+}
+
+/// -self * log(self), 0 at zero and -inf below; integers give the default float type.
+#[rustfmt::skip]
+#[inline]
+pub fn special_entr(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_entr(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(183), &mut [One(&mut self_)])?;
+    ops::special_entr(&self_)
+}
+
+/// self * log(1 + other), 0 where self is 0; shapes broadcast, dtypes promote.
+#[rustfmt::skip]
+#[inline]
+pub fn special_xlog1py(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_xlog1py(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(184), &mut [One(&mut self_), One(&mut other)])?;
+    ops::special_xlog1py(&self_, &other)
+}
+
+/// Hurwitz's zeta function: the sum of (other + k)^-self over k from 0; differentiable for other.
+#[rustfmt::skip]
+#[inline]
+pub fn special_zeta(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_zeta(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(185), &mut [One(&mut self_), One(&mut other)])?;
+    ops::special_zeta(&self_, &other)
+}
+
+/// The n-th derivative of digamma, n from 0.
+#[rustfmt::skip]
+#[inline]
+pub fn polygamma(n: i64, self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::polygamma(n, self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(186), &mut [One(&mut self_)])?;
+    ops::polygamma(n, &self_)
+}
+
+/// The regularised lower incomplete gamma function of shape self at other; differentiable for other.
+#[rustfmt::skip]
+#[inline]
+pub fn igamma(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::igamma(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(187), &mut [One(&mut self_), One(&mut other)])?;
+    ops::igamma(&self_, &other)
+}
+
+/// The regularised lower incomplete gamma function, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn igamma_(self_: &Tensor, other: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::igamma_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(188), &mut [One(&mut self_), One(&mut other)])?;
+    ops::igamma_(&self_, &other)
+}
+
+/// The regularised upper incomplete gamma function of shape self at other; differentiable for other.
+#[rustfmt::skip]
+#[inline]
+pub fn igammac(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::igammac(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(189), &mut [One(&mut self_), One(&mut other)])?;
+    ops::igammac(&self_, &other)
+}
+
+/// The regularised upper incomplete gamma function, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn igammac_(self_: &Tensor, other: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::igammac_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(190), &mut [One(&mut self_), One(&mut other)])?;
+    ops::igammac_(&self_, &other)
+}
+
+/// The logarithm of the multivariate gamma function of dimension p.
+#[rustfmt::skip]
+#[inline]
+pub fn mvlgamma(self_: &Tensor, p: i64) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::mvlgamma(self_, p);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(191), &mut [One(&mut self_)])?;
+    ops::mvlgamma(&self_, p)
+}
+
+/// The logarithm of the multivariate gamma function of dimension p, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn mvlgamma_(self_: &Tensor, p: i64) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::mvlgamma_(self_, p);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(192), &mut [One(&mut self_)])?;
+    ops::mvlgamma_(&self_, p)
+}
+
+/// Chebyshev's polynomial of the first kind, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+#[rustfmt::skip]
+#[inline]
+pub fn special_chebyshev_polynomial_t(x: &Tensor, n: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_chebyshev_polynomial_t(x, n);
+    }
+    let mut x = x.clone();
+    let mut n = n.clone();
+    let _op = enter(OpId(193), &mut [One(&mut x), One(&mut n)])?;
+    ops::special_chebyshev_polynomial_t(&x, &n)
+}
+
+/// Chebyshev's polynomial of the second kind, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+#[rustfmt::skip]
+#[inline]
+pub fn special_chebyshev_polynomial_u(x: &Tensor, n: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_chebyshev_polynomial_u(x, n);
+    }
+    let mut x = x.clone();
+    let mut n = n.clone();
+    let _op = enter(OpId(194), &mut [One(&mut x), One(&mut n)])?;
+    ops::special_chebyshev_polynomial_u(&x, &n)
+}
+
+/// Chebyshev's polynomial of the third kind, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+#[rustfmt::skip]
+#[inline]
+pub fn special_chebyshev_polynomial_v(x: &Tensor, n: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_chebyshev_polynomial_v(x, n);
+    }
+    let mut x = x.clone();
+    let mut n = n.clone();
+    let _op = enter(OpId(195), &mut [One(&mut x), One(&mut n)])?;
+    ops::special_chebyshev_polynomial_v(&x, &n)
+}
+
+/// Chebyshev's polynomial of the fourth kind, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+#[rustfmt::skip]
+#[inline]
+pub fn special_chebyshev_polynomial_w(x: &Tensor, n: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_chebyshev_polynomial_w(x, n);
+    }
+    let mut x = x.clone();
+    let mut n = n.clone();
+    let _op = enter(OpId(196), &mut [One(&mut x), One(&mut n)])?;
+    ops::special_chebyshev_polynomial_w(&x, &n)
+}
+
+/// Chebyshev's polynomial of the first kind at 2 x - 1, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+#[rustfmt::skip]
+#[inline]
+pub fn special_shifted_chebyshev_polynomial_t(x: &Tensor, n: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_shifted_chebyshev_polynomial_t(x, n);
+    }
+    let mut x = x.clone();
+    let mut n = n.clone();
+    let _op = enter(OpId(197), &mut [One(&mut x), One(&mut n)])?;
+    ops::special_shifted_chebyshev_polynomial_t(&x, &n)
+}
+
+/// Chebyshev's polynomial of the second kind at 2 x - 1, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+#[rustfmt::skip]
+#[inline]
+pub fn special_shifted_chebyshev_polynomial_u(x: &Tensor, n: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_shifted_chebyshev_polynomial_u(x, n);
+    }
+    let mut x = x.clone();
+    let mut n = n.clone();
+    let _op = enter(OpId(198), &mut [One(&mut x), One(&mut n)])?;
+    ops::special_shifted_chebyshev_polynomial_u(&x, &n)
+}
+
+/// Chebyshev's polynomial of the third kind at 2 x - 1, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+#[rustfmt::skip]
+#[inline]
+pub fn special_shifted_chebyshev_polynomial_v(x: &Tensor, n: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_shifted_chebyshev_polynomial_v(x, n);
+    }
+    let mut x = x.clone();
+    let mut n = n.clone();
+    let _op = enter(OpId(199), &mut [One(&mut x), One(&mut n)])?;
+    ops::special_shifted_chebyshev_polynomial_v(&x, &n)
+}
+
+/// Chebyshev's polynomial of the fourth kind at 2 x - 1, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+#[rustfmt::skip]
+#[inline]
+pub fn special_shifted_chebyshev_polynomial_w(x: &Tensor, n: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_shifted_chebyshev_polynomial_w(x, n);
+    }
+    let mut x = x.clone();
+    let mut n = n.clone();
+    let _op = enter(OpId(200), &mut [One(&mut x), One(&mut n)])?;
+    ops::special_shifted_chebyshev_polynomial_w(&x, &n)
+}
+
+/// The physicist's Hermite polynomial, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+#[rustfmt::skip]
+#[inline]
+pub fn special_hermite_polynomial_h(x: &Tensor, n: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_hermite_polynomial_h(x, n);
+    }
+    let mut x = x.clone();
+    let mut n = n.clone();
+    let _op = enter(OpId(201), &mut [One(&mut x), One(&mut n)])?;
+    ops::special_hermite_polynomial_h(&x, &n)
+}
+
+/// The probabilist's Hermite polynomial, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+#[rustfmt::skip]
+#[inline]
+pub fn special_hermite_polynomial_he(x: &Tensor, n: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_hermite_polynomial_he(x, n);
+    }
+    let mut x = x.clone();
+    let mut n = n.clone();
+    let _op = enter(OpId(202), &mut [One(&mut x), One(&mut n)])?;
+    ops::special_hermite_polynomial_he(&x, &n)
+}
+
+/// Laguerre's polynomial, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+#[rustfmt::skip]
+#[inline]
+pub fn special_laguerre_polynomial_l(x: &Tensor, n: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_laguerre_polynomial_l(x, n);
+    }
+    let mut x = x.clone();
+    let mut n = n.clone();
+    let _op = enter(OpId(203), &mut [One(&mut x), One(&mut n)])?;
+    ops::special_laguerre_polynomial_l(&x, &n)
+}
+
+/// Legendre's polynomial, of degree n, elementwise; no derivative. Degrees that need more than 2^20 steps give NaN.
+#[rustfmt::skip]
+#[inline]
+pub fn special_legendre_polynomial_p(x: &Tensor, n: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::special_legendre_polynomial_p(x, n);
+    }
+    let mut x = x.clone();
+    let mut n = n.clone();
+    let _op = enter(OpId(204), &mut [One(&mut x), One(&mut n)])?;
+    ops::special_legendre_polynomial_p(&x, &n)
 }
 
 /// max(self, 0).
@@ -1817,7 +2523,7 @@ pub fn relu(self_: &Tensor) -> Result<Tensor> {
         return ops::relu(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(148), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(205), &mut [One(&mut self_)])?;
     ops::relu(&self_)
 }
 
@@ -1829,7 +2535,7 @@ pub fn relu_(self_: &Tensor) -> Result<()> {
         return ops::relu_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(149), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(206), &mut [One(&mut self_)])?;
     ops::relu_(&self_)
 }
 
@@ -1841,7 +2547,7 @@ pub fn silu(self_: &Tensor) -> Result<Tensor> {
         return ops::silu(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(150), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(207), &mut [One(&mut self_)])?;
     ops::silu(&self_)
 }
 
@@ -1853,7 +2559,7 @@ pub fn silu_(self_: &Tensor) -> Result<()> {
         return ops::silu_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(151), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(208), &mut [One(&mut self_)])?;
     ops::silu_(&self_)
 }
 
@@ -1865,7 +2571,7 @@ pub fn gelu(self_: &Tensor, approximate: &str) -> Result<Tensor> {
         return ops::gelu(self_, approximate);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(152), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(209), &mut [One(&mut self_)])?;
     ops::gelu(&self_, approximate)
 }
 
@@ -1877,8 +2583,20 @@ pub fn leaky_relu(self_: &Tensor, negative_slope: Scalar) -> Result<Tensor> {
         return ops::leaky_relu(self_, negative_slope);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(153), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(210), &mut [One(&mut self_)])?;
     ops::leaky_relu(&self_, negative_slope)
+}
+
+/// self, times negative_slope below 0, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn leaky_relu_(self_: &Tensor, negative_slope: Scalar) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::leaky_relu_(self_, negative_slope);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(211), &mut [One(&mut self_)])?;
+    ops::leaky_relu_(&self_, negative_slope)
 }
 
 /// self, alpha * (exp(self) - 1) below 0.
@@ -1889,8 +2607,20 @@ pub fn elu(self_: &Tensor, alpha: Scalar) -> Result<Tensor> {
         return ops::elu(self_, alpha);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(154), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(212), &mut [One(&mut self_)])?;
     ops::elu(&self_, alpha)
+}
+
+/// self, alpha * (exp(self) - 1) below 0, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn elu_(self_: &Tensor, alpha: Scalar) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::elu_(self_, alpha);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(213), &mut [One(&mut self_)])?;
+    ops::elu_(&self_, alpha)
 }
 
 /// log(1 + exp(beta * self)) / beta, self itself where beta * self > threshold.
@@ -1901,7 +2631,7 @@ pub fn softplus(self_: &Tensor, beta: Scalar, threshold: Scalar) -> Result<Tenso
         return ops::softplus(self_, beta, threshold);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(155), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(214), &mut [One(&mut self_)])?;
     ops::softplus(&self_, beta, threshold)
 }
 
@@ -1913,7 +2643,7 @@ pub fn logsigmoid(self_: &Tensor) -> Result<Tensor> {
         return ops::logsigmoid(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(156), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(215), &mut [One(&mut self_)])?;
     ops::logsigmoid(&self_)
 }
 
@@ -1925,7 +2655,7 @@ pub fn hardswish(self_: &Tensor) -> Result<Tensor> {
         return ops::hardswish(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(157), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(216), &mut [One(&mut self_)])?;
     ops::hardswish(&self_)
 }
 
@@ -1937,7 +2667,7 @@ pub fn hardsigmoid(self_: &Tensor) -> Result<Tensor> {
         return ops::hardsigmoid(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(158), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(217), &mut [One(&mut self_)])?;
     ops::hardsigmoid(&self_)
 }
 
@@ -1949,7 +2679,7 @@ pub fn relu6(self_: &Tensor) -> Result<Tensor> {
         return ops::relu6(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(159), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(218), &mut [One(&mut self_)])?;
     ops::relu6(&self_)
 }
 
@@ -1961,7 +2691,7 @@ pub fn glu(self_: &Tensor, dim: i64) -> Result<Tensor> {
         return ops::glu(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(160), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(219), &mut [One(&mut self_)])?;
     ops::glu(&self_, dim)
 }
 
@@ -1973,8 +2703,20 @@ pub fn logit(self_: &Tensor, eps: Option<f64>) -> Result<Tensor> {
         return ops::logit(self_, eps);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(161), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(220), &mut [One(&mut self_)])?;
     ops::logit(&self_, eps)
+}
+
+/// log(self / (1 - self)), written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn logit_(self_: &Tensor, eps: Option<f64>) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::logit_(self_, eps);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(221), &mut [One(&mut self_)])?;
+    ops::logit_(&self_, eps)
 }
 
 /// exp(self) normalised to sum 1 along dim.
@@ -1985,7 +2727,7 @@ pub fn softmax(self_: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor>
         return ops::softmax(self_, dim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(162), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(222), &mut [One(&mut self_)])?;
     ops::softmax(&self_, dim, dtype)
 }
 
@@ -1997,7 +2739,7 @@ pub fn softmin(self_: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor>
         return ops::softmin(self_, dim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(163), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(223), &mut [One(&mut self_)])?;
     ops::softmin(&self_, dim, dtype)
 }
 
@@ -2009,7 +2751,7 @@ pub fn log_softmax(self_: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Ten
         return ops::log_softmax(self_, dim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(164), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(224), &mut [One(&mut self_)])?;
     ops::log_softmax(&self_, dim, dtype)
 }
 
@@ -2022,7 +2764,7 @@ pub fn eq(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(165), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(225), &mut [One(&mut self_), One(&mut other)])?;
     ops::eq(&self_, &other)
 }
 
@@ -2034,8 +2776,33 @@ pub fn eq_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::eq_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(166), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(226), &mut [One(&mut self_)])?;
     ops::eq_scalar(&self_, other)
+}
+
+/// self == other as 0 or 1, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn eq_(self_: &Tensor, other: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::eq_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(227), &mut [One(&mut self_), One(&mut other)])?;
+    ops::eq_(&self_, &other)
+}
+
+/// self == other as 0 or 1 for a number, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn eq_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::eq_scalar_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(228), &mut [One(&mut self_)])?;
+    ops::eq_scalar_(&self_, other)
 }
 
 /// self != other, elementwise; bool.
@@ -2047,7 +2814,7 @@ pub fn ne(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(167), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(229), &mut [One(&mut self_), One(&mut other)])?;
     ops::ne(&self_, &other)
 }
 
@@ -2059,8 +2826,33 @@ pub fn ne_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::ne_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(168), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(230), &mut [One(&mut self_)])?;
     ops::ne_scalar(&self_, other)
+}
+
+/// self != other as 0 or 1, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn ne_(self_: &Tensor, other: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::ne_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(231), &mut [One(&mut self_), One(&mut other)])?;
+    ops::ne_(&self_, &other)
+}
+
+/// self != other as 0 or 1 for a number, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn ne_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::ne_scalar_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(232), &mut [One(&mut self_)])?;
+    ops::ne_scalar_(&self_, other)
 }
 
 /// self < other, elementwise; bool.
@@ -2072,7 +2864,7 @@ pub fn lt(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(169), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(233), &mut [One(&mut self_), One(&mut other)])?;
     ops::lt(&self_, &other)
 }
 
@@ -2084,8 +2876,33 @@ pub fn lt_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::lt_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(170), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(234), &mut [One(&mut self_)])?;
     ops::lt_scalar(&self_, other)
+}
+
+/// self < other as 0 or 1, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn lt_(self_: &Tensor, other: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::lt_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(235), &mut [One(&mut self_), One(&mut other)])?;
+    ops::lt_(&self_, &other)
+}
+
+/// self < other as 0 or 1 for a number, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn lt_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::lt_scalar_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(236), &mut [One(&mut self_)])?;
+    ops::lt_scalar_(&self_, other)
 }
 
 /// self <= other, elementwise; bool.
@@ -2097,7 +2914,7 @@ pub fn le(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(171), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(237), &mut [One(&mut self_), One(&mut other)])?;
     ops::le(&self_, &other)
 }
 
@@ -2109,8 +2926,33 @@ pub fn le_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::le_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(172), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(238), &mut [One(&mut self_)])?;
     ops::le_scalar(&self_, other)
+}
+
+/// self <= other as 0 or 1, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn le_(self_: &Tensor, other: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::le_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(239), &mut [One(&mut self_), One(&mut other)])?;
+    ops::le_(&self_, &other)
+}
+
+/// self <= other as 0 or 1 for a number, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn le_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::le_scalar_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(240), &mut [One(&mut self_)])?;
+    ops::le_scalar_(&self_, other)
 }
 
 /// self > other, elementwise; bool.
@@ -2122,7 +2964,7 @@ pub fn gt(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(173), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(241), &mut [One(&mut self_), One(&mut other)])?;
     ops::gt(&self_, &other)
 }
 
@@ -2134,8 +2976,33 @@ pub fn gt_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::gt_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(174), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(242), &mut [One(&mut self_)])?;
     ops::gt_scalar(&self_, other)
+}
+
+/// self > other as 0 or 1, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn gt_(self_: &Tensor, other: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::gt_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(243), &mut [One(&mut self_), One(&mut other)])?;
+    ops::gt_(&self_, &other)
+}
+
+/// self > other as 0 or 1 for a number, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn gt_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::gt_scalar_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(244), &mut [One(&mut self_)])?;
+    ops::gt_scalar_(&self_, other)
 }
 
 /// self >= other, elementwise; bool.
@@ -2147,7 +3014,7 @@ pub fn ge(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(175), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(245), &mut [One(&mut self_), One(&mut other)])?;
     ops::ge(&self_, &other)
 }
 
@@ -2159,8 +3026,33 @@ pub fn ge_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::ge_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(176), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(246), &mut [One(&mut self_)])?;
     ops::ge_scalar(&self_, other)
+}
+
+/// self >= other as 0 or 1, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn ge_(self_: &Tensor, other: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::ge_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(247), &mut [One(&mut self_), One(&mut other)])?;
+    ops::ge_(&self_, &other)
+}
+
+/// self >= other as 0 or 1 for a number, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn ge_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::ge_scalar_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(248), &mut [One(&mut self_)])?;
+    ops::ge_scalar_(&self_, other)
 }
 
 /// Truth values joined by and; bool.
@@ -2172,8 +3064,21 @@ pub fn logical_and(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(177), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(249), &mut [One(&mut self_), One(&mut other)])?;
     ops::logical_and(&self_, &other)
+}
+
+/// Truth values joined by and as 0 or 1, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn logical_and_(self_: &Tensor, other: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::logical_and_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(250), &mut [One(&mut self_), One(&mut other)])?;
+    ops::logical_and_(&self_, &other)
 }
 
 /// Truth values joined by or; bool.
@@ -2185,8 +3090,21 @@ pub fn logical_or(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(178), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(251), &mut [One(&mut self_), One(&mut other)])?;
     ops::logical_or(&self_, &other)
+}
+
+/// Truth values joined by or as 0 or 1, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn logical_or_(self_: &Tensor, other: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::logical_or_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(252), &mut [One(&mut self_), One(&mut other)])?;
+    ops::logical_or_(&self_, &other)
 }
 
 /// Truth values joined by xor; bool.
@@ -2198,8 +3116,21 @@ pub fn logical_xor(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(179), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(253), &mut [One(&mut self_), One(&mut other)])?;
     ops::logical_xor(&self_, &other)
+}
+
+/// Truth values joined by xor as 0 or 1, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn logical_xor_(self_: &Tensor, other: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::logical_xor_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(254), &mut [One(&mut self_), One(&mut other)])?;
+    ops::logical_xor_(&self_, &other)
 }
 
 /// True where self is zero; bool.
@@ -2210,8 +3141,20 @@ pub fn logical_not(self_: &Tensor) -> Result<Tensor> {
         return ops::logical_not(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(180), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(255), &mut [One(&mut self_)])?;
     ops::logical_not(&self_)
+}
+
+/// 1 where self is zero, else 0, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn logical_not_(self_: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::logical_not_(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(256), &mut [One(&mut self_)])?;
+    ops::logical_not_(&self_)
 }
 
 /// self & other on integers (and bools where that makes sense).
@@ -2223,7 +3166,7 @@ pub fn bitwise_and(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(181), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(257), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_and(&self_, &other)
 }
 
@@ -2235,7 +3178,7 @@ pub fn bitwise_and_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::bitwise_and_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(182), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(258), &mut [One(&mut self_)])?;
     ops::bitwise_and_scalar(&self_, other)
 }
 
@@ -2248,7 +3191,7 @@ pub fn bitwise_and_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(183), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(259), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_and_(&self_, &other)
 }
 
@@ -2260,7 +3203,7 @@ pub fn bitwise_and_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::bitwise_and_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(184), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(260), &mut [One(&mut self_)])?;
     ops::bitwise_and_scalar_(&self_, other)
 }
 
@@ -2273,7 +3216,7 @@ pub fn bitwise_or(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(185), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(261), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_or(&self_, &other)
 }
 
@@ -2285,7 +3228,7 @@ pub fn bitwise_or_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::bitwise_or_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(186), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(262), &mut [One(&mut self_)])?;
     ops::bitwise_or_scalar(&self_, other)
 }
 
@@ -2298,7 +3241,7 @@ pub fn bitwise_or_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(187), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(263), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_or_(&self_, &other)
 }
 
@@ -2310,7 +3253,7 @@ pub fn bitwise_or_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::bitwise_or_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(188), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(264), &mut [One(&mut self_)])?;
     ops::bitwise_or_scalar_(&self_, other)
 }
 
@@ -2323,7 +3266,7 @@ pub fn bitwise_xor(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(189), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(265), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_xor(&self_, &other)
 }
 
@@ -2335,7 +3278,7 @@ pub fn bitwise_xor_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::bitwise_xor_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(190), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(266), &mut [One(&mut self_)])?;
     ops::bitwise_xor_scalar(&self_, other)
 }
 
@@ -2348,7 +3291,7 @@ pub fn bitwise_xor_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(191), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(267), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_xor_(&self_, &other)
 }
 
@@ -2360,7 +3303,7 @@ pub fn bitwise_xor_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::bitwise_xor_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(192), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(268), &mut [One(&mut self_)])?;
     ops::bitwise_xor_scalar_(&self_, other)
 }
 
@@ -2373,7 +3316,7 @@ pub fn bitwise_left_shift(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(193), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(269), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_left_shift(&self_, &other)
 }
 
@@ -2385,7 +3328,7 @@ pub fn bitwise_left_shift_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor
         return ops::bitwise_left_shift_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(194), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(270), &mut [One(&mut self_)])?;
     ops::bitwise_left_shift_scalar(&self_, other)
 }
 
@@ -2398,7 +3341,7 @@ pub fn bitwise_left_shift_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(195), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(271), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_left_shift_(&self_, &other)
 }
 
@@ -2410,7 +3353,7 @@ pub fn bitwise_left_shift_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::bitwise_left_shift_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(196), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(272), &mut [One(&mut self_)])?;
     ops::bitwise_left_shift_scalar_(&self_, other)
 }
 
@@ -2423,7 +3366,7 @@ pub fn bitwise_right_shift(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(197), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(273), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_right_shift(&self_, &other)
 }
 
@@ -2435,7 +3378,7 @@ pub fn bitwise_right_shift_scalar(self_: &Tensor, other: Scalar) -> Result<Tenso
         return ops::bitwise_right_shift_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(198), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(274), &mut [One(&mut self_)])?;
     ops::bitwise_right_shift_scalar(&self_, other)
 }
 
@@ -2448,7 +3391,7 @@ pub fn bitwise_right_shift_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(199), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(275), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_right_shift_(&self_, &other)
 }
 
@@ -2460,7 +3403,7 @@ pub fn bitwise_right_shift_scalar_(self_: &Tensor, other: Scalar) -> Result<()> 
         return ops::bitwise_right_shift_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(200), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(276), &mut [One(&mut self_)])?;
     ops::bitwise_right_shift_scalar_(&self_, other)
 }
 
@@ -2472,8 +3415,20 @@ pub fn bitwise_not(self_: &Tensor) -> Result<Tensor> {
         return ops::bitwise_not(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(201), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(277), &mut [One(&mut self_)])?;
     ops::bitwise_not(&self_)
+}
+
+/// ~self, in place.
+#[rustfmt::skip]
+#[inline]
+pub fn bitwise_not_(self_: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::bitwise_not_(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(278), &mut [One(&mut self_)])?;
+    ops::bitwise_not_(&self_)
 }
 
 /// True where self is NaN; bool.
@@ -2484,7 +3439,7 @@ pub fn isnan(self_: &Tensor) -> Result<Tensor> {
         return ops::isnan(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(202), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(279), &mut [One(&mut self_)])?;
     ops::isnan(&self_)
 }
 
@@ -2496,7 +3451,7 @@ pub fn isinf(self_: &Tensor) -> Result<Tensor> {
         return ops::isinf(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(203), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(280), &mut [One(&mut self_)])?;
     ops::isinf(&self_)
 }
 
@@ -2508,7 +3463,7 @@ pub fn isfinite(self_: &Tensor) -> Result<Tensor> {
         return ops::isfinite(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(204), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(281), &mut [One(&mut self_)])?;
     ops::isfinite(&self_)
 }
 
@@ -2521,7 +3476,7 @@ pub fn isclose(self_: &Tensor, other: &Tensor, rtol: f64, atol: f64, equal_nan: 
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(205), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(282), &mut [One(&mut self_), One(&mut other)])?;
     ops::isclose(&self_, &other, rtol, atol, equal_nan)
 }
 
@@ -2534,7 +3489,7 @@ pub fn allclose(self_: &Tensor, other: &Tensor, rtol: f64, atol: f64, equal_nan:
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(206), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(283), &mut [One(&mut self_), One(&mut other)])?;
     ops::allclose(&self_, &other, rtol, atol, equal_nan)
 }
 
@@ -2547,7 +3502,7 @@ pub fn equal(self_: &Tensor, other: &Tensor) -> Result<bool> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(207), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(284), &mut [One(&mut self_), One(&mut other)])?;
     ops::equal(&self_, &other)
 }
 
@@ -2561,7 +3516,7 @@ pub fn r#where(condition: &Tensor, self_: &Tensor, other: &Tensor) -> Result<Ten
     let mut condition = condition.clone();
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(208), &mut [One(&mut condition), One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(285), &mut [One(&mut condition), One(&mut self_), One(&mut other)])?;
     ops::r#where(&condition, &self_, &other)
 }
 
@@ -2574,7 +3529,7 @@ pub fn where_scalar_self(condition: &Tensor, self_: Scalar, other: &Tensor) -> R
     }
     let mut condition = condition.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(209), &mut [One(&mut condition), One(&mut other)])?;
+    let _op = enter(OpId(286), &mut [One(&mut condition), One(&mut other)])?;
     ops::where_scalar_self(&condition, self_, &other)
 }
 
@@ -2587,7 +3542,7 @@ pub fn where_scalar_other(condition: &Tensor, self_: &Tensor, other: Scalar) -> 
     }
     let mut condition = condition.clone();
     let mut self_ = self_.clone();
-    let _op = enter(OpId(210), &mut [One(&mut condition), One(&mut self_)])?;
+    let _op = enter(OpId(287), &mut [One(&mut condition), One(&mut self_)])?;
     ops::where_scalar_other(&condition, &self_, other)
 }
 
@@ -2599,7 +3554,7 @@ pub fn where_scalar(condition: &Tensor, self_: Scalar, other: Scalar) -> Result<
         return ops::where_scalar(condition, self_, other);
     }
     let mut condition = condition.clone();
-    let _op = enter(OpId(211), &mut [One(&mut condition)])?;
+    let _op = enter(OpId(288), &mut [One(&mut condition)])?;
     ops::where_scalar(&condition, self_, other)
 }
 
@@ -2613,7 +3568,7 @@ pub fn masked_fill(self_: &Tensor, mask: &Tensor, value: &Tensor) -> Result<Tens
     let mut self_ = self_.clone();
     let mut mask = mask.clone();
     let mut value = value.clone();
-    let _op = enter(OpId(212), &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
+    let _op = enter(OpId(289), &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
     ops::masked_fill(&self_, &mask, &value)
 }
 
@@ -2626,7 +3581,7 @@ pub fn masked_fill_scalar(self_: &Tensor, mask: &Tensor, value: Scalar) -> Resul
     }
     let mut self_ = self_.clone();
     let mut mask = mask.clone();
-    let _op = enter(OpId(213), &mut [One(&mut self_), One(&mut mask)])?;
+    let _op = enter(OpId(290), &mut [One(&mut self_), One(&mut mask)])?;
     ops::masked_fill_scalar(&self_, &mask, value)
 }
 
@@ -2640,7 +3595,7 @@ pub fn masked_fill_(self_: &Tensor, mask: &Tensor, value: &Tensor) -> Result<()>
     let mut self_ = self_.clone();
     let mut mask = mask.clone();
     let mut value = value.clone();
-    let _op = enter(OpId(214), &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
+    let _op = enter(OpId(291), &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
     ops::masked_fill_(&self_, &mask, &value)
 }
 
@@ -2653,7 +3608,7 @@ pub fn masked_fill_scalar_(self_: &Tensor, mask: &Tensor, value: Scalar) -> Resu
     }
     let mut self_ = self_.clone();
     let mut mask = mask.clone();
-    let _op = enter(OpId(215), &mut [One(&mut self_), One(&mut mask)])?;
+    let _op = enter(OpId(292), &mut [One(&mut self_), One(&mut mask)])?;
     ops::masked_fill_scalar_(&self_, &mask, value)
 }
 
@@ -2665,7 +3620,7 @@ pub fn clamp(self_: &Tensor, min: Option<Scalar>, max: Option<Scalar>) -> Result
         return ops::clamp(self_, min, max);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(216), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(293), &mut [One(&mut self_)])?;
     ops::clamp(&self_, min, max)
 }
 
@@ -2679,7 +3634,7 @@ pub fn clamp_tensors(self_: &Tensor, min: Option<&Tensor>, max: Option<&Tensor>)
     let mut self_ = self_.clone();
     let mut min = min.cloned();
     let mut max = max.cloned();
-    let _op = enter(OpId(217), &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
+    let _op = enter(OpId(294), &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
     ops::clamp_tensors(&self_, min.as_ref(), max.as_ref())
 }
 
@@ -2691,7 +3646,7 @@ pub fn clamp_(self_: &Tensor, min: Option<Scalar>, max: Option<Scalar>) -> Resul
         return ops::clamp_(self_, min, max);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(218), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(295), &mut [One(&mut self_)])?;
     ops::clamp_(&self_, min, max)
 }
 
@@ -2705,7 +3660,7 @@ pub fn clamp_tensors_(self_: &Tensor, min: Option<&Tensor>, max: Option<&Tensor>
     let mut self_ = self_.clone();
     let mut min = min.cloned();
     let mut max = max.cloned();
-    let _op = enter(OpId(219), &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
+    let _op = enter(OpId(296), &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
     ops::clamp_tensors_(&self_, min.as_ref(), max.as_ref())
 }
 
@@ -2717,7 +3672,7 @@ pub fn clamp_min(self_: &Tensor, min: Scalar) -> Result<Tensor> {
         return ops::clamp_min(self_, min);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(220), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(297), &mut [One(&mut self_)])?;
     ops::clamp_min(&self_, min)
 }
 
@@ -2730,7 +3685,7 @@ pub fn clamp_min_tensors(self_: &Tensor, min: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut min = min.clone();
-    let _op = enter(OpId(221), &mut [One(&mut self_), One(&mut min)])?;
+    let _op = enter(OpId(298), &mut [One(&mut self_), One(&mut min)])?;
     ops::clamp_min_tensors(&self_, &min)
 }
 
@@ -2742,7 +3697,7 @@ pub fn clamp_max(self_: &Tensor, max: Scalar) -> Result<Tensor> {
         return ops::clamp_max(self_, max);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(222), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(299), &mut [One(&mut self_)])?;
     ops::clamp_max(&self_, max)
 }
 
@@ -2755,7 +3710,7 @@ pub fn clamp_max_tensors(self_: &Tensor, max: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut max = max.clone();
-    let _op = enter(OpId(223), &mut [One(&mut self_), One(&mut max)])?;
+    let _op = enter(OpId(300), &mut [One(&mut self_), One(&mut max)])?;
     ops::clamp_max_tensors(&self_, &max)
 }
 
@@ -2767,7 +3722,7 @@ pub fn clamp_min_(self_: &Tensor, min: Scalar) -> Result<()> {
         return ops::clamp_min_(self_, min);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(224), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(301), &mut [One(&mut self_)])?;
     ops::clamp_min_(&self_, min)
 }
 
@@ -2780,7 +3735,7 @@ pub fn clamp_min_tensors_(self_: &Tensor, min: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut min = min.clone();
-    let _op = enter(OpId(225), &mut [One(&mut self_), One(&mut min)])?;
+    let _op = enter(OpId(302), &mut [One(&mut self_), One(&mut min)])?;
     ops::clamp_min_tensors_(&self_, &min)
 }
 
@@ -2792,7 +3747,7 @@ pub fn clamp_max_(self_: &Tensor, max: Scalar) -> Result<()> {
         return ops::clamp_max_(self_, max);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(226), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(303), &mut [One(&mut self_)])?;
     ops::clamp_max_(&self_, max)
 }
 
@@ -2805,7 +3760,7 @@ pub fn clamp_max_tensors_(self_: &Tensor, max: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut max = max.clone();
-    let _op = enter(OpId(227), &mut [One(&mut self_), One(&mut max)])?;
+    let _op = enter(OpId(304), &mut [One(&mut self_), One(&mut max)])?;
     ops::clamp_max_tensors_(&self_, &max)
 }
 
@@ -2817,7 +3772,7 @@ pub fn sum(self_: &Tensor, dtype: Option<DType>) -> Result<Tensor> {
         return ops::sum(self_, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(228), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(305), &mut [One(&mut self_)])?;
     ops::sum(&self_, dtype)
 }
 
@@ -2829,7 +3784,7 @@ pub fn sum_dim(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option
         return ops::sum_dim(self_, dim, keepdim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(229), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(306), &mut [One(&mut self_)])?;
     ops::sum_dim(&self_, dim, keepdim, dtype)
 }
 
@@ -2841,7 +3796,7 @@ pub fn sum_to_size(self_: &Tensor, size: &[i64]) -> Result<Tensor> {
         return ops::sum_to_size(self_, size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(230), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(307), &mut [One(&mut self_)])?;
     ops::sum_to_size(&self_, size)
 }
 
@@ -2853,7 +3808,7 @@ pub fn nansum(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option<
         return ops::nansum(self_, dim, keepdim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(231), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(308), &mut [One(&mut self_)])?;
     ops::nansum(&self_, dim, keepdim, dtype)
 }
 
@@ -2865,7 +3820,7 @@ pub fn mean(self_: &Tensor, dtype: Option<DType>) -> Result<Tensor> {
         return ops::mean(self_, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(232), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(309), &mut [One(&mut self_)])?;
     ops::mean(&self_, dtype)
 }
 
@@ -2877,7 +3832,7 @@ pub fn mean_dim(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Optio
         return ops::mean_dim(self_, dim, keepdim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(233), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(310), &mut [One(&mut self_)])?;
     ops::mean_dim(&self_, dim, keepdim, dtype)
 }
 
@@ -2889,7 +3844,7 @@ pub fn var(self_: &Tensor, unbiased: bool) -> Result<Tensor> {
         return ops::var(self_, unbiased);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(234), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(311), &mut [One(&mut self_)])?;
     ops::var(&self_, unbiased)
 }
 
@@ -2901,7 +3856,7 @@ pub fn var_dim(self_: &Tensor, dim: Option<&[i64]>, unbiased: bool, keepdim: boo
         return ops::var_dim(self_, dim, unbiased, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(235), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(312), &mut [One(&mut self_)])?;
     ops::var_dim(&self_, dim, unbiased, keepdim)
 }
 
@@ -2913,7 +3868,7 @@ pub fn var_correction(self_: &Tensor, dim: Option<&[i64]>, correction: Option<Sc
         return ops::var_correction(self_, dim, correction, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(236), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(313), &mut [One(&mut self_)])?;
     ops::var_correction(&self_, dim, correction, keepdim)
 }
 
@@ -2925,7 +3880,7 @@ pub fn std(self_: &Tensor, unbiased: bool) -> Result<Tensor> {
         return ops::std(self_, unbiased);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(237), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(314), &mut [One(&mut self_)])?;
     ops::std(&self_, unbiased)
 }
 
@@ -2937,7 +3892,7 @@ pub fn std_dim(self_: &Tensor, dim: Option<&[i64]>, unbiased: bool, keepdim: boo
         return ops::std_dim(self_, dim, unbiased, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(238), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(315), &mut [One(&mut self_)])?;
     ops::std_dim(&self_, dim, unbiased, keepdim)
 }
 
@@ -2949,7 +3904,7 @@ pub fn std_correction(self_: &Tensor, dim: Option<&[i64]>, correction: Option<Sc
         return ops::std_correction(self_, dim, correction, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(239), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(316), &mut [One(&mut self_)])?;
     ops::std_correction(&self_, dim, correction, keepdim)
 }
 
@@ -2961,7 +3916,7 @@ pub fn var_mean_correction(self_: &Tensor, dim: Option<&[i64]>, correction: Opti
         return ops::var_mean_correction(self_, dim, correction, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(240), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(317), &mut [One(&mut self_)])?;
     ops::var_mean_correction(&self_, dim, correction, keepdim)
 }
 
@@ -2973,7 +3928,7 @@ pub fn std_mean_correction(self_: &Tensor, dim: Option<&[i64]>, correction: Opti
         return ops::std_mean_correction(self_, dim, correction, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(241), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(318), &mut [One(&mut self_)])?;
     ops::std_mean_correction(&self_, dim, correction, keepdim)
 }
 
@@ -2985,7 +3940,7 @@ pub fn prod(self_: &Tensor, dtype: Option<DType>) -> Result<Tensor> {
         return ops::prod(self_, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(242), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(319), &mut [One(&mut self_)])?;
     ops::prod(&self_, dtype)
 }
 
@@ -2997,7 +3952,7 @@ pub fn prod_dim(self_: &Tensor, dim: i64, keepdim: bool, dtype: Option<DType>) -
         return ops::prod_dim(self_, dim, keepdim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(243), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(320), &mut [One(&mut self_)])?;
     ops::prod_dim(&self_, dim, keepdim, dtype)
 }
 
@@ -3009,7 +3964,7 @@ pub fn any(self_: &Tensor) -> Result<Tensor> {
         return ops::any(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(244), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(321), &mut [One(&mut self_)])?;
     ops::any(&self_)
 }
 
@@ -3021,7 +3976,7 @@ pub fn any_dims(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool) -> Result<Te
         return ops::any_dims(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(245), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(322), &mut [One(&mut self_)])?;
     ops::any_dims(&self_, dim, keepdim)
 }
 
@@ -3033,7 +3988,7 @@ pub fn any_dim(self_: &Tensor, dim: i64, keepdim: bool) -> Result<Tensor> {
         return ops::any_dim(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(246), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(323), &mut [One(&mut self_)])?;
     ops::any_dim(&self_, dim, keepdim)
 }
 
@@ -3045,7 +4000,7 @@ pub fn all(self_: &Tensor) -> Result<Tensor> {
         return ops::all(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(247), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(324), &mut [One(&mut self_)])?;
     ops::all(&self_)
 }
 
@@ -3057,7 +4012,7 @@ pub fn all_dims(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool) -> Result<Te
         return ops::all_dims(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(248), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(325), &mut [One(&mut self_)])?;
     ops::all_dims(&self_, dim, keepdim)
 }
 
@@ -3069,7 +4024,7 @@ pub fn all_dim(self_: &Tensor, dim: i64, keepdim: bool) -> Result<Tensor> {
         return ops::all_dim(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(249), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(326), &mut [One(&mut self_)])?;
     ops::all_dim(&self_, dim, keepdim)
 }
 
@@ -3081,7 +4036,7 @@ pub fn count_nonzero(self_: &Tensor, dim: Option<i64>) -> Result<Tensor> {
         return ops::count_nonzero(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(250), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(327), &mut [One(&mut self_)])?;
     ops::count_nonzero(&self_, dim)
 }
 
@@ -3093,7 +4048,7 @@ pub fn count_nonzero_dim_int_list(self_: &Tensor, dim: &[i64]) -> Result<Tensor>
         return ops::count_nonzero_dim_int_list(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(251), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(328), &mut [One(&mut self_)])?;
     ops::count_nonzero_dim_int_list(&self_, dim)
 }
 
@@ -3105,7 +4060,7 @@ pub fn max(self_: &Tensor) -> Result<Tensor> {
         return ops::max(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(252), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(329), &mut [One(&mut self_)])?;
     ops::max(&self_)
 }
 
@@ -3117,7 +4072,7 @@ pub fn max_dim(self_: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tenso
         return ops::max_dim(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(253), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(330), &mut [One(&mut self_)])?;
     ops::max_dim(&self_, dim, keepdim)
 }
 
@@ -3130,7 +4085,7 @@ pub fn max_other(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(254), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(331), &mut [One(&mut self_), One(&mut other)])?;
     ops::max_other(&self_, &other)
 }
 
@@ -3142,7 +4097,7 @@ pub fn amax(self_: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
         return ops::amax(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(255), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(332), &mut [One(&mut self_)])?;
     ops::amax(&self_, dim, keepdim)
 }
 
@@ -3154,7 +4109,7 @@ pub fn argmax(self_: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<Tensor>
         return ops::argmax(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(256), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(333), &mut [One(&mut self_)])?;
     ops::argmax(&self_, dim, keepdim)
 }
 
@@ -3166,7 +4121,7 @@ pub fn min(self_: &Tensor) -> Result<Tensor> {
         return ops::min(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(257), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(334), &mut [One(&mut self_)])?;
     ops::min(&self_)
 }
 
@@ -3178,7 +4133,7 @@ pub fn min_dim(self_: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tenso
         return ops::min_dim(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(258), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(335), &mut [One(&mut self_)])?;
     ops::min_dim(&self_, dim, keepdim)
 }
 
@@ -3191,7 +4146,7 @@ pub fn min_other(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(259), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(336), &mut [One(&mut self_), One(&mut other)])?;
     ops::min_other(&self_, &other)
 }
 
@@ -3203,7 +4158,7 @@ pub fn amin(self_: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
         return ops::amin(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(260), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(337), &mut [One(&mut self_)])?;
     ops::amin(&self_, dim, keepdim)
 }
 
@@ -3215,7 +4170,7 @@ pub fn argmin(self_: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<Tensor>
         return ops::argmin(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(261), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(338), &mut [One(&mut self_)])?;
     ops::argmin(&self_, dim, keepdim)
 }
 
@@ -3227,7 +4182,7 @@ pub fn logsumexp(self_: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
         return ops::logsumexp(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(262), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(339), &mut [One(&mut self_)])?;
     ops::logsumexp(&self_, dim, keepdim)
 }
 
@@ -3239,7 +4194,7 @@ pub fn norm(self_: &Tensor, p: Scalar) -> Result<Tensor> {
         return ops::norm(self_, p);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(263), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(340), &mut [One(&mut self_)])?;
     ops::norm(&self_, p)
 }
 
@@ -3251,7 +4206,7 @@ pub fn norm_dim(self_: &Tensor, p: Option<Scalar>, dim: Option<&[i64]>, keepdim:
         return ops::norm_dim(self_, p, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(264), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(341), &mut [One(&mut self_)])?;
     ops::norm_dim(&self_, p, dim, keepdim)
 }
 
@@ -3264,7 +4219,7 @@ pub fn dist(self_: &Tensor, other: &Tensor, p: Scalar) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(265), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(342), &mut [One(&mut self_), One(&mut other)])?;
     ops::dist(&self_, &other, p)
 }
 
@@ -3276,7 +4231,7 @@ pub fn cumsum(self_: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> 
         return ops::cumsum(self_, dim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(266), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(343), &mut [One(&mut self_)])?;
     ops::cumsum(&self_, dim, dtype)
 }
 
@@ -3288,7 +4243,7 @@ pub fn cumprod(self_: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor>
         return ops::cumprod(self_, dim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(267), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(344), &mut [One(&mut self_)])?;
     ops::cumprod(&self_, dim, dtype)
 }
 
@@ -3300,7 +4255,7 @@ pub fn cumsum_(self_: &Tensor, dim: i64, dtype: Option<DType>) -> Result<()> {
         return ops::cumsum_(self_, dim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(268), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(345), &mut [One(&mut self_)])?;
     ops::cumsum_(&self_, dim, dtype)
 }
 
@@ -3312,7 +4267,7 @@ pub fn cumprod_(self_: &Tensor, dim: i64, dtype: Option<DType>) -> Result<()> {
         return ops::cumprod_(self_, dim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(269), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(346), &mut [One(&mut self_)])?;
     ops::cumprod_(&self_, dim, dtype)
 }
 
@@ -3326,7 +4281,7 @@ pub fn diff(self_: &Tensor, n: i64, dim: i64, prepend: Option<&Tensor>, append: 
     let mut self_ = self_.clone();
     let mut prepend = prepend.cloned();
     let mut append = append.cloned();
-    let _op = enter(OpId(270), &mut [One(&mut self_), Opt(&mut prepend), Opt(&mut append)])?;
+    let _op = enter(OpId(347), &mut [One(&mut self_), Opt(&mut prepend), Opt(&mut append)])?;
     ops::diff(&self_, n, dim, prepend.as_ref(), append.as_ref())
 }
 
@@ -3339,7 +4294,7 @@ pub fn trapezoid_x(y: &Tensor, x: &Tensor, dim: i64) -> Result<Tensor> {
     }
     let mut y = y.clone();
     let mut x = x.clone();
-    let _op = enter(OpId(271), &mut [One(&mut y), One(&mut x)])?;
+    let _op = enter(OpId(348), &mut [One(&mut y), One(&mut x)])?;
     ops::trapezoid_x(&y, &x, dim)
 }
 
@@ -3351,8 +4306,33 @@ pub fn trapezoid_dx(y: &Tensor, dx: Scalar, dim: i64) -> Result<Tensor> {
         return ops::trapezoid_dx(y, dx, dim);
     }
     let mut y = y.clone();
-    let _op = enter(OpId(272), &mut [One(&mut y)])?;
+    let _op = enter(OpId(349), &mut [One(&mut y)])?;
     ops::trapezoid_dx(&y, dx, dim)
+}
+
+/// Slopes of samples that are spacing (1) apart, along each of the dimensions: of both neighbours, at the ends of two (edge_order 1) or three points.
+#[rustfmt::skip]
+#[inline]
+pub fn gradient(self_: &Tensor, spacing: Option<Scalar>, dim: Option<&[i64]>, edge_order: i64) -> Result<Vec<Tensor>> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::gradient(self_, spacing, dim, edge_order);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(350), &mut [One(&mut self_)])?;
+    ops::gradient(&self_, spacing, dim, edge_order)
+}
+
+/// The same of samples at the places that spacing has for each of the dimensions.
+#[rustfmt::skip]
+#[inline]
+pub fn gradient_tensorarray(self_: &Tensor, spacing: &[Tensor], dim: Option<&[i64]>, edge_order: i64) -> Result<Vec<Tensor>> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::gradient_tensorarray(self_, spacing, dim, edge_order);
+    }
+    let mut self_ = self_.clone();
+    let mut spacing = spacing.to_vec();
+    let _op = enter(OpId(351), &mut [One(&mut self_), List(&mut spacing)])?;
+    ops::gradient_tensorarray(&self_, &spacing, dim, edge_order)
 }
 
 /// Running log(sum(exp)) along a dimension.
@@ -3363,7 +4343,7 @@ pub fn logcumsumexp(self_: &Tensor, dim: i64) -> Result<Tensor> {
         return ops::logcumsumexp(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(273), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(352), &mut [One(&mut self_)])?;
     ops::logcumsumexp(&self_, dim)
 }
 
@@ -3375,7 +4355,7 @@ pub fn cummax(self_: &Tensor, dim: i64) -> Result<(Tensor, Tensor)> {
         return ops::cummax(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(274), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(353), &mut [One(&mut self_)])?;
     ops::cummax(&self_, dim)
 }
 
@@ -3387,7 +4367,7 @@ pub fn cummin(self_: &Tensor, dim: i64) -> Result<(Tensor, Tensor)> {
         return ops::cummin(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(275), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(354), &mut [One(&mut self_)])?;
     ops::cummin(&self_, dim)
 }
 
@@ -3399,7 +4379,7 @@ pub fn sort(self_: &Tensor, dim: i64, descending: bool) -> Result<(Tensor, Tenso
         return ops::sort(self_, dim, descending);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(276), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(355), &mut [One(&mut self_)])?;
     ops::sort(&self_, dim, descending)
 }
 
@@ -3411,7 +4391,7 @@ pub fn argsort(self_: &Tensor, dim: i64, descending: bool) -> Result<Tensor> {
         return ops::argsort(self_, dim, descending);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(277), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(356), &mut [One(&mut self_)])?;
     ops::argsort(&self_, dim, descending)
 }
 
@@ -3423,7 +4403,7 @@ pub fn topk(self_: &Tensor, k: i64, dim: i64, largest: bool, sorted: bool) -> Re
         return ops::topk(self_, k, dim, largest, sorted);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(278), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(357), &mut [One(&mut self_)])?;
     ops::topk(&self_, k, dim, largest, sorted)
 }
 
@@ -3435,7 +4415,7 @@ pub fn kthvalue(self_: &Tensor, k: i64, dim: i64, keepdim: bool) -> Result<(Tens
         return ops::kthvalue(self_, k, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(279), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(358), &mut [One(&mut self_)])?;
     ops::kthvalue(&self_, k, dim, keepdim)
 }
 
@@ -3447,7 +4427,7 @@ pub fn median(self_: &Tensor) -> Result<Tensor> {
         return ops::median(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(280), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(359), &mut [One(&mut self_)])?;
     ops::median(&self_)
 }
 
@@ -3459,8 +4439,82 @@ pub fn median_dim(self_: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Te
         return ops::median_dim(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(281), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(360), &mut [One(&mut self_)])?;
     ops::median_dim(&self_, dim, keepdim)
+}
+
+/// Lower median of the elements that are not NaN.
+#[rustfmt::skip]
+#[inline]
+pub fn nanmedian(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::nanmedian(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(361), &mut [One(&mut self_)])?;
+    ops::nanmedian(&self_)
+}
+
+/// Lower median, along a dimension, of the elements that are not NaN.
+#[rustfmt::skip]
+#[inline]
+pub fn nanmedian_dim(self_: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::nanmedian_dim(self_, dim, keepdim);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(362), &mut [One(&mut self_)])?;
+    ops::nanmedian_dim(&self_, dim, keepdim)
+}
+
+/// Covariance of variables (rows) over observations (columns), which may be repeated (fweights) or weighted (aweights).
+#[rustfmt::skip]
+#[inline]
+pub fn cov(self_: &Tensor, correction: i64, fweights: Option<&Tensor>, aweights: Option<&Tensor>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::cov(self_, correction, fweights, aweights);
+    }
+    let mut self_ = self_.clone();
+    let mut fweights = fweights.cloned();
+    let mut aweights = aweights.cloned();
+    let _op = enter(OpId(363), &mut [One(&mut self_), Opt(&mut fweights), Opt(&mut aweights)])?;
+    ops::cov(&self_, correction, fweights.as_ref(), aweights.as_ref())
+}
+
+/// Pearson's correlation of variables (rows) over observations (columns).
+#[rustfmt::skip]
+#[inline]
+pub fn corrcoef(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::corrcoef(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(364), &mut [One(&mut self_)])?;
+    ops::corrcoef(&self_)
+}
+
+/// self with slices along dim scaled down to a p-norm of at most maxnorm.
+#[rustfmt::skip]
+#[inline]
+pub fn renorm(self_: &Tensor, p: Scalar, dim: i64, maxnorm: Scalar) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::renorm(self_, p, dim, maxnorm);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(365), &mut [One(&mut self_)])?;
+    ops::renorm(&self_, p, dim, maxnorm)
+}
+
+/// Scales slices along dim down to a p-norm of at most maxnorm.
+#[rustfmt::skip]
+#[inline]
+pub fn renorm_(self_: &Tensor, p: Scalar, dim: i64, maxnorm: Scalar) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::renorm_(self_, p, dim, maxnorm);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(366), &mut [One(&mut self_)])?;
+    ops::renorm_(&self_, p, dim, maxnorm)
 }
 
 /// The most frequent element along a dimension, the smallest of several, and its last position.
@@ -3471,7 +4525,7 @@ pub fn mode(self_: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)>
         return ops::mode(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(282), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(367), &mut [One(&mut self_)])?;
     ops::mode(&self_, dim, keepdim)
 }
 
@@ -3484,7 +4538,7 @@ pub fn matmul(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(283), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(368), &mut [One(&mut self_), One(&mut other)])?;
     ops::matmul(&self_, &other)
 }
 
@@ -3497,7 +4551,7 @@ pub fn mm(self_: &Tensor, mat2: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut mat2 = mat2.clone();
-    let _op = enter(OpId(284), &mut [One(&mut self_), One(&mut mat2)])?;
+    let _op = enter(OpId(369), &mut [One(&mut self_), One(&mut mat2)])?;
     ops::mm(&self_, &mat2)
 }
 
@@ -3510,7 +4564,7 @@ pub fn bmm(self_: &Tensor, mat2: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut mat2 = mat2.clone();
-    let _op = enter(OpId(285), &mut [One(&mut self_), One(&mut mat2)])?;
+    let _op = enter(OpId(370), &mut [One(&mut self_), One(&mut mat2)])?;
     ops::bmm(&self_, &mat2)
 }
 
@@ -3523,7 +4577,7 @@ pub fn mv(self_: &Tensor, vec: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut vec = vec.clone();
-    let _op = enter(OpId(286), &mut [One(&mut self_), One(&mut vec)])?;
+    let _op = enter(OpId(371), &mut [One(&mut self_), One(&mut vec)])?;
     ops::mv(&self_, &vec)
 }
 
@@ -3536,7 +4590,7 @@ pub fn dot(self_: &Tensor, tensor: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut tensor = tensor.clone();
-    let _op = enter(OpId(287), &mut [One(&mut self_), One(&mut tensor)])?;
+    let _op = enter(OpId(372), &mut [One(&mut self_), One(&mut tensor)])?;
     ops::dot(&self_, &tensor)
 }
 
@@ -3549,7 +4603,7 @@ pub fn outer(self_: &Tensor, vec2: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut vec2 = vec2.clone();
-    let _op = enter(OpId(288), &mut [One(&mut self_), One(&mut vec2)])?;
+    let _op = enter(OpId(373), &mut [One(&mut self_), One(&mut vec2)])?;
     ops::outer(&self_, &vec2)
 }
 
@@ -3563,7 +4617,7 @@ pub fn addmm(self_: &Tensor, mat1: &Tensor, mat2: &Tensor, beta: Scalar, alpha: 
     let mut self_ = self_.clone();
     let mut mat1 = mat1.clone();
     let mut mat2 = mat2.clone();
-    let _op = enter(OpId(289), &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
+    let _op = enter(OpId(374), &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
     ops::addmm(&self_, &mat1, &mat2, beta, alpha)
 }
 
@@ -3577,7 +4631,7 @@ pub fn addmm_(self_: &Tensor, mat1: &Tensor, mat2: &Tensor, beta: Scalar, alpha:
     let mut self_ = self_.clone();
     let mut mat1 = mat1.clone();
     let mut mat2 = mat2.clone();
-    let _op = enter(OpId(290), &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
+    let _op = enter(OpId(375), &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
     ops::addmm_(&self_, &mat1, &mat2, beta, alpha)
 }
 
@@ -3591,7 +4645,7 @@ pub fn addmm_activation(self_: &Tensor, mat1: &Tensor, mat2: &Tensor, beta: Scal
     let mut self_ = self_.clone();
     let mut mat1 = mat1.clone();
     let mut mat2 = mat2.clone();
-    let _op = enter(OpId(291), &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
+    let _op = enter(OpId(376), &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
     ops::addmm_activation(&self_, &mat1, &mat2, beta, alpha, use_gelu)
 }
 
@@ -3605,7 +4659,7 @@ pub fn baddbmm(self_: &Tensor, batch1: &Tensor, batch2: &Tensor, beta: Scalar, a
     let mut self_ = self_.clone();
     let mut batch1 = batch1.clone();
     let mut batch2 = batch2.clone();
-    let _op = enter(OpId(292), &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+    let _op = enter(OpId(377), &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
     ops::baddbmm(&self_, &batch1, &batch2, beta, alpha)
 }
 
@@ -3619,7 +4673,7 @@ pub fn baddbmm_(self_: &Tensor, batch1: &Tensor, batch2: &Tensor, beta: Scalar, 
     let mut self_ = self_.clone();
     let mut batch1 = batch1.clone();
     let mut batch2 = batch2.clone();
-    let _op = enter(OpId(293), &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+    let _op = enter(OpId(378), &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
     ops::baddbmm_(&self_, &batch1, &batch2, beta, alpha)
 }
 
@@ -3631,7 +4685,7 @@ pub fn matrix_power(self_: &Tensor, n: i64) -> Result<Tensor> {
         return ops::matrix_power(self_, n);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(294), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(379), &mut [One(&mut self_)])?;
     ops::matrix_power(&self_, n)
 }
 
@@ -3643,7 +4697,7 @@ pub fn einsum(equation: &str, tensors: &[Tensor]) -> Result<Tensor> {
         return ops::einsum(equation, tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(295), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(380), &mut [List(&mut tensors)])?;
     ops::einsum(equation, &tensors)
 }
 
@@ -3655,7 +4709,7 @@ pub fn trace(self_: &Tensor) -> Result<Tensor> {
         return ops::trace(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(296), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(381), &mut [One(&mut self_)])?;
     ops::trace(&self_)
 }
 
@@ -3668,7 +4722,7 @@ pub fn cross(self_: &Tensor, other: &Tensor, dim: Option<i64>) -> Result<Tensor>
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(297), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(382), &mut [One(&mut self_), One(&mut other)])?;
     ops::cross(&self_, &other, dim)
 }
 
@@ -3681,7 +4735,7 @@ pub fn tensordot(self_: &Tensor, other: &Tensor, dims_self: &[i64], dims_other: 
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(298), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(383), &mut [One(&mut self_), One(&mut other)])?;
     ops::tensordot(&self_, &other, dims_self, dims_other)
 }
 
@@ -3694,7 +4748,7 @@ pub fn kron(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(299), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(384), &mut [One(&mut self_), One(&mut other)])?;
     ops::kron(&self_, &other)
 }
 
@@ -3708,8 +4762,22 @@ pub fn addmv(self_: &Tensor, mat: &Tensor, vec: &Tensor, beta: Scalar, alpha: Sc
     let mut self_ = self_.clone();
     let mut mat = mat.clone();
     let mut vec = vec.clone();
-    let _op = enter(OpId(300), &mut [One(&mut self_), One(&mut mat), One(&mut vec)])?;
+    let _op = enter(OpId(385), &mut [One(&mut self_), One(&mut mat), One(&mut vec)])?;
     ops::addmv(&self_, &mat, &vec, beta, alpha)
+}
+
+/// beta * self + alpha * (mat @ vec), written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn addmv_(self_: &Tensor, mat: &Tensor, vec: &Tensor, beta: Scalar, alpha: Scalar) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::addmv_(self_, mat, vec, beta, alpha);
+    }
+    let mut self_ = self_.clone();
+    let mut mat = mat.clone();
+    let mut vec = vec.clone();
+    let _op = enter(OpId(386), &mut [One(&mut self_), One(&mut mat), One(&mut vec)])?;
+    ops::addmv_(&self_, &mat, &vec, beta, alpha)
 }
 
 /// beta * self + alpha * outer(vec1, vec2).
@@ -3722,8 +4790,22 @@ pub fn addr(self_: &Tensor, vec1: &Tensor, vec2: &Tensor, beta: Scalar, alpha: S
     let mut self_ = self_.clone();
     let mut vec1 = vec1.clone();
     let mut vec2 = vec2.clone();
-    let _op = enter(OpId(301), &mut [One(&mut self_), One(&mut vec1), One(&mut vec2)])?;
+    let _op = enter(OpId(387), &mut [One(&mut self_), One(&mut vec1), One(&mut vec2)])?;
     ops::addr(&self_, &vec1, &vec2, beta, alpha)
+}
+
+/// beta * self + alpha * outer(vec1, vec2), written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn addr_(self_: &Tensor, vec1: &Tensor, vec2: &Tensor, beta: Scalar, alpha: Scalar) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::addr_(self_, vec1, vec2, beta, alpha);
+    }
+    let mut self_ = self_.clone();
+    let mut vec1 = vec1.clone();
+    let mut vec2 = vec2.clone();
+    let _op = enter(OpId(388), &mut [One(&mut self_), One(&mut vec1), One(&mut vec2)])?;
+    ops::addr_(&self_, &vec1, &vec2, beta, alpha)
 }
 
 /// beta * self + alpha * (batch1 @ batch2).sum(0).
@@ -3736,8 +4818,22 @@ pub fn addbmm(self_: &Tensor, batch1: &Tensor, batch2: &Tensor, beta: Scalar, al
     let mut self_ = self_.clone();
     let mut batch1 = batch1.clone();
     let mut batch2 = batch2.clone();
-    let _op = enter(OpId(302), &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+    let _op = enter(OpId(389), &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
     ops::addbmm(&self_, &batch1, &batch2, beta, alpha)
+}
+
+/// beta * self + alpha * (batch1 @ batch2).sum(0), written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn addbmm_(self_: &Tensor, batch1: &Tensor, batch2: &Tensor, beta: Scalar, alpha: Scalar) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::addbmm_(self_, batch1, batch2, beta, alpha);
+    }
+    let mut self_ = self_.clone();
+    let mut batch1 = batch1.clone();
+    let mut batch2 = batch2.clone();
+    let _op = enter(OpId(390), &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+    ops::addbmm_(&self_, &batch1, &batch2, beta, alpha)
 }
 
 /// The product of matrices, from left to right.
@@ -3748,7 +4844,7 @@ pub fn chain_matmul(matrices: &[Tensor]) -> Result<Tensor> {
         return ops::chain_matmul(matrices);
     }
     let mut matrices = matrices.to_vec();
-    let _op = enter(OpId(303), &mut [List(&mut matrices)])?;
+    let _op = enter(OpId(391), &mut [List(&mut matrices)])?;
     ops::chain_matmul(&matrices)
 }
 
@@ -3761,8 +4857,20 @@ pub fn cdist(x1: &Tensor, x2: &Tensor, p: f64, compute_mode: Option<i64>) -> Res
     }
     let mut x1 = x1.clone();
     let mut x2 = x2.clone();
-    let _op = enter(OpId(304), &mut [One(&mut x1), One(&mut x2)])?;
+    let _op = enter(OpId(392), &mut [One(&mut x1), One(&mut x2)])?;
     ops::cdist(&x1, &x2, p, compute_mode)
+}
+
+/// Distances between all pairs of different rows.
+#[rustfmt::skip]
+#[inline]
+pub fn pdist(self_: &Tensor, p: f64) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::pdist(self_, p);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(393), &mut [One(&mut self_)])?;
+    ops::pdist(&self_, p)
 }
 
 /// input @ weight.T + bias; weight is [out_features, in_features].
@@ -3775,7 +4883,7 @@ pub fn linear(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(305), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(394), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::linear(&input, &weight, bias.as_ref())
 }
 
@@ -3790,7 +4898,7 @@ pub fn bilinear(input1: &Tensor, input2: &Tensor, weight: &Tensor, bias: Option<
     let mut input2 = input2.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(306), &mut [One(&mut input1), One(&mut input2), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(395), &mut [One(&mut input1), One(&mut input2), One(&mut weight), Opt(&mut bias)])?;
     ops::bilinear(&input1, &input2, &weight, bias.as_ref())
 }
 
@@ -3804,7 +4912,7 @@ pub fn linear_activation(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>,
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(307), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(396), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::linear_activation(&input, &weight, bias.as_ref(), use_gelu)
 }
 
@@ -3816,7 +4924,7 @@ pub fn view(self_: &Tensor, size: &[i64]) -> Result<Tensor> {
         return ops::view(self_, size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(308), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(397), &mut [One(&mut self_)])?;
     ops::view(&self_, size)
 }
 
@@ -3829,8 +4937,20 @@ pub fn view_as(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(309), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(398), &mut [One(&mut self_), One(&mut other)])?;
     ops::view_as(&self_, &other)
+}
+
+/// The memory seen as another dtype, without history; the last dimension's size changes with the element's.
+#[rustfmt::skip]
+#[inline]
+pub fn view_dtype(self_: &Tensor, dtype: DType) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::view_dtype(self_, dtype);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(399), &mut [One(&mut self_)])?;
+    ops::view_dtype(&self_, dtype)
 }
 
 /// The same elements with another shape, a view where possible; one size may be -1.
@@ -3841,7 +4961,7 @@ pub fn reshape(self_: &Tensor, shape: &[i64]) -> Result<Tensor> {
         return ops::reshape(self_, shape);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(310), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(400), &mut [One(&mut self_)])?;
     ops::reshape(&self_, shape)
 }
 
@@ -3854,7 +4974,7 @@ pub fn reshape_as(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(311), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(401), &mut [One(&mut self_), One(&mut other)])?;
     ops::reshape_as(&self_, &other)
 }
 
@@ -3866,7 +4986,7 @@ pub fn flatten(self_: &Tensor, start_dim: i64, end_dim: i64) -> Result<Tensor> {
         return ops::flatten(self_, start_dim, end_dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(312), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(402), &mut [One(&mut self_)])?;
     ops::flatten(&self_, start_dim, end_dim)
 }
 
@@ -3878,7 +4998,7 @@ pub fn ravel(self_: &Tensor) -> Result<Tensor> {
         return ops::ravel(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(313), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(403), &mut [One(&mut self_)])?;
     ops::ravel(&self_)
 }
 
@@ -3890,7 +5010,7 @@ pub fn unflatten(self_: &Tensor, dim: i64, sizes: &[i64]) -> Result<Tensor> {
         return ops::unflatten(self_, dim, sizes);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(314), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(404), &mut [One(&mut self_)])?;
     ops::unflatten(&self_, dim, sizes)
 }
 
@@ -3902,7 +5022,7 @@ pub fn permute(self_: &Tensor, dims: &[i64]) -> Result<Tensor> {
         return ops::permute(self_, dims);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(315), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(405), &mut [One(&mut self_)])?;
     ops::permute(&self_, dims)
 }
 
@@ -3914,7 +5034,7 @@ pub fn transpose(self_: &Tensor, dim0: i64, dim1: i64) -> Result<Tensor> {
         return ops::transpose(self_, dim0, dim1);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(316), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(406), &mut [One(&mut self_)])?;
     ops::transpose(&self_, dim0, dim1)
 }
 
@@ -3926,7 +5046,7 @@ pub fn t(self_: &Tensor) -> Result<Tensor> {
         return ops::t(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(317), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(407), &mut [One(&mut self_)])?;
     ops::t(&self_)
 }
 
@@ -3938,7 +5058,7 @@ pub fn numpy_t(self_: &Tensor) -> Result<Tensor> {
         return ops::numpy_t(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(318), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(408), &mut [One(&mut self_)])?;
     ops::numpy_t(&self_)
 }
 
@@ -3950,7 +5070,7 @@ pub fn mt(self_: &Tensor) -> Result<Tensor> {
         return ops::mt(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(319), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(409), &mut [One(&mut self_)])?;
     ops::mt(&self_)
 }
 
@@ -3962,7 +5082,7 @@ pub fn movedim(self_: &Tensor, source: &[i64], destination: &[i64]) -> Result<Te
         return ops::movedim(self_, source, destination);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(320), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(410), &mut [One(&mut self_)])?;
     ops::movedim(&self_, source, destination)
 }
 
@@ -3974,7 +5094,7 @@ pub fn unsqueeze(self_: &Tensor, dim: i64) -> Result<Tensor> {
         return ops::unsqueeze(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(321), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(411), &mut [One(&mut self_)])?;
     ops::unsqueeze(&self_, dim)
 }
 
@@ -3986,7 +5106,7 @@ pub fn squeeze(self_: &Tensor) -> Result<Tensor> {
         return ops::squeeze(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(322), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(412), &mut [One(&mut self_)])?;
     ops::squeeze(&self_)
 }
 
@@ -3998,7 +5118,7 @@ pub fn squeeze_dim(self_: &Tensor, dim: i64) -> Result<Tensor> {
         return ops::squeeze_dim(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(323), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(413), &mut [One(&mut self_)])?;
     ops::squeeze_dim(&self_, dim)
 }
 
@@ -4010,7 +5130,7 @@ pub fn squeeze_dims(self_: &Tensor, dim: &[i64]) -> Result<Tensor> {
         return ops::squeeze_dims(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(324), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(414), &mut [One(&mut self_)])?;
     ops::squeeze_dims(&self_, dim)
 }
 
@@ -4022,7 +5142,7 @@ pub fn expand(self_: &Tensor, size: &[i64]) -> Result<Tensor> {
         return ops::expand(self_, size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(325), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(415), &mut [One(&mut self_)])?;
     ops::expand(&self_, size)
 }
 
@@ -4035,7 +5155,7 @@ pub fn expand_as(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(326), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(416), &mut [One(&mut self_), One(&mut other)])?;
     ops::expand_as(&self_, &other)
 }
 
@@ -4047,7 +5167,7 @@ pub fn broadcast_to(self_: &Tensor, size: &[i64]) -> Result<Tensor> {
         return ops::broadcast_to(self_, size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(327), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(417), &mut [One(&mut self_)])?;
     ops::broadcast_to(&self_, size)
 }
 
@@ -4059,7 +5179,7 @@ pub fn broadcast_tensors(tensors: &[Tensor]) -> Result<Vec<Tensor>> {
         return ops::broadcast_tensors(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(328), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(418), &mut [List(&mut tensors)])?;
     ops::broadcast_tensors(&tensors)
 }
 
@@ -4071,7 +5191,7 @@ pub fn select(self_: &Tensor, dim: i64, index: i64) -> Result<Tensor> {
         return ops::select(self_, dim, index);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(329), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(419), &mut [One(&mut self_)])?;
     ops::select(&self_, dim, index)
 }
 
@@ -4083,7 +5203,7 @@ pub fn slice(self_: &Tensor, dim: i64, start: Option<i64>, end: Option<i64>, ste
         return ops::slice(self_, dim, start, end, step);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(330), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(420), &mut [One(&mut self_)])?;
     ops::slice(&self_, dim, start, end, step)
 }
 
@@ -4095,7 +5215,7 @@ pub fn narrow(self_: &Tensor, dim: i64, start: i64, length: i64) -> Result<Tenso
         return ops::narrow(self_, dim, start, length);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(331), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(421), &mut [One(&mut self_)])?;
     ops::narrow(&self_, dim, start, length)
 }
 
@@ -4107,7 +5227,7 @@ pub fn diagonal(self_: &Tensor, offset: i64, dim1: i64, dim2: i64) -> Result<Ten
         return ops::diagonal(self_, offset, dim1, dim2);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(332), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(422), &mut [One(&mut self_)])?;
     ops::diagonal(&self_, offset, dim1, dim2)
 }
 
@@ -4119,7 +5239,7 @@ pub fn diag(self_: &Tensor, diagonal: i64) -> Result<Tensor> {
         return ops::diag(self_, diagonal);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(333), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(423), &mut [One(&mut self_)])?;
     ops::diag(&self_, diagonal)
 }
 
@@ -4131,7 +5251,7 @@ pub fn diag_embed(self_: &Tensor, offset: i64, dim1: i64, dim2: i64) -> Result<T
         return ops::diag_embed(self_, offset, dim1, dim2);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(334), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(424), &mut [One(&mut self_)])?;
     ops::diag_embed(&self_, offset, dim1, dim2)
 }
 
@@ -4143,7 +5263,7 @@ pub fn unbind(self_: &Tensor, dim: i64) -> Result<Vec<Tensor>> {
         return ops::unbind(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(335), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(425), &mut [One(&mut self_)])?;
     ops::unbind(&self_, dim)
 }
 
@@ -4155,7 +5275,7 @@ pub fn split(self_: &Tensor, split_size: i64, dim: i64) -> Result<Vec<Tensor>> {
         return ops::split(self_, split_size, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(336), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(426), &mut [One(&mut self_)])?;
     ops::split(&self_, split_size, dim)
 }
 
@@ -4167,7 +5287,7 @@ pub fn split_with_sizes(self_: &Tensor, split_sizes: &[i64], dim: i64) -> Result
         return ops::split_with_sizes(self_, split_sizes, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(337), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(427), &mut [One(&mut self_)])?;
     ops::split_with_sizes(&self_, split_sizes, dim)
 }
 
@@ -4179,7 +5299,7 @@ pub fn chunk(self_: &Tensor, chunks: i64, dim: i64) -> Result<Vec<Tensor>> {
         return ops::chunk(self_, chunks, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(338), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(428), &mut [One(&mut self_)])?;
     ops::chunk(&self_, chunks, dim)
 }
 
@@ -4191,7 +5311,7 @@ pub fn tensor_split_sections(self_: &Tensor, sections: i64, dim: i64) -> Result<
         return ops::tensor_split_sections(self_, sections, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(339), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(429), &mut [One(&mut self_)])?;
     ops::tensor_split_sections(&self_, sections, dim)
 }
 
@@ -4203,8 +5323,80 @@ pub fn tensor_split_indices(self_: &Tensor, indices: &[i64], dim: i64) -> Result
         return ops::tensor_split_indices(self_, indices, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(340), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(430), &mut [One(&mut self_)])?;
     ops::tensor_split_indices(&self_, indices, dim)
+}
+
+/// Equal sections along the second dimension (of vectors the only one), as views.
+#[rustfmt::skip]
+#[inline]
+pub fn hsplit_int(self_: &Tensor, sections: i64) -> Result<Vec<Tensor>> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::hsplit_int(self_, sections);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(431), &mut [One(&mut self_)])?;
+    ops::hsplit_int(&self_, sections)
+}
+
+/// The tensor cut along the second dimension (of vectors the only one) before each of the indices, as views.
+#[rustfmt::skip]
+#[inline]
+pub fn hsplit_array(self_: &Tensor, indices: &[i64]) -> Result<Vec<Tensor>> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::hsplit_array(self_, indices);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(432), &mut [One(&mut self_)])?;
+    ops::hsplit_array(&self_, indices)
+}
+
+/// Equal sections along the first dimension, as views.
+#[rustfmt::skip]
+#[inline]
+pub fn vsplit_int(self_: &Tensor, sections: i64) -> Result<Vec<Tensor>> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::vsplit_int(self_, sections);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(433), &mut [One(&mut self_)])?;
+    ops::vsplit_int(&self_, sections)
+}
+
+/// The tensor cut along the first dimension before each of the indices, as views.
+#[rustfmt::skip]
+#[inline]
+pub fn vsplit_array(self_: &Tensor, indices: &[i64]) -> Result<Vec<Tensor>> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::vsplit_array(self_, indices);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(434), &mut [One(&mut self_)])?;
+    ops::vsplit_array(&self_, indices)
+}
+
+/// Equal sections along the third dimension, as views.
+#[rustfmt::skip]
+#[inline]
+pub fn dsplit_int(self_: &Tensor, sections: i64) -> Result<Vec<Tensor>> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::dsplit_int(self_, sections);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(435), &mut [One(&mut self_)])?;
+    ops::dsplit_int(&self_, sections)
+}
+
+/// The tensor cut along the third dimension before each of the indices, as views.
+#[rustfmt::skip]
+#[inline]
+pub fn dsplit_array(self_: &Tensor, indices: &[i64]) -> Result<Vec<Tensor>> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::dsplit_array(self_, indices);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(436), &mut [One(&mut self_)])?;
+    ops::dsplit_array(&self_, indices)
 }
 
 /// Windows of size every step along a dimension, appended as the last.
@@ -4215,7 +5407,7 @@ pub fn unfold(self_: &Tensor, dimension: i64, size: i64, step: i64) -> Result<Te
         return ops::unfold(self_, dimension, size, step);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(341), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(437), &mut [One(&mut self_)])?;
     ops::unfold(&self_, dimension, size, step)
 }
 
@@ -4227,7 +5419,7 @@ pub fn as_strided(self_: &Tensor, size: &[i64], stride: &[i64], storage_offset: 
         return ops::as_strided(self_, size, stride, storage_offset);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(342), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(438), &mut [One(&mut self_)])?;
     ops::as_strided(&self_, size, stride, storage_offset)
 }
 
@@ -4239,7 +5431,7 @@ pub fn alias(self_: &Tensor) -> Result<Tensor> {
         return ops::alias(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(343), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(439), &mut [One(&mut self_)])?;
     ops::alias(&self_)
 }
 
@@ -4251,7 +5443,7 @@ pub fn detach(self_: &Tensor) -> Result<Tensor> {
         return ops::detach(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(344), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(440), &mut [One(&mut self_)])?;
     ops::detach(&self_)
 }
 
@@ -4263,7 +5455,7 @@ pub fn detach_(self_: &Tensor) -> Result<()> {
         return ops::detach_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(345), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(441), &mut [One(&mut self_)])?;
     ops::detach_(&self_)
 }
 
@@ -4275,7 +5467,7 @@ pub fn unsqueeze_(self_: &Tensor, dim: i64) -> Result<()> {
         return ops::unsqueeze_(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(346), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(442), &mut [One(&mut self_)])?;
     ops::unsqueeze_(&self_, dim)
 }
 
@@ -4287,7 +5479,7 @@ pub fn squeeze_(self_: &Tensor) -> Result<()> {
         return ops::squeeze_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(347), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(443), &mut [One(&mut self_)])?;
     ops::squeeze_(&self_)
 }
 
@@ -4299,7 +5491,7 @@ pub fn squeeze_dim_(self_: &Tensor, dim: i64) -> Result<()> {
         return ops::squeeze_dim_(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(348), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(444), &mut [One(&mut self_)])?;
     ops::squeeze_dim_(&self_, dim)
 }
 
@@ -4311,7 +5503,7 @@ pub fn transpose_(self_: &Tensor, dim0: i64, dim1: i64) -> Result<()> {
         return ops::transpose_(self_, dim0, dim1);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(349), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(445), &mut [One(&mut self_)])?;
     ops::transpose_(&self_, dim0, dim1)
 }
 
@@ -4323,7 +5515,7 @@ pub fn t_(self_: &Tensor) -> Result<()> {
         return ops::t_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(350), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(446), &mut [One(&mut self_)])?;
     ops::t_(&self_)
 }
 
@@ -4335,7 +5527,7 @@ pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
         return ops::cat(tensors, dim);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(351), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(447), &mut [List(&mut tensors)])?;
     ops::cat(&tensors, dim)
 }
 
@@ -4347,7 +5539,7 @@ pub fn stack(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
         return ops::stack(tensors, dim);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(352), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(448), &mut [List(&mut tensors)])?;
     ops::stack(&tensors, dim)
 }
 
@@ -4359,7 +5551,7 @@ pub fn atleast_1d(self_: &Tensor) -> Result<Tensor> {
         return ops::atleast_1d(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(353), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(449), &mut [One(&mut self_)])?;
     ops::atleast_1d(&self_)
 }
 
@@ -4371,7 +5563,7 @@ pub fn atleast_2d(self_: &Tensor) -> Result<Tensor> {
         return ops::atleast_2d(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(354), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(450), &mut [One(&mut self_)])?;
     ops::atleast_2d(&self_)
 }
 
@@ -4383,7 +5575,7 @@ pub fn atleast_3d(self_: &Tensor) -> Result<Tensor> {
         return ops::atleast_3d(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(355), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(451), &mut [One(&mut self_)])?;
     ops::atleast_3d(&self_)
 }
 
@@ -4395,7 +5587,7 @@ pub fn hstack(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::hstack(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(356), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(452), &mut [List(&mut tensors)])?;
     ops::hstack(&tensors)
 }
 
@@ -4407,7 +5599,7 @@ pub fn vstack(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::vstack(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(357), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(453), &mut [List(&mut tensors)])?;
     ops::vstack(&tensors)
 }
 
@@ -4419,7 +5611,7 @@ pub fn dstack(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::dstack(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(358), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(454), &mut [List(&mut tensors)])?;
     ops::dstack(&tensors)
 }
 
@@ -4431,7 +5623,7 @@ pub fn column_stack(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::column_stack(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(359), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(455), &mut [List(&mut tensors)])?;
     ops::column_stack(&tensors)
 }
 
@@ -4443,7 +5635,7 @@ pub fn block_diag(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::block_diag(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(360), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(456), &mut [List(&mut tensors)])?;
     ops::block_diag(&tensors)
 }
 
@@ -4455,7 +5647,7 @@ pub fn cartesian_prod(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::cartesian_prod(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(361), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(457), &mut [List(&mut tensors)])?;
     ops::cartesian_prod(&tensors)
 }
 
@@ -4467,7 +5659,7 @@ pub fn combinations(self_: &Tensor, r: i64, with_replacement: bool) -> Result<Te
         return ops::combinations(self_, r, with_replacement);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(362), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(458), &mut [One(&mut self_)])?;
     ops::combinations(&self_, r, with_replacement)
 }
 
@@ -4479,7 +5671,7 @@ pub fn repeat(self_: &Tensor, repeats: &[i64]) -> Result<Tensor> {
         return ops::repeat(self_, repeats);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(363), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(459), &mut [One(&mut self_)])?;
     ops::repeat(&self_, repeats)
 }
 
@@ -4491,7 +5683,7 @@ pub fn tile(self_: &Tensor, dims: &[i64]) -> Result<Tensor> {
         return ops::tile(self_, dims);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(364), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(460), &mut [One(&mut self_)])?;
     ops::tile(&self_, dims)
 }
 
@@ -4503,7 +5695,7 @@ pub fn flip(self_: &Tensor, dims: &[i64]) -> Result<Tensor> {
         return ops::flip(self_, dims);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(365), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(461), &mut [One(&mut self_)])?;
     ops::flip(&self_, dims)
 }
 
@@ -4515,7 +5707,7 @@ pub fn fliplr(self_: &Tensor) -> Result<Tensor> {
         return ops::fliplr(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(366), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(462), &mut [One(&mut self_)])?;
     ops::fliplr(&self_)
 }
 
@@ -4527,7 +5719,7 @@ pub fn flipud(self_: &Tensor) -> Result<Tensor> {
         return ops::flipud(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(367), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(463), &mut [One(&mut self_)])?;
     ops::flipud(&self_)
 }
 
@@ -4539,7 +5731,7 @@ pub fn rot90(self_: &Tensor, k: i64, dims: &[i64]) -> Result<Tensor> {
         return ops::rot90(self_, k, dims);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(368), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(464), &mut [One(&mut self_)])?;
     ops::rot90(&self_, k, dims)
 }
 
@@ -4551,7 +5743,7 @@ pub fn roll(self_: &Tensor, shifts: &[i64], dims: &[i64]) -> Result<Tensor> {
         return ops::roll(self_, shifts, dims);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(369), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(465), &mut [One(&mut self_)])?;
     ops::roll(&self_, shifts, dims)
 }
 
@@ -4563,7 +5755,7 @@ pub fn meshgrid(tensors: &[Tensor], indexing: Option<&str>) -> Result<Vec<Tensor
         return ops::meshgrid(tensors, indexing);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(370), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(466), &mut [List(&mut tensors)])?;
     ops::meshgrid(&tensors, indexing)
 }
 
@@ -4576,7 +5768,7 @@ pub fn repeat_interleave(self_: &Tensor, repeats: &Tensor, dim: Option<i64>) -> 
     }
     let mut self_ = self_.clone();
     let mut repeats = repeats.clone();
-    let _op = enter(OpId(371), &mut [One(&mut self_), One(&mut repeats)])?;
+    let _op = enter(OpId(467), &mut [One(&mut self_), One(&mut repeats)])?;
     ops::repeat_interleave(&self_, &repeats, dim)
 }
 
@@ -4588,7 +5780,7 @@ pub fn repeat_interleave_int(self_: &Tensor, repeats: i64, dim: Option<i64>) -> 
         return ops::repeat_interleave_int(self_, repeats, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(372), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(468), &mut [One(&mut self_)])?;
     ops::repeat_interleave_int(&self_, repeats, dim)
 }
 
@@ -4600,7 +5792,7 @@ pub fn cast(self_: &Tensor, dtype: DType) -> Result<Tensor> {
         return ops::cast(self_, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(373), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(469), &mut [One(&mut self_)])?;
     ops::cast(&self_, dtype)
 }
 
@@ -4612,7 +5804,7 @@ pub fn to(self_: &Tensor, dtype: Option<DType>, device: Option<Device>, copy: bo
         return ops::to(self_, dtype, device, copy);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(374), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(470), &mut [One(&mut self_)])?;
     ops::to(&self_, dtype, device, copy)
 }
 
@@ -4624,7 +5816,7 @@ pub fn to_device(self_: &Tensor, device: Device) -> Result<Tensor> {
         return ops::to_device(self_, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(375), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(471), &mut [One(&mut self_)])?;
     ops::to_device(&self_, device)
 }
 
@@ -4636,7 +5828,7 @@ pub fn clone(self_: &Tensor) -> Result<Tensor> {
         return ops::clone(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(376), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(472), &mut [One(&mut self_)])?;
     ops::clone(&self_)
 }
 
@@ -4648,7 +5840,7 @@ pub fn contiguous(self_: &Tensor) -> Result<Tensor> {
         return ops::contiguous(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(377), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(473), &mut [One(&mut self_)])?;
     ops::contiguous(&self_)
 }
 
@@ -4661,7 +5853,7 @@ pub fn copy_(self_: &Tensor, src: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(378), &mut [One(&mut self_), One(&mut src)])?;
+    let _op = enter(OpId(474), &mut [One(&mut self_), One(&mut src)])?;
     ops::copy_(&self_, &src)
 }
 
@@ -4674,7 +5866,7 @@ pub fn fill_(self_: &Tensor, value: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut value = value.clone();
-    let _op = enter(OpId(379), &mut [One(&mut self_), One(&mut value)])?;
+    let _op = enter(OpId(475), &mut [One(&mut self_), One(&mut value)])?;
     ops::fill_(&self_, &value)
 }
 
@@ -4686,7 +5878,7 @@ pub fn fill_scalar_(self_: &Tensor, value: Scalar) -> Result<()> {
         return ops::fill_scalar_(self_, value);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(380), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(476), &mut [One(&mut self_)])?;
     ops::fill_scalar_(&self_, value)
 }
 
@@ -4698,7 +5890,7 @@ pub fn zero_(self_: &Tensor) -> Result<()> {
         return ops::zero_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(381), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(477), &mut [One(&mut self_)])?;
     ops::zero_(&self_)
 }
 
@@ -4711,7 +5903,7 @@ pub fn gather(self_: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(382), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(478), &mut [One(&mut self_), One(&mut index)])?;
     ops::gather(&self_, dim, &index)
 }
 
@@ -4725,7 +5917,7 @@ pub fn scatter_src(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Re
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(383), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(479), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_src(&self_, dim, &index, &src)
 }
 
@@ -4738,7 +5930,7 @@ pub fn scatter_value(self_: &Tensor, dim: i64, index: &Tensor, value: Scalar) ->
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(384), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(480), &mut [One(&mut self_), One(&mut index)])?;
     ops::scatter_value(&self_, dim, &index, value)
 }
 
@@ -4752,7 +5944,7 @@ pub fn scatter_add(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Re
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(385), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(481), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_add(&self_, dim, &index, &src)
 }
 
@@ -4766,7 +5958,7 @@ pub fn scatter_src_(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> R
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(386), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(482), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_src_(&self_, dim, &index, &src)
 }
 
@@ -4779,7 +5971,7 @@ pub fn scatter_value_(self_: &Tensor, dim: i64, index: &Tensor, value: Scalar) -
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(387), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(483), &mut [One(&mut self_), One(&mut index)])?;
     ops::scatter_value_(&self_, dim, &index, value)
 }
 
@@ -4793,7 +5985,7 @@ pub fn scatter_add_(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> R
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(388), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(484), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_add_(&self_, dim, &index, &src)
 }
 
@@ -4807,7 +5999,7 @@ pub fn scatter_reduce(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor, re
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(389), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(485), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_reduce(&self_, dim, &index, &src, reduce)
 }
 
@@ -4820,7 +6012,7 @@ pub fn scatter_value_reduce(self_: &Tensor, dim: i64, index: &Tensor, value: Sca
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(390), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(486), &mut [One(&mut self_), One(&mut index)])?;
     ops::scatter_value_reduce(&self_, dim, &index, value, reduce)
 }
 
@@ -4834,7 +6026,7 @@ pub fn scatter_reduce_two(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(391), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(487), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_reduce_two(&self_, dim, &index, &src, reduce, include_self)
 }
 
@@ -4848,7 +6040,7 @@ pub fn scatter_reduce_two_(self_: &Tensor, dim: i64, index: &Tensor, src: &Tenso
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(392), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(488), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_reduce_two_(&self_, dim, &index, &src, reduce, include_self)
 }
 
@@ -4861,7 +6053,7 @@ pub fn index_select(self_: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> 
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(393), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(489), &mut [One(&mut self_), One(&mut index)])?;
     ops::index_select(&self_, dim, &index)
 }
 
@@ -4875,7 +6067,7 @@ pub fn index_add(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alph
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(394), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    let _op = enter(OpId(490), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
     ops::index_add(&self_, dim, &index, &source, alpha)
 }
 
@@ -4889,7 +6081,7 @@ pub fn index_add_(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alp
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(395), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    let _op = enter(OpId(491), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
     ops::index_add_(&self_, dim, &index, &source, alpha)
 }
 
@@ -4903,7 +6095,7 @@ pub fn index_copy(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor) -> 
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(396), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    let _op = enter(OpId(492), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
     ops::index_copy(&self_, dim, &index, &source)
 }
 
@@ -4917,7 +6109,7 @@ pub fn index_copy_(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor) ->
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(397), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    let _op = enter(OpId(493), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
     ops::index_copy_(&self_, dim, &index, &source)
 }
 
@@ -4931,7 +6123,7 @@ pub fn index_fill(self_: &Tensor, dim: i64, index: &Tensor, value: &Tensor) -> R
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut value = value.clone();
-    let _op = enter(OpId(398), &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
+    let _op = enter(OpId(494), &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
     ops::index_fill(&self_, dim, &index, &value)
 }
 
@@ -4944,7 +6136,7 @@ pub fn index_fill_scalar(self_: &Tensor, dim: i64, index: &Tensor, value: Scalar
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(399), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(495), &mut [One(&mut self_), One(&mut index)])?;
     ops::index_fill_scalar(&self_, dim, &index, value)
 }
 
@@ -4958,7 +6150,7 @@ pub fn index_fill_(self_: &Tensor, dim: i64, index: &Tensor, value: &Tensor) -> 
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut value = value.clone();
-    let _op = enter(OpId(400), &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
+    let _op = enter(OpId(496), &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
     ops::index_fill_(&self_, dim, &index, &value)
 }
 
@@ -4971,7 +6163,7 @@ pub fn index_fill_scalar_(self_: &Tensor, dim: i64, index: &Tensor, value: Scala
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(401), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(497), &mut [One(&mut self_), One(&mut index)])?;
     ops::index_fill_scalar_(&self_, dim, &index, value)
 }
 
@@ -4984,7 +6176,7 @@ pub fn index(self_: &Tensor, indices: &[Option<Tensor>]) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut indices = indices.to_vec();
-    let _op = enter(OpId(402), &mut [One(&mut self_), OptList(&mut indices)])?;
+    let _op = enter(OpId(498), &mut [One(&mut self_), OptList(&mut indices)])?;
     ops::index(&self_, &indices)
 }
 
@@ -4998,7 +6190,7 @@ pub fn index_put(self_: &Tensor, indices: &[Option<Tensor>], values: &Tensor, ac
     let mut self_ = self_.clone();
     let mut indices = indices.to_vec();
     let mut values = values.clone();
-    let _op = enter(OpId(403), &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
+    let _op = enter(OpId(499), &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
     ops::index_put(&self_, &indices, &values, accumulate)
 }
 
@@ -5012,7 +6204,7 @@ pub fn index_put_(self_: &Tensor, indices: &[Option<Tensor>], values: &Tensor, a
     let mut self_ = self_.clone();
     let mut indices = indices.to_vec();
     let mut values = values.clone();
-    let _op = enter(OpId(404), &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
+    let _op = enter(OpId(500), &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
     ops::index_put_(&self_, &indices, &values, accumulate)
 }
 
@@ -5024,7 +6216,7 @@ pub fn nonzero(self_: &Tensor) -> Result<Tensor> {
         return ops::nonzero(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(405), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(501), &mut [One(&mut self_)])?;
     ops::nonzero(&self_)
 }
 
@@ -5036,7 +6228,7 @@ pub fn nonzero_numpy(self_: &Tensor) -> Result<Vec<Tensor>> {
         return ops::nonzero_numpy(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(406), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(502), &mut [One(&mut self_)])?;
     ops::nonzero_numpy(&self_)
 }
 
@@ -5049,7 +6241,7 @@ pub fn masked_select(self_: &Tensor, mask: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut mask = mask.clone();
-    let _op = enter(OpId(407), &mut [One(&mut self_), One(&mut mask)])?;
+    let _op = enter(OpId(503), &mut [One(&mut self_), One(&mut mask)])?;
     ops::masked_select(&self_, &mask)
 }
 
@@ -5062,7 +6254,7 @@ pub fn take(self_: &Tensor, index: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(408), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(504), &mut [One(&mut self_), One(&mut index)])?;
     ops::take(&self_, &index)
 }
 
@@ -5075,8 +6267,36 @@ pub fn take_along_dim(self_: &Tensor, indices: &Tensor, dim: Option<i64>) -> Res
     }
     let mut self_ = self_.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(409), &mut [One(&mut self_), One(&mut indices)])?;
+    let _op = enter(OpId(505), &mut [One(&mut self_), One(&mut indices)])?;
     ops::take_along_dim(&self_, &indices, dim)
+}
+
+/// self with the elements of source written (or added) at places of the flattened tensor.
+#[rustfmt::skip]
+#[inline]
+pub fn put(self_: &Tensor, index: &Tensor, source: &Tensor, accumulate: bool) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::put(self_, index, source, accumulate);
+    }
+    let mut self_ = self_.clone();
+    let mut index = index.clone();
+    let mut source = source.clone();
+    let _op = enter(OpId(506), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    ops::put(&self_, &index, &source, accumulate)
+}
+
+/// Writes (or adds) the elements of source at places of the flattened tensor.
+#[rustfmt::skip]
+#[inline]
+pub fn put_(self_: &Tensor, index: &Tensor, source: &Tensor, accumulate: bool) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::put_(self_, index, source, accumulate);
+    }
+    let mut self_ = self_.clone();
+    let mut index = index.clone();
+    let mut source = source.clone();
+    let _op = enter(OpId(507), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    ops::put_(&self_, &index, &source, accumulate)
 }
 
 /// Rows of weight picked by integer indices; row padding_idx gets no gradient.
@@ -5088,7 +6308,7 @@ pub fn embedding(weight: &Tensor, indices: &Tensor, padding_idx: i64) -> Result<
     }
     let mut weight = weight.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(410), &mut [One(&mut weight), One(&mut indices)])?;
+    let _op = enter(OpId(508), &mut [One(&mut weight), One(&mut indices)])?;
     ops::embedding(&weight, &indices, padding_idx)
 }
 
@@ -5101,7 +6321,7 @@ pub fn embedding_full(weight: &Tensor, indices: &Tensor, padding_idx: Option<i64
     }
     let mut weight = weight.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(411), &mut [One(&mut weight), One(&mut indices)])?;
+    let _op = enter(OpId(509), &mut [One(&mut weight), One(&mut indices)])?;
     ops::embedding_full(&weight, &indices, padding_idx, max_norm, norm_type, scale_grad_by_freq)
 }
 
@@ -5114,8 +6334,23 @@ pub fn embedding_renorm_(self_: &Tensor, indices: &Tensor, max_norm: f64, norm_t
     }
     let mut self_ = self_.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(412), &mut [One(&mut self_), One(&mut indices)])?;
+    let _op = enter(OpId(510), &mut [One(&mut self_), One(&mut indices)])?;
     ops::embedding_renorm_(&self_, &indices, max_norm, norm_type)
+}
+
+/// Sums, means or maxima (mode) of the rows of weight in bags: the rows of a matrix of indices, or the stretches of a vector that begin at offsets.
+#[rustfmt::skip]
+#[inline]
+pub fn embedding_bag(input: &Tensor, weight: &Tensor, offsets: Option<&Tensor>, max_norm: Option<f64>, norm_type: f64, scale_grad_by_freq: bool, mode: &str, sparse: bool, per_sample_weights: Option<&Tensor>, include_last_offset: bool, padding_idx: Option<i64>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::embedding_bag(input, weight, offsets, max_norm, norm_type, scale_grad_by_freq, mode, sparse, per_sample_weights, include_last_offset, padding_idx);
+    }
+    let mut input = input.clone();
+    let mut weight = weight.clone();
+    let mut offsets = offsets.cloned();
+    let mut per_sample_weights = per_sample_weights.cloned();
+    let _op = enter(OpId(511), &mut [One(&mut input), One(&mut weight), Opt(&mut offsets), Opt(&mut per_sample_weights)])?;
+    ops::embedding_bag(&input, &weight, offsets.as_ref(), max_norm, norm_type, scale_grad_by_freq, mode, sparse, per_sample_weights.as_ref(), include_last_offset, padding_idx)
 }
 
 /// Integer classes as rows of 0 and 1 (int64).
@@ -5126,7 +6361,7 @@ pub fn one_hot(self_: &Tensor, num_classes: i64) -> Result<Tensor> {
         return ops::one_hot(self_, num_classes);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(413), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(512), &mut [One(&mut self_)])?;
     ops::one_hot(&self_, num_classes)
 }
 
@@ -5139,7 +6374,7 @@ pub fn bincount(self_: &Tensor, weights: Option<&Tensor>, minlength: i64) -> Res
     }
     let mut self_ = self_.clone();
     let mut weights = weights.cloned();
-    let _op = enter(OpId(414), &mut [One(&mut self_), Opt(&mut weights)])?;
+    let _op = enter(OpId(513), &mut [One(&mut self_), Opt(&mut weights)])?;
     ops::bincount(&self_, weights.as_ref(), minlength)
 }
 
@@ -5151,7 +6386,7 @@ pub fn argwhere(self_: &Tensor) -> Result<Tensor> {
         return ops::argwhere(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(415), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(514), &mut [One(&mut self_)])?;
     ops::argwhere(&self_)
 }
 
@@ -5165,7 +6400,7 @@ pub fn masked_scatter(self_: &Tensor, mask: &Tensor, source: &Tensor) -> Result<
     let mut self_ = self_.clone();
     let mut mask = mask.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(416), &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
+    let _op = enter(OpId(515), &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
     ops::masked_scatter(&self_, &mask, &source)
 }
 
@@ -5179,7 +6414,7 @@ pub fn masked_scatter_(self_: &Tensor, mask: &Tensor, source: &Tensor) -> Result
     let mut self_ = self_.clone();
     let mut mask = mask.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(417), &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
+    let _op = enter(OpId(516), &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
     ops::masked_scatter_(&self_, &mask, &source)
 }
 
@@ -5192,7 +6427,7 @@ pub fn select_scatter(self_: &Tensor, src: &Tensor, dim: i64, index: i64) -> Res
     }
     let mut self_ = self_.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(418), &mut [One(&mut self_), One(&mut src)])?;
+    let _op = enter(OpId(517), &mut [One(&mut self_), One(&mut src)])?;
     ops::select_scatter(&self_, &src, dim, index)
 }
 
@@ -5205,7 +6440,7 @@ pub fn slice_scatter(self_: &Tensor, src: &Tensor, dim: i64, start: Option<i64>,
     }
     let mut self_ = self_.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(419), &mut [One(&mut self_), One(&mut src)])?;
+    let _op = enter(OpId(518), &mut [One(&mut self_), One(&mut src)])?;
     ops::slice_scatter(&self_, &src, dim, start, end, step)
 }
 
@@ -5218,7 +6453,7 @@ pub fn diagonal_scatter(self_: &Tensor, src: &Tensor, offset: i64, dim1: i64, di
     }
     let mut self_ = self_.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(420), &mut [One(&mut self_), One(&mut src)])?;
+    let _op = enter(OpId(519), &mut [One(&mut self_), One(&mut src)])?;
     ops::diagonal_scatter(&self_, &src, offset, dim1, dim2)
 }
 
@@ -5230,7 +6465,7 @@ pub fn fill_diagonal_(self_: &Tensor, fill_value: Scalar, wrap: bool) -> Result<
         return ops::fill_diagonal_(self_, fill_value, wrap);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(421), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(520), &mut [One(&mut self_)])?;
     ops::fill_diagonal_(&self_, fill_value, wrap)
 }
 
@@ -5241,7 +6476,7 @@ pub fn tril_indices(row: i64, col: i64, offset: i64, dtype: Option<DType>, devic
     if watch::word() & watch::GATED == 0 {
         return ops::tril_indices(row, col, offset, dtype, device);
     }
-    let _op = enter(OpId(422), &mut [])?;
+    let _op = enter(OpId(521), &mut [])?;
     ops::tril_indices(row, col, offset, dtype, device)
 }
 
@@ -5252,7 +6487,7 @@ pub fn triu_indices(row: i64, col: i64, offset: i64, dtype: Option<DType>, devic
     if watch::word() & watch::GATED == 0 {
         return ops::triu_indices(row, col, offset, dtype, device);
     }
-    let _op = enter(OpId(423), &mut [])?;
+    let _op = enter(OpId(522), &mut [])?;
     ops::triu_indices(row, col, offset, dtype, device)
 }
 
@@ -5264,7 +6499,7 @@ pub fn diagflat(self_: &Tensor, offset: i64) -> Result<Tensor> {
         return ops::diagflat(self_, offset);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(424), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(523), &mut [One(&mut self_)])?;
     ops::diagflat(&self_, offset)
 }
 
@@ -5278,7 +6513,7 @@ pub fn searchsorted(sorted_sequence: &Tensor, self_: &Tensor, out_int32: bool, r
     let mut sorted_sequence = sorted_sequence.clone();
     let mut self_ = self_.clone();
     let mut sorter = sorter.cloned();
-    let _op = enter(OpId(425), &mut [One(&mut sorted_sequence), One(&mut self_), Opt(&mut sorter)])?;
+    let _op = enter(OpId(524), &mut [One(&mut sorted_sequence), One(&mut self_), Opt(&mut sorter)])?;
     ops::searchsorted(&sorted_sequence, &self_, out_int32, right, side, sorter.as_ref())
 }
 
@@ -5291,7 +6526,7 @@ pub fn searchsorted_scalar(sorted_sequence: &Tensor, self_: Scalar, out_int32: b
     }
     let mut sorted_sequence = sorted_sequence.clone();
     let mut sorter = sorter.cloned();
-    let _op = enter(OpId(426), &mut [One(&mut sorted_sequence), Opt(&mut sorter)])?;
+    let _op = enter(OpId(525), &mut [One(&mut sorted_sequence), Opt(&mut sorter)])?;
     ops::searchsorted_scalar(&sorted_sequence, self_, out_int32, right, side, sorter.as_ref())
 }
 
@@ -5304,7 +6539,7 @@ pub fn bucketize(self_: &Tensor, boundaries: &Tensor, out_int32: bool, right: bo
     }
     let mut self_ = self_.clone();
     let mut boundaries = boundaries.clone();
-    let _op = enter(OpId(427), &mut [One(&mut self_), One(&mut boundaries)])?;
+    let _op = enter(OpId(526), &mut [One(&mut self_), One(&mut boundaries)])?;
     ops::bucketize(&self_, &boundaries, out_int32, right)
 }
 
@@ -5316,7 +6551,7 @@ pub fn bucketize_scalar(self_: Scalar, boundaries: &Tensor, out_int32: bool, rig
         return ops::bucketize_scalar(self_, boundaries, out_int32, right);
     }
     let mut boundaries = boundaries.clone();
-    let _op = enter(OpId(428), &mut [One(&mut boundaries)])?;
+    let _op = enter(OpId(527), &mut [One(&mut boundaries)])?;
     ops::bucketize_scalar(self_, &boundaries, out_int32, right)
 }
 
@@ -5329,7 +6564,7 @@ pub fn isin_tensor_tensor(elements: &Tensor, test_elements: &Tensor, assume_uniq
     }
     let mut elements = elements.clone();
     let mut test_elements = test_elements.clone();
-    let _op = enter(OpId(429), &mut [One(&mut elements), One(&mut test_elements)])?;
+    let _op = enter(OpId(528), &mut [One(&mut elements), One(&mut test_elements)])?;
     ops::isin_tensor_tensor(&elements, &test_elements, assume_unique, invert)
 }
 
@@ -5341,7 +6576,7 @@ pub fn isin_tensor_scalar(elements: &Tensor, test_element: Scalar, assume_unique
         return ops::isin_tensor_scalar(elements, test_element, assume_unique, invert);
     }
     let mut elements = elements.clone();
-    let _op = enter(OpId(430), &mut [One(&mut elements)])?;
+    let _op = enter(OpId(529), &mut [One(&mut elements)])?;
     ops::isin_tensor_scalar(&elements, test_element, assume_unique, invert)
 }
 
@@ -5353,7 +6588,7 @@ pub fn isin_scalar_tensor(element: Scalar, test_elements: &Tensor, assume_unique
         return ops::isin_scalar_tensor(element, test_elements, assume_unique, invert);
     }
     let mut test_elements = test_elements.clone();
-    let _op = enter(OpId(431), &mut [One(&mut test_elements)])?;
+    let _op = enter(OpId(530), &mut [One(&mut test_elements)])?;
     ops::isin_scalar_tensor(element, &test_elements, assume_unique, invert)
 }
 
@@ -5365,7 +6600,7 @@ pub fn unique(self_: &Tensor, sorted: bool, return_inverse: bool, return_counts:
         return ops::unique(self_, sorted, return_inverse, return_counts);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(432), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(531), &mut [One(&mut self_)])?;
     ops::unique(&self_, sorted, return_inverse, return_counts)
 }
 
@@ -5377,7 +6612,7 @@ pub fn unique_dim(self_: &Tensor, dim: i64, sorted: bool, return_inverse: bool, 
         return ops::unique_dim(self_, dim, sorted, return_inverse, return_counts);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(433), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(532), &mut [One(&mut self_)])?;
     ops::unique_dim(&self_, dim, sorted, return_inverse, return_counts)
 }
 
@@ -5389,7 +6624,7 @@ pub fn unique_consecutive(self_: &Tensor, return_inverse: bool, return_counts: b
         return ops::unique_consecutive(self_, return_inverse, return_counts, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(434), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(533), &mut [One(&mut self_)])?;
     ops::unique_consecutive(&self_, return_inverse, return_counts, dim)
 }
 
@@ -5401,7 +6636,7 @@ pub fn histc(self_: &Tensor, bins: i64, min: Scalar, max: Scalar) -> Result<Tens
         return ops::histc(self_, bins, min, max);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(435), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(534), &mut [One(&mut self_)])?;
     ops::histc(&self_, bins, min, max)
 }
 
@@ -5414,7 +6649,7 @@ pub fn quantile(self_: &Tensor, q: &Tensor, dim: Option<i64>, keepdim: bool, int
     }
     let mut self_ = self_.clone();
     let mut q = q.clone();
-    let _op = enter(OpId(436), &mut [One(&mut self_), One(&mut q)])?;
+    let _op = enter(OpId(535), &mut [One(&mut self_), One(&mut q)])?;
     ops::quantile(&self_, &q, dim, keepdim, interpolation)
 }
 
@@ -5426,8 +6661,60 @@ pub fn quantile_scalar(self_: &Tensor, q: f64, dim: Option<i64>, keepdim: bool, 
         return ops::quantile_scalar(self_, q, dim, keepdim, interpolation);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(437), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(536), &mut [One(&mut self_)])?;
     ops::quantile_scalar(&self_, q, dim, keepdim, interpolation)
+}
+
+/// The q-quantiles of the elements that are not NaN, along dim or of all; the size of a vector q comes first.
+#[rustfmt::skip]
+#[inline]
+pub fn nanquantile(self_: &Tensor, q: &Tensor, dim: Option<i64>, keepdim: bool, interpolation: &str) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::nanquantile(self_, q, dim, keepdim, interpolation);
+    }
+    let mut self_ = self_.clone();
+    let mut q = q.clone();
+    let _op = enter(OpId(537), &mut [One(&mut self_), One(&mut q)])?;
+    ops::nanquantile(&self_, &q, dim, keepdim, interpolation)
+}
+
+/// The same for one number between 0 and 1.
+#[rustfmt::skip]
+#[inline]
+pub fn nanquantile_scalar(self_: &Tensor, q: f64, dim: Option<i64>, keepdim: bool, interpolation: &str) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::nanquantile_scalar(self_, q, dim, keepdim, interpolation);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(538), &mut [One(&mut self_)])?;
+    ops::nanquantile_scalar(&self_, q, dim, keepdim, interpolation)
+}
+
+/// How many elements, or how much weight, fall into each of equal bins between min and max (those of the data), and the bins' edges.
+#[rustfmt::skip]
+#[inline]
+pub fn histogram(self_: &Tensor, bins: i64, min: Option<f64>, max: Option<f64>, weight: Option<&Tensor>, density: bool) -> Result<(Tensor, Tensor)> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::histogram(self_, bins, min, max, weight, density);
+    }
+    let mut self_ = self_.clone();
+    let mut weight = weight.cloned();
+    let _op = enter(OpId(539), &mut [One(&mut self_), Opt(&mut weight)])?;
+    ops::histogram(&self_, bins, min, max, weight.as_ref(), density)
+}
+
+/// The same for given edges, ascending.
+#[rustfmt::skip]
+#[inline]
+pub fn histogram_bins_tensor(self_: &Tensor, bins: &Tensor, weight: Option<&Tensor>, density: bool) -> Result<(Tensor, Tensor)> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::histogram_bins_tensor(self_, bins, weight, density);
+    }
+    let mut self_ = self_.clone();
+    let mut bins = bins.clone();
+    let mut weight = weight.cloned();
+    let _op = enter(OpId(540), &mut [One(&mut self_), One(&mut bins), Opt(&mut weight)])?;
+    ops::histogram_bins_tensor(&self_, &bins, weight.as_ref(), density)
 }
 
 /// The elements in order along dimension 0.
@@ -5438,7 +6725,7 @@ pub fn msort(self_: &Tensor) -> Result<Tensor> {
         return ops::msort(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(438), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(541), &mut [One(&mut self_)])?;
     ops::msort(&self_)
 }
 
@@ -5450,8 +6737,20 @@ pub fn deg2rad(self_: &Tensor) -> Result<Tensor> {
         return ops::deg2rad(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(439), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(542), &mut [One(&mut self_)])?;
     ops::deg2rad(&self_)
+}
+
+/// Degrees to radians, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn deg2rad_(self_: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::deg2rad_(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(543), &mut [One(&mut self_)])?;
+    ops::deg2rad_(&self_)
 }
 
 /// Radians to degrees.
@@ -5462,8 +6761,20 @@ pub fn rad2deg(self_: &Tensor) -> Result<Tensor> {
         return ops::rad2deg(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(440), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(544), &mut [One(&mut self_)])?;
     ops::rad2deg(&self_)
+}
+
+/// Radians to degrees, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn rad2deg_(self_: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::rad2deg_(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(545), &mut [One(&mut self_)])?;
+    ops::rad2deg_(&self_)
 }
 
 /// The tensor itself; bools are refused.
@@ -5474,7 +6785,7 @@ pub fn positive(self_: &Tensor) -> Result<Tensor> {
         return ops::positive(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(441), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(546), &mut [One(&mut self_)])?;
     ops::positive(&self_)
 }
 
@@ -5486,8 +6797,20 @@ pub fn sgn(self_: &Tensor) -> Result<Tensor> {
         return ops::sgn(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(442), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(547), &mut [One(&mut self_)])?;
     ops::sgn(&self_)
+}
+
+/// -1, 0 or 1, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn sgn_(self_: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::sgn_(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(548), &mut [One(&mut self_)])?;
+    ops::sgn_(&self_)
 }
 
 /// Whether the sign bit is set, that of -0.0 included.
@@ -5498,7 +6821,7 @@ pub fn signbit(self_: &Tensor) -> Result<Tensor> {
         return ops::signbit(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(443), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(549), &mut [One(&mut self_)])?;
     ops::signbit(&self_)
 }
 
@@ -5510,7 +6833,7 @@ pub fn isposinf(self_: &Tensor) -> Result<Tensor> {
         return ops::isposinf(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(444), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(550), &mut [One(&mut self_)])?;
     ops::isposinf(&self_)
 }
 
@@ -5522,7 +6845,7 @@ pub fn isneginf(self_: &Tensor) -> Result<Tensor> {
         return ops::isneginf(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(445), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(551), &mut [One(&mut self_)])?;
     ops::isneginf(&self_)
 }
 
@@ -5535,7 +6858,7 @@ pub fn copysign(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(446), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(552), &mut [One(&mut self_), One(&mut other)])?;
     ops::copysign(&self_, &other)
 }
 
@@ -5547,8 +6870,33 @@ pub fn copysign_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::copysign_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(447), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(553), &mut [One(&mut self_)])?;
     ops::copysign_scalar(&self_, other)
+}
+
+/// The magnitude of self with the sign of other, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn copysign_(self_: &Tensor, other: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::copysign_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(554), &mut [One(&mut self_), One(&mut other)])?;
+    ops::copysign_(&self_, &other)
+}
+
+/// The magnitude of self with the sign of other for a number, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn copysign_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::copysign_scalar_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(555), &mut [One(&mut self_)])?;
+    ops::copysign_scalar_(&self_, other)
 }
 
 /// 0 below zero, 1 above, values at zero.
@@ -5560,8 +6908,21 @@ pub fn heaviside(self_: &Tensor, values: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut values = values.clone();
-    let _op = enter(OpId(448), &mut [One(&mut self_), One(&mut values)])?;
+    let _op = enter(OpId(556), &mut [One(&mut self_), One(&mut values)])?;
     ops::heaviside(&self_, &values)
+}
+
+/// 0 below zero, 1 above, values at zero, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn heaviside_(self_: &Tensor, values: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::heaviside_(self_, values);
+    }
+    let mut self_ = self_.clone();
+    let mut values = values.clone();
+    let _op = enter(OpId(557), &mut [One(&mut self_), One(&mut values)])?;
+    ops::heaviside_(&self_, &values)
 }
 
 /// NaN (by 0) and infinities (by the dtype's limits) replaced.
@@ -5572,7 +6933,7 @@ pub fn nan_to_num(self_: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf:
         return ops::nan_to_num(self_, nan, posinf, neginf);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(449), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(558), &mut [One(&mut self_)])?;
     ops::nan_to_num(&self_, nan, posinf, neginf)
 }
 
@@ -5584,7 +6945,7 @@ pub fn nan_to_num_(self_: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf
         return ops::nan_to_num_(self_, nan, posinf, neginf);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(450), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(559), &mut [One(&mut self_)])?;
     ops::nan_to_num_(&self_, nan, posinf, neginf)
 }
 
@@ -5596,8 +6957,20 @@ pub fn sinc(self_: &Tensor) -> Result<Tensor> {
         return ops::sinc(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(451), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(560), &mut [One(&mut self_)])?;
     ops::sinc(&self_)
+}
+
+/// sin(pi x) / (pi x), 1 at zero, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn sinc_(self_: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::sinc_(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(561), &mut [One(&mut self_)])?;
+    ops::sinc_(&self_)
 }
 
 /// self to the power of exponent in float64.
@@ -5609,7 +6982,7 @@ pub fn float_power(self_: &Tensor, exponent: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut exponent = exponent.clone();
-    let _op = enter(OpId(452), &mut [One(&mut self_), One(&mut exponent)])?;
+    let _op = enter(OpId(562), &mut [One(&mut self_), One(&mut exponent)])?;
     ops::float_power(&self_, &exponent)
 }
 
@@ -5621,8 +6994,33 @@ pub fn float_power_scalar(self_: &Tensor, exponent: Scalar) -> Result<Tensor> {
         return ops::float_power_scalar(self_, exponent);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(453), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(563), &mut [One(&mut self_)])?;
     ops::float_power_scalar(&self_, exponent)
+}
+
+/// self to the power of exponent, of float64, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn float_power_(self_: &Tensor, exponent: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::float_power_(self_, exponent);
+    }
+    let mut self_ = self_.clone();
+    let mut exponent = exponent.clone();
+    let _op = enter(OpId(564), &mut [One(&mut self_), One(&mut exponent)])?;
+    ops::float_power_(&self_, &exponent)
+}
+
+/// self to the power of exponent, of float64 for a number, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn float_power_scalar_(self_: &Tensor, exponent: Scalar) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::float_power_scalar_(self_, exponent);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(565), &mut [One(&mut self_)])?;
+    ops::float_power_scalar_(&self_, exponent)
 }
 
 /// log2(2^self + 2^other).
@@ -5634,7 +7032,7 @@ pub fn logaddexp2(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(454), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(566), &mut [One(&mut self_), One(&mut other)])?;
     ops::logaddexp2(&self_, &other)
 }
 
@@ -5647,8 +7045,21 @@ pub fn ldexp(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(455), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(567), &mut [One(&mut self_), One(&mut other)])?;
     ops::ldexp(&self_, &other)
+}
+
+/// self * 2^other, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn ldexp_(self_: &Tensor, other: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::ldexp_(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(568), &mut [One(&mut self_), One(&mut other)])?;
+    ops::ldexp_(&self_, &other)
 }
 
 /// The smallest and the largest elements, of all or along a dimension.
@@ -5659,7 +7070,7 @@ pub fn aminmax(self_: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<(Tenso
         return ops::aminmax(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(456), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(569), &mut [One(&mut self_)])?;
     ops::aminmax(&self_, dim, keepdim)
 }
 
@@ -5671,7 +7082,7 @@ pub fn nanmean(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option
         return ops::nanmean(self_, dim, keepdim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(457), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(570), &mut [One(&mut self_)])?;
     ops::nanmean(&self_, dim, keepdim, dtype)
 }
 
@@ -5684,7 +7095,7 @@ pub fn inner(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(458), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(571), &mut [One(&mut self_), One(&mut other)])?;
     ops::inner(&self_, &other)
 }
 
@@ -5696,8 +7107,20 @@ pub fn hardtanh(self_: &Tensor, min_val: Scalar, max_val: Scalar) -> Result<Tens
         return ops::hardtanh(self_, min_val, max_val);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(459), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(572), &mut [One(&mut self_)])?;
     ops::hardtanh(&self_, min_val, max_val)
+}
+
+/// self limited to [min_val, max_val], in place.
+#[rustfmt::skip]
+#[inline]
+pub fn hardtanh_(self_: &Tensor, min_val: Scalar, max_val: Scalar) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::hardtanh_(self_, min_val, max_val);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(573), &mut [One(&mut self_)])?;
+    ops::hardtanh_(&self_, min_val, max_val)
 }
 
 /// The self-normalising exponential linear unit.
@@ -5708,8 +7131,20 @@ pub fn selu(self_: &Tensor) -> Result<Tensor> {
         return ops::selu(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(460), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(574), &mut [One(&mut self_)])?;
     ops::selu(&self_)
+}
+
+/// The self-normalising exponential linear unit, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn selu_(self_: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::selu_(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(575), &mut [One(&mut self_)])?;
+    ops::selu_(&self_)
 }
 
 /// max(self, 0) + min(0, alpha * (exp(self / alpha) - 1)).
@@ -5720,8 +7155,20 @@ pub fn celu(self_: &Tensor, alpha: Scalar) -> Result<Tensor> {
         return ops::celu(self_, alpha);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(461), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(576), &mut [One(&mut self_)])?;
     ops::celu(&self_, alpha)
+}
+
+/// max(self, 0) + min(0, alpha * (exp(self / alpha) - 1)), written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn celu_(self_: &Tensor, alpha: Scalar) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::celu_(self_, alpha);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(577), &mut [One(&mut self_)])?;
+    ops::celu_(&self_, alpha)
 }
 
 /// self * tanh(softplus(self)).
@@ -5732,7 +7179,7 @@ pub fn mish(self_: &Tensor) -> Result<Tensor> {
         return ops::mish(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(462), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(578), &mut [One(&mut self_)])?;
     ops::mish(&self_)
 }
 
@@ -5744,7 +7191,7 @@ pub fn softsign(self_: &Tensor) -> Result<Tensor> {
         return ops::softsign(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(463), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(579), &mut [One(&mut self_)])?;
     ops::softsign(&self_)
 }
 
@@ -5756,7 +7203,7 @@ pub fn tanhshrink(self_: &Tensor) -> Result<Tensor> {
         return ops::tanhshrink(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(464), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(580), &mut [One(&mut self_)])?;
     ops::tanhshrink(&self_)
 }
 
@@ -5768,7 +7215,7 @@ pub fn hardshrink(self_: &Tensor, lambd: Scalar) -> Result<Tensor> {
         return ops::hardshrink(self_, lambd);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(465), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(581), &mut [One(&mut self_)])?;
     ops::hardshrink(&self_, lambd)
 }
 
@@ -5780,7 +7227,7 @@ pub fn softshrink(self_: &Tensor, lambd: Scalar) -> Result<Tensor> {
         return ops::softshrink(self_, lambd);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(466), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(582), &mut [One(&mut self_)])?;
     ops::softshrink(&self_, lambd)
 }
 
@@ -5792,8 +7239,20 @@ pub fn threshold(self_: &Tensor, threshold: Scalar, value: Scalar) -> Result<Ten
         return ops::threshold(self_, threshold, value);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(467), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(583), &mut [One(&mut self_)])?;
     ops::threshold(&self_, threshold, value)
+}
+
+/// self where above the threshold, else value, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn threshold_(self_: &Tensor, threshold: Scalar, value: Scalar) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::threshold_(self_, threshold, value);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(584), &mut [One(&mut self_)])?;
+    ops::threshold_(&self_, threshold, value)
 }
 
 /// self where positive, else weight * self, with one weight or one per channel.
@@ -5805,8 +7264,32 @@ pub fn prelu(self_: &Tensor, weight: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut weight = weight.clone();
-    let _op = enter(OpId(468), &mut [One(&mut self_), One(&mut weight)])?;
+    let _op = enter(OpId(585), &mut [One(&mut self_), One(&mut weight)])?;
     ops::prelu(&self_, &weight)
+}
+
+/// self where positive, else times a slope: in training a random one for each element, between lower and upper, else their mean.
+#[rustfmt::skip]
+#[inline]
+pub fn rrelu(self_: &Tensor, lower: Scalar, upper: Scalar, training: bool, generator: Option<&Generator>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::rrelu(self_, lower, upper, training, generator);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(586), &mut [One(&mut self_)])?;
+    ops::rrelu(&self_, lower, upper, training, generator)
+}
+
+/// rrelu in place.
+#[rustfmt::skip]
+#[inline]
+pub fn rrelu_(self_: &Tensor, lower: Scalar, upper: Scalar, training: bool, generator: Option<&Generator>) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::rrelu_(self_, lower, upper, training, generator);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(587), &mut [One(&mut self_)])?;
+    ops::rrelu_(&self_, lower, upper, training, generator)
 }
 
 /// Cross-correlation over 1 dimension; input [n, c, ..] or [c, ..], weight [out, c / groups, ..].
@@ -5819,7 +7302,7 @@ pub fn conv1d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: &[
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(469), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(588), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv1d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)
 }
 
@@ -5833,7 +7316,7 @@ pub fn conv2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: &[
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(470), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(589), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv2d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)
 }
 
@@ -5847,7 +7330,7 @@ pub fn conv3d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: &[
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(471), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(590), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv3d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)
 }
 
@@ -5861,7 +7344,7 @@ pub fn conv_padded(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, strid
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(472), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(591), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_padded(&input, &weight, bias.as_ref(), stride, padding, dilation, groups, padding_mode, auto_padding)
 }
 
@@ -5875,7 +7358,7 @@ pub fn conv_transpose1d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, 
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(473), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(592), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_transpose1d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)
 }
 
@@ -5889,7 +7372,7 @@ pub fn conv_transpose2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, 
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(474), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(593), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_transpose2d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)
 }
 
@@ -5903,7 +7386,7 @@ pub fn conv_transpose3d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, 
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(475), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(594), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_transpose3d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)
 }
 
@@ -5917,8 +7400,22 @@ pub fn conv_transpose_sized(input: &Tensor, weight: &Tensor, bias: Option<&Tenso
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(476), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(595), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_transpose_sized(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation, output_size)
+}
+
+/// A convolution over (time, batch, channels); weight [width, in, out].
+#[rustfmt::skip]
+#[inline]
+pub fn conv_tbc(self_: &Tensor, weight: &Tensor, bias: &Tensor, pad: i64) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::conv_tbc(self_, weight, bias, pad);
+    }
+    let mut self_ = self_.clone();
+    let mut weight = weight.clone();
+    let mut bias = bias.clone();
+    let _op = enter(OpId(596), &mut [One(&mut self_), One(&mut weight), One(&mut bias)])?;
+    ops::conv_tbc(&self_, &weight, &bias, pad)
 }
 
 /// Largest element of each window; stride defaults to kernel_size.
@@ -5929,7 +7426,7 @@ pub fn max_pool1d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::max_pool1d(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(477), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(597), &mut [One(&mut self_)])?;
     ops::max_pool1d(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -5941,7 +7438,7 @@ pub fn max_pool2d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::max_pool2d(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(478), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(598), &mut [One(&mut self_)])?;
     ops::max_pool2d(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -5953,7 +7450,7 @@ pub fn max_pool3d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::max_pool3d(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(479), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(599), &mut [One(&mut self_)])?;
     ops::max_pool3d(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -5965,7 +7462,7 @@ pub fn max_pool2d_with_indices(self_: &Tensor, kernel_size: &[i64], stride: &[i6
         return ops::max_pool2d_with_indices(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(480), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(600), &mut [One(&mut self_)])?;
     ops::max_pool2d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -5977,7 +7474,7 @@ pub fn max_pool1d_with_indices(self_: &Tensor, kernel_size: &[i64], stride: &[i6
         return ops::max_pool1d_with_indices(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(481), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(601), &mut [One(&mut self_)])?;
     ops::max_pool1d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -5989,7 +7486,7 @@ pub fn max_pool3d_with_indices(self_: &Tensor, kernel_size: &[i64], stride: &[i6
         return ops::max_pool3d_with_indices(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(482), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(602), &mut [One(&mut self_)])?;
     ops::max_pool3d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -6001,7 +7498,7 @@ pub fn avg_pool1d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::avg_pool1d(self_, kernel_size, stride, padding, ceil_mode, count_include_pad);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(483), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(603), &mut [One(&mut self_)])?;
     ops::avg_pool1d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad)
 }
 
@@ -6013,7 +7510,7 @@ pub fn avg_pool2d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::avg_pool2d(self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(484), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(604), &mut [One(&mut self_)])?;
     ops::avg_pool2d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 }
 
@@ -6025,7 +7522,7 @@ pub fn avg_pool3d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::avg_pool3d(self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(485), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(605), &mut [One(&mut self_)])?;
     ops::avg_pool3d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 }
 
@@ -6037,7 +7534,7 @@ pub fn adaptive_avg_pool1d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_avg_pool1d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(486), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(606), &mut [One(&mut self_)])?;
     ops::adaptive_avg_pool1d(&self_, output_size)
 }
 
@@ -6049,7 +7546,7 @@ pub fn adaptive_avg_pool2d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_avg_pool2d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(487), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(607), &mut [One(&mut self_)])?;
     ops::adaptive_avg_pool2d(&self_, output_size)
 }
 
@@ -6061,7 +7558,7 @@ pub fn adaptive_avg_pool3d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_avg_pool3d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(488), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(608), &mut [One(&mut self_)])?;
     ops::adaptive_avg_pool3d(&self_, output_size)
 }
 
@@ -6073,7 +7570,7 @@ pub fn adaptive_max_pool1d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_max_pool1d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(489), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(609), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool1d(&self_, output_size)
 }
 
@@ -6085,7 +7582,7 @@ pub fn adaptive_max_pool1d_with_indices(self_: &Tensor, output_size: &[i64]) -> 
         return ops::adaptive_max_pool1d_with_indices(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(490), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(610), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool1d_with_indices(&self_, output_size)
 }
 
@@ -6097,7 +7594,7 @@ pub fn adaptive_max_pool2d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_max_pool2d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(491), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(611), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool2d(&self_, output_size)
 }
 
@@ -6109,7 +7606,7 @@ pub fn adaptive_max_pool2d_with_indices(self_: &Tensor, output_size: &[i64]) -> 
         return ops::adaptive_max_pool2d_with_indices(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(492), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(612), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool2d_with_indices(&self_, output_size)
 }
 
@@ -6121,7 +7618,7 @@ pub fn adaptive_max_pool3d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_max_pool3d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(493), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(613), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool3d(&self_, output_size)
 }
 
@@ -6133,7 +7630,7 @@ pub fn adaptive_max_pool3d_with_indices(self_: &Tensor, output_size: &[i64]) -> 
         return ops::adaptive_max_pool3d_with_indices(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(494), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(614), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool3d_with_indices(&self_, output_size)
 }
 
@@ -6145,7 +7642,7 @@ pub fn lp_pool1d(self_: &Tensor, norm_type: f64, kernel_size: &[i64], stride: Op
         return ops::lp_pool1d(self_, norm_type, kernel_size, stride, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(495), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(615), &mut [One(&mut self_)])?;
     ops::lp_pool1d(&self_, norm_type, kernel_size, stride, ceil_mode)
 }
 
@@ -6157,7 +7654,7 @@ pub fn lp_pool2d(self_: &Tensor, norm_type: f64, kernel_size: &[i64], stride: Op
         return ops::lp_pool2d(self_, norm_type, kernel_size, stride, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(496), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(616), &mut [One(&mut self_)])?;
     ops::lp_pool2d(&self_, norm_type, kernel_size, stride, ceil_mode)
 }
 
@@ -6169,8 +7666,73 @@ pub fn lp_pool3d(self_: &Tensor, norm_type: f64, kernel_size: &[i64], stride: Op
         return ops::lp_pool3d(self_, norm_type, kernel_size, stride, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(497), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(617), &mut [One(&mut self_)])?;
     ops::lp_pool3d(&self_, norm_type, kernel_size, stride, ceil_mode)
+}
+
+/// Zeros with the values of a max pooling at the places (indices) that it took them from.
+#[rustfmt::skip]
+#[inline]
+pub fn max_unpool1d(self_: &Tensor, indices: &Tensor, kernel_size: &[i64], stride: &[i64], padding: &[i64], output_size: Option<&[i64]>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::max_unpool1d(self_, indices, kernel_size, stride, padding, output_size);
+    }
+    let mut self_ = self_.clone();
+    let mut indices = indices.clone();
+    let _op = enter(OpId(618), &mut [One(&mut self_), One(&mut indices)])?;
+    ops::max_unpool1d(&self_, &indices, kernel_size, stride, padding, output_size)
+}
+
+/// Zeros with the values of a max pooling at the places (indices) that it took them from.
+#[rustfmt::skip]
+#[inline]
+pub fn max_unpool2d(self_: &Tensor, indices: &Tensor, kernel_size: &[i64], stride: &[i64], padding: &[i64], output_size: Option<&[i64]>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::max_unpool2d(self_, indices, kernel_size, stride, padding, output_size);
+    }
+    let mut self_ = self_.clone();
+    let mut indices = indices.clone();
+    let _op = enter(OpId(619), &mut [One(&mut self_), One(&mut indices)])?;
+    ops::max_unpool2d(&self_, &indices, kernel_size, stride, padding, output_size)
+}
+
+/// Zeros with the values of a max pooling at the places (indices) that it took them from.
+#[rustfmt::skip]
+#[inline]
+pub fn max_unpool3d(self_: &Tensor, indices: &Tensor, kernel_size: &[i64], stride: &[i64], padding: &[i64], output_size: Option<&[i64]>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::max_unpool3d(self_, indices, kernel_size, stride, padding, output_size);
+    }
+    let mut self_ = self_.clone();
+    let mut indices = indices.clone();
+    let _op = enter(OpId(620), &mut [One(&mut self_), One(&mut indices)])?;
+    ops::max_unpool3d(&self_, &indices, kernel_size, stride, padding, output_size)
+}
+
+/// The largest element of each of output_size windows at random places, and its flat position; random_samples [n, c, 2] are the draws.
+#[rustfmt::skip]
+#[inline]
+pub fn fractional_max_pool2d_with_indices(self_: &Tensor, kernel_size: &[i64], output_size: &[i64], random_samples: Option<&Tensor>, generator: Option<&Generator>) -> Result<(Tensor, Tensor)> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fractional_max_pool2d_with_indices(self_, kernel_size, output_size, random_samples, generator);
+    }
+    let mut self_ = self_.clone();
+    let mut random_samples = random_samples.cloned();
+    let _op = enter(OpId(621), &mut [One(&mut self_), Opt(&mut random_samples)])?;
+    ops::fractional_max_pool2d_with_indices(&self_, kernel_size, output_size, random_samples.as_ref(), generator)
+}
+
+/// The largest element of each of output_size windows at random places, and its flat position; random_samples [n, c, 3] are the draws.
+#[rustfmt::skip]
+#[inline]
+pub fn fractional_max_pool3d_with_indices(self_: &Tensor, kernel_size: &[i64], output_size: &[i64], random_samples: Option<&Tensor>, generator: Option<&Generator>) -> Result<(Tensor, Tensor)> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fractional_max_pool3d_with_indices(self_, kernel_size, output_size, random_samples, generator);
+    }
+    let mut self_ = self_.clone();
+    let mut random_samples = random_samples.cloned();
+    let _op = enter(OpId(622), &mut [One(&mut self_), Opt(&mut random_samples)])?;
+    ops::fractional_max_pool3d_with_indices(&self_, kernel_size, output_size, random_samples.as_ref(), generator)
 }
 
 /// Sliding blocks of [n, c, h, w] as columns: [n, c * kh * kw, blocks].
@@ -6181,7 +7743,7 @@ pub fn im2col(self_: &Tensor, kernel_size: &[i64], dilation: &[i64], padding: &[
         return ops::im2col(self_, kernel_size, dilation, padding, stride);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(498), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(623), &mut [One(&mut self_)])?;
     ops::im2col(&self_, kernel_size, dilation, padding, stride)
 }
 
@@ -6193,7 +7755,7 @@ pub fn col2im(self_: &Tensor, output_size: &[i64], kernel_size: &[i64], dilation
         return ops::col2im(self_, output_size, kernel_size, dilation, padding, stride);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(499), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(624), &mut [One(&mut self_)])?;
     ops::col2im(&self_, output_size, kernel_size, dilation, padding, stride)
 }
 
@@ -6206,7 +7768,7 @@ pub fn grid_sample(input: &Tensor, grid: &Tensor, mode: &str, padding_mode: &str
     }
     let mut input = input.clone();
     let mut grid = grid.clone();
-    let _op = enter(OpId(500), &mut [One(&mut input), One(&mut grid)])?;
+    let _op = enter(OpId(625), &mut [One(&mut input), One(&mut grid)])?;
     ops::grid_sample(&input, &grid, mode, padding_mode, align_corners)
 }
 
@@ -6218,7 +7780,7 @@ pub fn affine_grid(theta: &Tensor, size: &[i64], align_corners: bool) -> Result<
         return ops::affine_grid(theta, size, align_corners);
     }
     let mut theta = theta.clone();
-    let _op = enter(OpId(501), &mut [One(&mut theta)])?;
+    let _op = enter(OpId(626), &mut [One(&mut theta)])?;
     ops::affine_grid(&theta, size, align_corners)
 }
 
@@ -6232,7 +7794,7 @@ pub fn layer_norm(input: &Tensor, normalized_shape: &[i64], weight: Option<&Tens
     let mut input = input.clone();
     let mut weight = weight.cloned();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(502), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(627), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
     ops::layer_norm(&input, normalized_shape, weight.as_ref(), bias.as_ref(), eps)
 }
 
@@ -6245,7 +7807,7 @@ pub fn rms_norm(input: &Tensor, normalized_shape: &[i64], weight: Option<&Tensor
     }
     let mut input = input.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(503), &mut [One(&mut input), Opt(&mut weight)])?;
+    let _op = enter(OpId(628), &mut [One(&mut input), Opt(&mut weight)])?;
     ops::rms_norm(&input, normalized_shape, weight.as_ref(), eps)
 }
 
@@ -6259,7 +7821,7 @@ pub fn group_norm(input: &Tensor, num_groups: i64, weight: Option<&Tensor>, bias
     let mut input = input.clone();
     let mut weight = weight.cloned();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(504), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(629), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
     ops::group_norm(&input, num_groups, weight.as_ref(), bias.as_ref(), eps)
 }
 
@@ -6275,7 +7837,7 @@ pub fn batch_norm(input: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>
     let mut bias = bias.cloned();
     let mut running_mean = running_mean.cloned();
     let mut running_var = running_var.cloned();
-    let _op = enter(OpId(505), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+    let _op = enter(OpId(630), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
     ops::batch_norm(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, momentum, eps)
 }
 
@@ -6289,7 +7851,7 @@ pub fn instance_norm(input: &Tensor, weight: Option<&Tensor>, bias: Option<&Tens
     let mut input = input.clone();
     let mut weight = weight.cloned();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(506), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(631), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
     ops::instance_norm(&input, weight.as_ref(), bias.as_ref(), eps)
 }
 
@@ -6306,7 +7868,7 @@ pub fn batch_norm_tracked(input: &Tensor, weight: Option<&Tensor>, bias: Option<
     let mut running_mean = running_mean.cloned();
     let mut running_var = running_var.cloned();
     let mut num_batches_tracked = num_batches_tracked.cloned();
-    let _op = enter(OpId(507), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var), Opt(&mut num_batches_tracked)])?;
+    let _op = enter(OpId(632), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var), Opt(&mut num_batches_tracked)])?;
     ops::batch_norm_tracked(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), num_batches_tracked.as_ref(), training, track_running_stats, momentum, eps)
 }
 
@@ -6322,7 +7884,7 @@ pub fn instance_norm_tracked(input: &Tensor, weight: Option<&Tensor>, bias: Opti
     let mut bias = bias.cloned();
     let mut running_mean = running_mean.cloned();
     let mut running_var = running_var.cloned();
-    let _op = enter(OpId(508), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+    let _op = enter(OpId(633), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
     ops::instance_norm_tracked(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, track_running_stats, momentum, eps, dims)
 }
 
@@ -6334,8 +7896,20 @@ pub fn local_response_norm(input: &Tensor, size: i64, alpha: f64, beta: f64, k: 
         return ops::local_response_norm(input, size, alpha, beta, k);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(509), &mut [One(&mut input)])?;
+    let _op = enter(OpId(634), &mut [One(&mut input)])?;
     ops::local_response_norm(&input, size, alpha, beta, k)
+}
+
+/// Divided by a power of the sum of squares over neighbouring channels, as many on both sides.
+#[rustfmt::skip]
+#[inline]
+pub fn cross_map_lrn2d(input: &Tensor, size: i64, alpha: f64, beta: f64, k: f64) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::cross_map_lrn2d(input, size, alpha, beta, k);
+    }
+    let mut input = input.clone();
+    let _op = enter(OpId(635), &mut [One(&mut input)])?;
+    ops::cross_map_lrn2d(&input, size, alpha, beta, k)
 }
 
 /// Divided by the p-norm along a dimension.
@@ -6346,7 +7920,7 @@ pub fn normalize(input: &Tensor, p: f64, dim: i64, eps: f64) -> Result<Tensor> {
         return ops::normalize(input, p, dim, eps);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(510), &mut [One(&mut input)])?;
+    let _op = enter(OpId(636), &mut [One(&mut input)])?;
     ops::normalize(&input, p, dim, eps)
 }
 
@@ -6359,7 +7933,7 @@ pub fn cosine_similarity(x1: &Tensor, x2: &Tensor, dim: i64, eps: f64) -> Result
     }
     let mut x1 = x1.clone();
     let mut x2 = x2.clone();
-    let _op = enter(OpId(511), &mut [One(&mut x1), One(&mut x2)])?;
+    let _op = enter(OpId(637), &mut [One(&mut x1), One(&mut x2)])?;
     ops::cosine_similarity(&x1, &x2, dim, eps)
 }
 
@@ -6372,7 +7946,7 @@ pub fn pairwise_distance(x1: &Tensor, x2: &Tensor, p: f64, eps: f64, keepdim: bo
     }
     let mut x1 = x1.clone();
     let mut x2 = x2.clone();
-    let _op = enter(OpId(512), &mut [One(&mut x1), One(&mut x2)])?;
+    let _op = enter(OpId(638), &mut [One(&mut x1), One(&mut x2)])?;
     ops::pairwise_distance(&x1, &x2, p, eps, keepdim)
 }
 
@@ -6384,7 +7958,7 @@ pub fn pad(input: &Tensor, pad: &[i64], mode: &str, value: Option<f64>) -> Resul
         return ops::pad(input, pad, mode, value);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(513), &mut [One(&mut input), Case(matches!((mode, pad.len()), ("reflect", 2 | 4) | ("replicate", 2 | 4 | 6)))])?;
+    let _op = enter(OpId(639), &mut [One(&mut input), Case(matches!((mode, pad.len()), ("reflect", 2 | 4) | ("replicate", 2 | 4 | 6)))])?;
     ops::pad(&input, pad, mode, value)
 }
 
@@ -6399,7 +7973,7 @@ pub fn scaled_dot_product_attention(query: &Tensor, key: &Tensor, value: &Tensor
     let mut key = key.clone();
     let mut value = value.clone();
     let mut attn_mask = attn_mask.cloned();
-    let _op = enter(OpId(514), &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut attn_mask)])?;
+    let _op = enter(OpId(640), &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut attn_mask)])?;
     ops::scaled_dot_product_attention(&query, &key, &value, attn_mask.as_ref(), dropout_p, is_causal, scale, enable_gqa)
 }
 
@@ -6410,7 +7984,7 @@ pub fn generate_square_subsequent_mask(sz: i64, dtype: Option<DType>, device: Op
     if watch::word() & watch::GATED == 0 {
         return ops::generate_square_subsequent_mask(sz, dtype, device);
     }
-    let _op = enter(OpId(515), &mut [])?;
+    let _op = enter(OpId(641), &mut [])?;
     ops::generate_square_subsequent_mask(sz, dtype, device)
 }
 
@@ -6437,7 +8011,7 @@ pub fn multi_head_attention_forward(query: &Tensor, key: &Tensor, value: &Tensor
     let mut v_proj_weight = v_proj_weight.cloned();
     let mut static_k = static_k.cloned();
     let mut static_v = static_v.cloned();
-    let _op = enter(OpId(516), &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut in_proj_weight), Opt(&mut in_proj_bias), Opt(&mut bias_k), Opt(&mut bias_v), One(&mut out_proj_weight), Opt(&mut out_proj_bias), Opt(&mut key_padding_mask), Opt(&mut attn_mask), Opt(&mut q_proj_weight), Opt(&mut k_proj_weight), Opt(&mut v_proj_weight), Opt(&mut static_k), Opt(&mut static_v)])?;
+    let _op = enter(OpId(642), &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut in_proj_weight), Opt(&mut in_proj_bias), Opt(&mut bias_k), Opt(&mut bias_v), One(&mut out_proj_weight), Opt(&mut out_proj_bias), Opt(&mut key_padding_mask), Opt(&mut attn_mask), Opt(&mut q_proj_weight), Opt(&mut k_proj_weight), Opt(&mut v_proj_weight), Opt(&mut static_k), Opt(&mut static_v)])?;
     ops::multi_head_attention_forward(&query, &key, &value, embed_dim_to_check, num_heads, in_proj_weight.as_ref(), in_proj_bias.as_ref(), bias_k.as_ref(), bias_v.as_ref(), add_zero_attn, dropout_p, &out_proj_weight, out_proj_bias.as_ref(), training, key_padding_mask.as_ref(), need_weights, attn_mask.as_ref(), use_separate_proj_weight, q_proj_weight.as_ref(), k_proj_weight.as_ref(), v_proj_weight.as_ref(), static_k.as_ref(), static_v.as_ref(), average_attn_weights, is_causal)
 }
 
@@ -6449,7 +8023,7 @@ pub fn pixel_shuffle(self_: &Tensor, upscale_factor: i64) -> Result<Tensor> {
         return ops::pixel_shuffle(self_, upscale_factor);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(517), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(643), &mut [One(&mut self_)])?;
     ops::pixel_shuffle(&self_, upscale_factor)
 }
 
@@ -6461,7 +8035,7 @@ pub fn interpolate(input: &Tensor, size: Option<&[i64]>, scale_factor: Option<f6
         return ops::interpolate(input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias, scale_h, scale_w);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(518), &mut [One(&mut input)])?;
+    let _op = enter(OpId(644), &mut [One(&mut input)])?;
     ops::interpolate(&input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias, scale_h, scale_w)
 }
 
@@ -6473,7 +8047,7 @@ pub fn pixel_unshuffle(self_: &Tensor, downscale_factor: i64) -> Result<Tensor> 
         return ops::pixel_unshuffle(self_, downscale_factor);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(519), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(645), &mut [One(&mut self_)])?;
     ops::pixel_unshuffle(&self_, downscale_factor)
 }
 
@@ -6485,7 +8059,7 @@ pub fn channel_shuffle(self_: &Tensor, groups: i64) -> Result<Tensor> {
         return ops::channel_shuffle(self_, groups);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(520), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(646), &mut [One(&mut self_)])?;
     ops::channel_shuffle(&self_, groups)
 }
 
@@ -6499,7 +8073,7 @@ pub fn lstm(input: &Tensor, hx: &[Tensor], params: &[Tensor], has_biases: bool, 
     let mut input = input.clone();
     let mut hx = hx.to_vec();
     let mut params = params.to_vec();
-    let _op = enter(OpId(521), &mut [One(&mut input), List(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(647), &mut [One(&mut input), List(&mut hx), List(&mut params)])?;
     ops::lstm(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 }
 
@@ -6514,7 +8088,7 @@ pub fn lstm_data(data: &Tensor, batch_sizes: &Tensor, hx: &[Tensor], params: &[T
     let mut batch_sizes = batch_sizes.clone();
     let mut hx = hx.to_vec();
     let mut params = params.to_vec();
-    let _op = enter(OpId(522), &mut [One(&mut data), One(&mut batch_sizes), List(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(648), &mut [One(&mut data), One(&mut batch_sizes), List(&mut hx), List(&mut params)])?;
     ops::lstm_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)
 }
 
@@ -6528,7 +8102,7 @@ pub fn gru(input: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool, num
     let mut input = input.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(523), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(649), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
     ops::gru(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 }
 
@@ -6543,7 +8117,7 @@ pub fn gru_data(data: &Tensor, batch_sizes: &Tensor, hx: &Tensor, params: &[Tens
     let mut batch_sizes = batch_sizes.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(524), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(650), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
     ops::gru_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)
 }
 
@@ -6557,7 +8131,7 @@ pub fn rnn_tanh(input: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool
     let mut input = input.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(525), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(651), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
     ops::rnn_tanh(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 }
 
@@ -6572,7 +8146,7 @@ pub fn rnn_tanh_data(data: &Tensor, batch_sizes: &Tensor, hx: &Tensor, params: &
     let mut batch_sizes = batch_sizes.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(526), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(652), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
     ops::rnn_tanh_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)
 }
 
@@ -6586,7 +8160,7 @@ pub fn rnn_relu(input: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool
     let mut input = input.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(527), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(653), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
     ops::rnn_relu(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 }
 
@@ -6601,7 +8175,7 @@ pub fn rnn_relu_data(data: &Tensor, batch_sizes: &Tensor, hx: &Tensor, params: &
     let mut batch_sizes = batch_sizes.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(528), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(654), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
     ops::rnn_relu_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)
 }
 
@@ -6618,7 +8192,7 @@ pub fn lstm_cell(input: &Tensor, hx: &[Tensor], w_ih: &Tensor, w_hh: &Tensor, b_
     let mut w_hh = w_hh.clone();
     let mut b_ih = b_ih.cloned();
     let mut b_hh = b_hh.cloned();
-    let _op = enter(OpId(529), &mut [One(&mut input), List(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+    let _op = enter(OpId(655), &mut [One(&mut input), List(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
     ops::lstm_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())
 }
 
@@ -6635,7 +8209,7 @@ pub fn gru_cell(input: &Tensor, hx: &Tensor, w_ih: &Tensor, w_hh: &Tensor, b_ih:
     let mut w_hh = w_hh.clone();
     let mut b_ih = b_ih.cloned();
     let mut b_hh = b_hh.cloned();
-    let _op = enter(OpId(530), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+    let _op = enter(OpId(656), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
     ops::gru_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())
 }
 
@@ -6652,7 +8226,7 @@ pub fn rnn_tanh_cell(input: &Tensor, hx: &Tensor, w_ih: &Tensor, w_hh: &Tensor, 
     let mut w_hh = w_hh.clone();
     let mut b_ih = b_ih.cloned();
     let mut b_hh = b_hh.cloned();
-    let _op = enter(OpId(531), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+    let _op = enter(OpId(657), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
     ops::rnn_tanh_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())
 }
 
@@ -6669,7 +8243,7 @@ pub fn rnn_relu_cell(input: &Tensor, hx: &Tensor, w_ih: &Tensor, w_hh: &Tensor, 
     let mut w_hh = w_hh.clone();
     let mut b_ih = b_ih.cloned();
     let mut b_hh = b_hh.cloned();
-    let _op = enter(OpId(532), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+    let _op = enter(OpId(658), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
     ops::rnn_relu_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())
 }
 
@@ -6682,7 +8256,7 @@ pub fn mse_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Result<Tens
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(533), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(659), &mut [One(&mut input), One(&mut target)])?;
     ops::mse_loss(&input, &target, reduction)
 }
 
@@ -6695,7 +8269,7 @@ pub fn l1_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Result<Tenso
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(534), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(660), &mut [One(&mut input), One(&mut target)])?;
     ops::l1_loss(&input, &target, reduction)
 }
 
@@ -6708,7 +8282,7 @@ pub fn smooth_l1_loss(input: &Tensor, target: &Tensor, reduction: &str, beta: f6
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(535), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(661), &mut [One(&mut input), One(&mut target)])?;
     ops::smooth_l1_loss(&input, &target, reduction, beta)
 }
 
@@ -6721,7 +8295,7 @@ pub fn huber_loss(input: &Tensor, target: &Tensor, reduction: &str, delta: f64) 
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(536), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(662), &mut [One(&mut input), One(&mut target)])?;
     ops::huber_loss(&input, &target, reduction, delta)
 }
 
@@ -6735,7 +8309,7 @@ pub fn binary_cross_entropy(input: &Tensor, target: &Tensor, weight: Option<&Ten
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(537), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(663), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::binary_cross_entropy(&input, &target, weight.as_ref(), reduction)
 }
 
@@ -6750,7 +8324,7 @@ pub fn binary_cross_entropy_with_logits(input: &Tensor, target: &Tensor, weight:
     let mut target = target.clone();
     let mut weight = weight.cloned();
     let mut pos_weight = pos_weight.cloned();
-    let _op = enter(OpId(538), &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
+    let _op = enter(OpId(664), &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
     ops::binary_cross_entropy_with_logits(&input, &target, weight.as_ref(), pos_weight.as_ref(), reduction)
 }
 
@@ -6763,7 +8337,7 @@ pub fn kl_div(input: &Tensor, target: &Tensor, reduction: &str, log_target: bool
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(539), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(665), &mut [One(&mut input), One(&mut target)])?;
     ops::kl_div(&input, &target, reduction, log_target)
 }
 
@@ -6777,7 +8351,7 @@ pub fn nll_loss(input: &Tensor, target: &Tensor, weight: Option<&Tensor>, ignore
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(540), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(666), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::nll_loss(&input, &target, weight.as_ref(), ignore_index, reduction)
 }
 
@@ -6791,7 +8365,7 @@ pub fn cross_entropy(input: &Tensor, target: &Tensor, weight: Option<&Tensor>, i
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(541), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(667), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::cross_entropy(&input, &target, weight.as_ref(), ignore_index, reduction, label_smoothing)
 }
 
@@ -6804,7 +8378,7 @@ pub fn hinge_embedding_loss(input: &Tensor, target: &Tensor, margin: f64, reduct
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(542), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(668), &mut [One(&mut input), One(&mut target)])?;
     ops::hinge_embedding_loss(&input, &target, margin, reduction)
 }
 
@@ -6817,7 +8391,7 @@ pub fn soft_margin_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Res
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(543), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(669), &mut [One(&mut input), One(&mut target)])?;
     ops::soft_margin_loss(&input, &target, reduction)
 }
 
@@ -6831,7 +8405,7 @@ pub fn margin_ranking_loss(input1: &Tensor, input2: &Tensor, target: &Tensor, ma
     let mut input1 = input1.clone();
     let mut input2 = input2.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(544), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+    let _op = enter(OpId(670), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
     ops::margin_ranking_loss(&input1, &input2, &target, margin, reduction)
 }
 
@@ -6845,7 +8419,7 @@ pub fn cosine_embedding_loss(input1: &Tensor, input2: &Tensor, target: &Tensor, 
     let mut input1 = input1.clone();
     let mut input2 = input2.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(545), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+    let _op = enter(OpId(671), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
     ops::cosine_embedding_loss(&input1, &input2, &target, margin, reduction)
 }
 
@@ -6859,7 +8433,7 @@ pub fn triplet_margin_loss(anchor: &Tensor, positive: &Tensor, negative: &Tensor
     let mut anchor = anchor.clone();
     let mut positive = positive.clone();
     let mut negative = negative.clone();
-    let _op = enter(OpId(546), &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
+    let _op = enter(OpId(672), &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
     ops::triplet_margin_loss(&anchor, &positive, &negative, margin, p, eps, swap, reduction)
 }
 
@@ -6873,7 +8447,7 @@ pub fn multilabel_soft_margin_loss(input: &Tensor, target: &Tensor, weight: Opti
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(547), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(673), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::multilabel_soft_margin_loss(&input, &target, weight.as_ref(), reduction)
 }
 
@@ -6887,7 +8461,7 @@ pub fn multi_margin_loss(input: &Tensor, target: &Tensor, p: Scalar, margin: f64
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(548), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(674), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::multi_margin_loss(&input, &target, p, margin, weight.as_ref(), reduction)
 }
 
@@ -6900,7 +8474,7 @@ pub fn poisson_nll_loss(input: &Tensor, target: &Tensor, log_input: bool, full: 
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(549), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(675), &mut [One(&mut input), One(&mut target)])?;
     ops::poisson_nll_loss(&input, &target, log_input, full, eps, reduction)
 }
 
@@ -6914,8 +8488,49 @@ pub fn gaussian_nll_loss(input: &Tensor, target: &Tensor, var: &Tensor, full: bo
     let mut input = input.clone();
     let mut target = target.clone();
     let mut var = var.clone();
-    let _op = enter(OpId(550), &mut [One(&mut input), One(&mut target), One(&mut var)])?;
+    let _op = enter(OpId(676), &mut [One(&mut input), One(&mut target), One(&mut var)])?;
     ops::gaussian_nll_loss(&input, &target, &var, full, eps, reduction)
+}
+
+/// Over each row's targets (int64, up to the first -1) and the other classes: the sum of max(0, 1 - (input[target] - input[other])), by the number of classes.
+#[rustfmt::skip]
+#[inline]
+pub fn multilabel_margin_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::multilabel_margin_loss(input, target, reduction);
+    }
+    let mut input = input.clone();
+    let mut target = target.clone();
+    let _op = enter(OpId(677), &mut [One(&mut input), One(&mut target)])?;
+    ops::multilabel_margin_loss(&input, &target, reduction)
+}
+
+/// Negative log likelihood of label sequences over all alignments: log_probs (time, batch, classes), targets (batch, length) or all one after the other; the host reads targets and lengths.
+#[rustfmt::skip]
+#[inline]
+pub fn ctc_loss(log_probs: &Tensor, targets: &Tensor, input_lengths: &Tensor, target_lengths: &Tensor, blank: i64, reduction: &str, zero_infinity: bool) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, reduction, zero_infinity);
+    }
+    let mut log_probs = log_probs.clone();
+    let mut targets = targets.clone();
+    let mut input_lengths = input_lengths.clone();
+    let mut target_lengths = target_lengths.clone();
+    let _op = enter(OpId(678), &mut [One(&mut log_probs), One(&mut targets), One(&mut input_lengths), One(&mut target_lengths)])?;
+    ops::ctc_loss(&log_probs, &targets, &input_lengths, &target_lengths, blank, reduction, zero_infinity)
+}
+
+/// The same with lengths as lists of numbers.
+#[rustfmt::skip]
+#[inline]
+pub fn ctc_loss_int_list(log_probs: &Tensor, targets: &Tensor, input_lengths: &[i64], target_lengths: &[i64], blank: i64, reduction: &str, zero_infinity: bool) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::ctc_loss_int_list(log_probs, targets, input_lengths, target_lengths, blank, reduction, zero_infinity);
+    }
+    let mut log_probs = log_probs.clone();
+    let mut targets = targets.clone();
+    let _op = enter(OpId(679), &mut [One(&mut log_probs), One(&mut targets)])?;
+    ops::ctc_loss_int_list(&log_probs, &targets, input_lengths, target_lengths, blank, reduction, zero_infinity)
 }
 
 /// Uniform random numbers in [0, 1).
@@ -6925,7 +8540,7 @@ pub fn rand(size: &[i64], generator: Option<&Generator>, dtype: Option<DType>, d
     if watch::word() & watch::GATED == 0 {
         return ops::rand(size, generator, dtype, device);
     }
-    let _op = enter(OpId(551), &mut [])?;
+    let _op = enter(OpId(680), &mut [])?;
     ops::rand(size, generator, dtype, device)
 }
 
@@ -6937,7 +8552,7 @@ pub fn rand_like(self_: &Tensor, generator: Option<&Generator>, dtype: Option<DT
         return ops::rand_like(self_, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(552), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(681), &mut [One(&mut self_)])?;
     ops::rand_like(&self_, generator, dtype, device)
 }
 
@@ -6948,7 +8563,7 @@ pub fn randn(size: &[i64], generator: Option<&Generator>, dtype: Option<DType>, 
     if watch::word() & watch::GATED == 0 {
         return ops::randn(size, generator, dtype, device);
     }
-    let _op = enter(OpId(553), &mut [])?;
+    let _op = enter(OpId(682), &mut [])?;
     ops::randn(size, generator, dtype, device)
 }
 
@@ -6960,7 +8575,7 @@ pub fn randn_like(self_: &Tensor, generator: Option<&Generator>, dtype: Option<D
         return ops::randn_like(self_, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(554), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(683), &mut [One(&mut self_)])?;
     ops::randn_like(&self_, generator, dtype, device)
 }
 
@@ -6971,7 +8586,7 @@ pub fn randint(high: i64, size: &[i64], generator: Option<&Generator>, dtype: Op
     if watch::word() & watch::GATED == 0 {
         return ops::randint(high, size, generator, dtype, device);
     }
-    let _op = enter(OpId(555), &mut [])?;
+    let _op = enter(OpId(684), &mut [])?;
     ops::randint(high, size, generator, dtype, device)
 }
 
@@ -6982,7 +8597,7 @@ pub fn randint_low(low: i64, high: i64, size: &[i64], generator: Option<&Generat
     if watch::word() & watch::GATED == 0 {
         return ops::randint_low(low, high, size, generator, dtype, device);
     }
-    let _op = enter(OpId(556), &mut [])?;
+    let _op = enter(OpId(685), &mut [])?;
     ops::randint_low(low, high, size, generator, dtype, device)
 }
 
@@ -6994,7 +8609,7 @@ pub fn randint_like(self_: &Tensor, high: i64, generator: Option<&Generator>, dt
         return ops::randint_like(self_, high, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(557), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(686), &mut [One(&mut self_)])?;
     ops::randint_like(&self_, high, generator, dtype, device)
 }
 
@@ -7006,7 +8621,7 @@ pub fn randint_like_low(self_: &Tensor, low: i64, high: i64, generator: Option<&
         return ops::randint_like_low(self_, low, high, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(558), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(687), &mut [One(&mut self_)])?;
     ops::randint_like_low(&self_, low, high, generator, dtype, device)
 }
 
@@ -7017,7 +8632,7 @@ pub fn randperm(n: i64, generator: Option<&Generator>, dtype: Option<DType>, dev
     if watch::word() & watch::GATED == 0 {
         return ops::randperm(n, generator, dtype, device);
     }
-    let _op = enter(OpId(559), &mut [])?;
+    let _op = enter(OpId(688), &mut [])?;
     ops::randperm(n, generator, dtype, device)
 }
 
@@ -7029,7 +8644,7 @@ pub fn normal_tensor_float(mean: &Tensor, std: f64, generator: Option<&Generator
         return ops::normal_tensor_float(mean, std, generator);
     }
     let mut mean = mean.clone();
-    let _op = enter(OpId(560), &mut [One(&mut mean)])?;
+    let _op = enter(OpId(689), &mut [One(&mut mean)])?;
     ops::normal_tensor_float(&mean, std, generator)
 }
 
@@ -7041,7 +8656,7 @@ pub fn normal_float_tensor(mean: f64, std: &Tensor, generator: Option<&Generator
         return ops::normal_float_tensor(mean, std, generator);
     }
     let mut std = std.clone();
-    let _op = enter(OpId(561), &mut [One(&mut std)])?;
+    let _op = enter(OpId(690), &mut [One(&mut std)])?;
     ops::normal_float_tensor(mean, &std, generator)
 }
 
@@ -7054,7 +8669,7 @@ pub fn normal_tensor_tensor(mean: &Tensor, std: &Tensor, generator: Option<&Gene
     }
     let mut mean = mean.clone();
     let mut std = std.clone();
-    let _op = enter(OpId(562), &mut [One(&mut mean), One(&mut std)])?;
+    let _op = enter(OpId(691), &mut [One(&mut mean), One(&mut std)])?;
     ops::normal_tensor_tensor(&mean, &std, generator)
 }
 
@@ -7065,7 +8680,7 @@ pub fn normal_float_float(mean: f64, std: f64, size: &[i64], generator: Option<&
     if watch::word() & watch::GATED == 0 {
         return ops::normal_float_float(mean, std, size, generator, dtype, device);
     }
-    let _op = enter(OpId(563), &mut [])?;
+    let _op = enter(OpId(692), &mut [])?;
     ops::normal_float_float(mean, std, size, generator, dtype, device)
 }
 
@@ -7077,7 +8692,7 @@ pub fn bernoulli(self_: &Tensor, generator: Option<&Generator>) -> Result<Tensor
         return ops::bernoulli(self_, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(564), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(693), &mut [One(&mut self_)])?;
     ops::bernoulli(&self_, generator)
 }
 
@@ -7089,7 +8704,7 @@ pub fn bernoulli_p(self_: &Tensor, p: f64, generator: Option<&Generator>) -> Res
         return ops::bernoulli_p(self_, p, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(565), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(694), &mut [One(&mut self_)])?;
     ops::bernoulli_p(&self_, p, generator)
 }
 
@@ -7101,8 +8716,84 @@ pub fn multinomial(self_: &Tensor, num_samples: i64, replacement: bool, generato
         return ops::multinomial(self_, num_samples, replacement, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(566), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(695), &mut [One(&mut self_)])?;
     ops::multinomial(&self_, num_samples, replacement, generator)
+}
+
+/// Poisson random numbers of the rates in self. These and the four below are drawn one after the other, by the host.
+#[rustfmt::skip]
+#[inline]
+pub fn poisson(self_: &Tensor, generator: Option<&Generator>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::poisson(self_, generator);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(696), &mut [One(&mut self_)])?;
+    ops::poisson(&self_, generator)
+}
+
+/// Binomial random numbers: successes among count trials of probability prob, broadcast.
+#[rustfmt::skip]
+#[inline]
+pub fn binomial(count: &Tensor, prob: &Tensor, generator: Option<&Generator>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::binomial(count, prob, generator);
+    }
+    let mut count = count.clone();
+    let mut prob = prob.clone();
+    let _op = enter(OpId(697), &mut [One(&mut count), One(&mut prob)])?;
+    ops::binomial(&count, &prob, generator)
+}
+
+/// Gamma random numbers of the shapes in self and scale 1; differentiable by the implicit derivative.
+#[rustfmt::skip]
+#[inline]
+pub fn standard_gamma(self_: &Tensor, generator: Option<&Generator>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::standard_gamma(self_, generator);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(698), &mut [One(&mut self_)])?;
+    ops::standard_gamma(&self_, generator)
+}
+
+/// Rows of the Dirichlet distribution of the concentrations along the last dimension; differentiable.
+#[rustfmt::skip]
+#[inline]
+pub fn sample_dirichlet(self_: &Tensor, generator: Option<&Generator>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::sample_dirichlet(self_, generator);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(699), &mut [One(&mut self_)])?;
+    ops::sample_dirichlet(&self_, generator)
+}
+
+/// How gamma samples move with their shapes self.
+#[rustfmt::skip]
+#[inline]
+pub fn standard_gamma_grad(self_: &Tensor, output: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::standard_gamma_grad(self_, output);
+    }
+    let mut self_ = self_.clone();
+    let mut output = output.clone();
+    let _op = enter(OpId(700), &mut [One(&mut self_), One(&mut output)])?;
+    ops::standard_gamma_grad(&self_, &output)
+}
+
+/// How Dirichlet samples x move with their concentrations, divided by 1 - x; total is the sum of these along the last dimension.
+#[rustfmt::skip]
+#[inline]
+pub fn dirichlet_grad(x: &Tensor, alpha: &Tensor, total: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::dirichlet_grad(x, alpha, total);
+    }
+    let mut x = x.clone();
+    let mut alpha = alpha.clone();
+    let mut total = total.clone();
+    let _op = enter(OpId(701), &mut [One(&mut x), One(&mut alpha), One(&mut total)])?;
+    ops::dirichlet_grad(&x, &alpha, &total)
 }
 
 /// Fills self with uniform random numbers in [from_, to).
@@ -7113,7 +8804,7 @@ pub fn uniform_(self_: &Tensor, from_: f64, to: f64, generator: Option<&Generato
         return ops::uniform_(self_, from_, to, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(567), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(702), &mut [One(&mut self_)])?;
     ops::uniform_(&self_, from_, to, generator)
 }
 
@@ -7125,7 +8816,7 @@ pub fn normal_(self_: &Tensor, mean: f64, std: f64, generator: Option<&Generator
         return ops::normal_(self_, mean, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(568), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(703), &mut [One(&mut self_)])?;
     ops::normal_(&self_, mean, std, generator)
 }
 
@@ -7137,7 +8828,7 @@ pub fn log_normal_(self_: &Tensor, mean: f64, std: f64, generator: Option<&Gener
         return ops::log_normal_(self_, mean, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(569), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(704), &mut [One(&mut self_)])?;
     ops::log_normal_(&self_, mean, std, generator)
 }
 
@@ -7149,7 +8840,7 @@ pub fn cauchy_(self_: &Tensor, median: f64, sigma: f64, generator: Option<&Gener
         return ops::cauchy_(self_, median, sigma, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(570), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(705), &mut [One(&mut self_)])?;
     ops::cauchy_(&self_, median, sigma, generator)
 }
 
@@ -7161,7 +8852,7 @@ pub fn exponential_(self_: &Tensor, lambd: f64, generator: Option<&Generator>) -
         return ops::exponential_(self_, lambd, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(571), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(706), &mut [One(&mut self_)])?;
     ops::exponential_(&self_, lambd, generator)
 }
 
@@ -7173,7 +8864,7 @@ pub fn geometric_(self_: &Tensor, p: f64, generator: Option<&Generator>) -> Resu
         return ops::geometric_(self_, p, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(572), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(707), &mut [One(&mut self_)])?;
     ops::geometric_(&self_, p, generator)
 }
 
@@ -7185,7 +8876,7 @@ pub fn random_(self_: &Tensor, generator: Option<&Generator>) -> Result<()> {
         return ops::random_(self_, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(573), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(708), &mut [One(&mut self_)])?;
     ops::random_(&self_, generator)
 }
 
@@ -7197,7 +8888,7 @@ pub fn random_to_(self_: &Tensor, to: i64, generator: Option<&Generator>) -> Res
         return ops::random_to_(self_, to, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(574), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(709), &mut [One(&mut self_)])?;
     ops::random_to_(&self_, to, generator)
 }
 
@@ -7209,7 +8900,7 @@ pub fn random_from_(self_: &Tensor, from_: i64, to: Option<i64>, generator: Opti
         return ops::random_from_(self_, from_, to, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(575), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(710), &mut [One(&mut self_)])?;
     ops::random_from_(&self_, from_, to, generator)
 }
 
@@ -7222,7 +8913,7 @@ pub fn bernoulli_(self_: &Tensor, p: &Tensor, generator: Option<&Generator>) -> 
     }
     let mut self_ = self_.clone();
     let mut p = p.clone();
-    let _op = enter(OpId(576), &mut [One(&mut self_), One(&mut p)])?;
+    let _op = enter(OpId(711), &mut [One(&mut self_), One(&mut p)])?;
     ops::bernoulli_(&self_, &p, generator)
 }
 
@@ -7234,7 +8925,7 @@ pub fn bernoulli_float_(self_: &Tensor, p: f64, generator: Option<&Generator>) -
         return ops::bernoulli_float_(self_, p, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(577), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(712), &mut [One(&mut self_)])?;
     ops::bernoulli_float_(&self_, p, generator)
 }
 
@@ -7246,7 +8937,7 @@ pub fn dropout(input: &Tensor, p: f64, training: bool, generator: Option<&Genera
         return ops::dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(578), &mut [One(&mut input)])?;
+    let _op = enter(OpId(713), &mut [One(&mut input)])?;
     ops::dropout(&input, p, training, generator)
 }
 
@@ -7258,7 +8949,7 @@ pub fn dropout_(input: &Tensor, p: f64, training: bool, generator: Option<&Gener
         return ops::dropout_(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(579), &mut [One(&mut input)])?;
+    let _op = enter(OpId(714), &mut [One(&mut input)])?;
     ops::dropout_(&input, p, training, generator)
 }
 
@@ -7270,7 +8961,7 @@ pub fn alpha_dropout(input: &Tensor, p: f64, training: bool, generator: Option<&
         return ops::alpha_dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(580), &mut [One(&mut input)])?;
+    let _op = enter(OpId(715), &mut [One(&mut input)])?;
     ops::alpha_dropout(&input, p, training, generator)
 }
 
@@ -7282,7 +8973,7 @@ pub fn feature_dropout(input: &Tensor, p: f64, training: bool, generator: Option
         return ops::feature_dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(581), &mut [One(&mut input)])?;
+    let _op = enter(OpId(716), &mut [One(&mut input)])?;
     ops::feature_dropout(&input, p, training, generator)
 }
 
@@ -7294,7 +8985,7 @@ pub fn feature_alpha_dropout(input: &Tensor, p: f64, training: bool, generator: 
         return ops::feature_alpha_dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(582), &mut [One(&mut input)])?;
+    let _op = enter(OpId(717), &mut [One(&mut input)])?;
     ops::feature_alpha_dropout(&input, p, training, generator)
 }
 
@@ -7306,7 +8997,7 @@ pub fn dropout1d(input: &Tensor, p: f64, training: bool, generator: Option<&Gene
         return ops::dropout1d(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(583), &mut [One(&mut input)])?;
+    let _op = enter(OpId(718), &mut [One(&mut input)])?;
     ops::dropout1d(&input, p, training, generator)
 }
 
@@ -7318,7 +9009,7 @@ pub fn dropout2d(input: &Tensor, p: f64, training: bool, generator: Option<&Gene
         return ops::dropout2d(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(584), &mut [One(&mut input)])?;
+    let _op = enter(OpId(719), &mut [One(&mut input)])?;
     ops::dropout2d(&input, p, training, generator)
 }
 
@@ -7330,7 +9021,7 @@ pub fn dropout3d(input: &Tensor, p: f64, training: bool, generator: Option<&Gene
         return ops::dropout3d(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(585), &mut [One(&mut input)])?;
+    let _op = enter(OpId(720), &mut [One(&mut input)])?;
     ops::dropout3d(&input, p, training, generator)
 }
 
@@ -7342,7 +9033,7 @@ pub fn gumbel_softmax(logits: &Tensor, tau: f64, hard: bool, dim: i64, generator
         return ops::gumbel_softmax(logits, tau, hard, dim, generator);
     }
     let mut logits = logits.clone();
-    let _op = enter(OpId(586), &mut [One(&mut logits)])?;
+    let _op = enter(OpId(721), &mut [One(&mut logits)])?;
     ops::gumbel_softmax(&logits, tau, hard, dim, generator)
 }
 
@@ -7354,7 +9045,7 @@ pub fn init_uniform_(self_: &Tensor, a: f64, b: f64, generator: Option<&Generato
         return ops::init_uniform_(self_, a, b, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(587), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(722), &mut [One(&mut self_)])?;
     ops::init_uniform_(&self_, a, b, generator)
 }
 
@@ -7366,7 +9057,7 @@ pub fn init_normal_(self_: &Tensor, mean: f64, std: f64, generator: Option<&Gene
         return ops::init_normal_(self_, mean, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(588), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(723), &mut [One(&mut self_)])?;
     ops::init_normal_(&self_, mean, std, generator)
 }
 
@@ -7378,7 +9069,7 @@ pub fn init_constant_(self_: &Tensor, val: f64) -> Result<()> {
         return ops::init_constant_(self_, val);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(589), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(724), &mut [One(&mut self_)])?;
     ops::init_constant_(&self_, val)
 }
 
@@ -7390,7 +9081,7 @@ pub fn init_ones_(self_: &Tensor) -> Result<()> {
         return ops::init_ones_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(590), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(725), &mut [One(&mut self_)])?;
     ops::init_ones_(&self_)
 }
 
@@ -7402,7 +9093,7 @@ pub fn init_zeros_(self_: &Tensor) -> Result<()> {
         return ops::init_zeros_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(591), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(726), &mut [One(&mut self_)])?;
     ops::init_zeros_(&self_)
 }
 
@@ -7414,7 +9105,7 @@ pub fn init_eye_(self_: &Tensor) -> Result<()> {
         return ops::init_eye_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(592), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(727), &mut [One(&mut self_)])?;
     ops::init_eye_(&self_)
 }
 
@@ -7426,7 +9117,7 @@ pub fn init_dirac_(self_: &Tensor, groups: i64) -> Result<()> {
         return ops::init_dirac_(self_, groups);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(593), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(728), &mut [One(&mut self_)])?;
     ops::init_dirac_(&self_, groups)
 }
 
@@ -7438,7 +9129,7 @@ pub fn init_xavier_uniform_(self_: &Tensor, gain: f64, generator: Option<&Genera
         return ops::init_xavier_uniform_(self_, gain, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(594), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(729), &mut [One(&mut self_)])?;
     ops::init_xavier_uniform_(&self_, gain, generator)
 }
 
@@ -7450,7 +9141,7 @@ pub fn init_xavier_normal_(self_: &Tensor, gain: f64, generator: Option<&Generat
         return ops::init_xavier_normal_(self_, gain, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(595), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(730), &mut [One(&mut self_)])?;
     ops::init_xavier_normal_(&self_, gain, generator)
 }
 
@@ -7462,7 +9153,7 @@ pub fn init_kaiming_uniform_(self_: &Tensor, a: f64, mode: &str, nonlinearity: &
         return ops::init_kaiming_uniform_(self_, a, mode, nonlinearity, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(596), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(731), &mut [One(&mut self_)])?;
     ops::init_kaiming_uniform_(&self_, a, mode, nonlinearity, generator)
 }
 
@@ -7474,7 +9165,7 @@ pub fn init_kaiming_normal_(self_: &Tensor, a: f64, mode: &str, nonlinearity: &s
         return ops::init_kaiming_normal_(self_, a, mode, nonlinearity, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(597), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(732), &mut [One(&mut self_)])?;
     ops::init_kaiming_normal_(&self_, a, mode, nonlinearity, generator)
 }
 
@@ -7486,7 +9177,7 @@ pub fn init_trunc_normal_(self_: &Tensor, mean: f64, std: f64, a: f64, b: f64, g
         return ops::init_trunc_normal_(self_, mean, std, a, b, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(598), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(733), &mut [One(&mut self_)])?;
     ops::init_trunc_normal_(&self_, mean, std, a, b, generator)
 }
 
@@ -7498,7 +9189,7 @@ pub fn init_orthogonal_(self_: &Tensor, gain: f64, generator: Option<&Generator>
         return ops::init_orthogonal_(self_, gain, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(599), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(734), &mut [One(&mut self_)])?;
     ops::init_orthogonal_(&self_, gain, generator)
 }
 
@@ -7510,7 +9201,7 @@ pub fn init_sparse_(self_: &Tensor, sparsity: f64, std: f64, generator: Option<&
         return ops::init_sparse_(self_, sparsity, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(600), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(735), &mut [One(&mut self_)])?;
     ops::init_sparse_(&self_, sparsity, std, generator)
 }
 
@@ -7523,7 +9214,7 @@ pub fn init_default_(weight: &Tensor, bias: Option<&Tensor>, generator: Option<&
     }
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(601), &mut [One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(736), &mut [One(&mut weight), Opt(&mut bias)])?;
     ops::init_default_(&weight, bias.as_ref(), generator)
 }
 
@@ -7534,7 +9225,7 @@ pub fn calculate_gain(nonlinearity: &str, param: Option<f64>) -> Result<f64> {
     if watch::word() & watch::GATED == 0 {
         return ops::calculate_gain(nonlinearity, param);
     }
-    let _op = enter(OpId(602), &mut [])?;
+    let _op = enter(OpId(737), &mut [])?;
     ops::calculate_gain(nonlinearity, param)
 }
 
@@ -7546,7 +9237,7 @@ pub fn clip_grad_norm_(parameters: &[Tensor], max_norm: f64, norm_type: f64, err
         return ops::clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite);
     }
     let mut parameters = parameters.to_vec();
-    let _op = enter(OpId(603), &mut [List(&mut parameters)])?;
+    let _op = enter(OpId(738), &mut [List(&mut parameters)])?;
     ops::clip_grad_norm_(&parameters, max_norm, norm_type, error_if_nonfinite)
 }
 
@@ -7558,7 +9249,7 @@ pub fn clip_grad_value_(parameters: &[Tensor], clip_value: f64) -> Result<()> {
         return ops::clip_grad_value_(parameters, clip_value);
     }
     let mut parameters = parameters.to_vec();
-    let _op = enter(OpId(604), &mut [List(&mut parameters)])?;
+    let _op = enter(OpId(739), &mut [List(&mut parameters)])?;
     ops::clip_grad_value_(&parameters, clip_value)
 }
 
@@ -7572,7 +9263,7 @@ pub fn fused_sgd_(params: &[Tensor], grads: &[Tensor], momentum_buffers: &[Tenso
     let mut params = params.to_vec();
     let mut grads = grads.to_vec();
     let mut momentum_buffers = momentum_buffers.to_vec();
-    let _op = enter(OpId(605), &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
+    let _op = enter(OpId(740), &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
     ops::fused_sgd_(&params, &grads, &momentum_buffers, lr, momentum, dampening, weight_decay, nesterov, maximize, is_first_step)
 }
 
@@ -7588,6 +9279,6 @@ pub fn fused_adam_(params: &[Tensor], grads: &[Tensor], exp_avgs: &[Tensor], exp
     let mut exp_avgs = exp_avgs.to_vec();
     let mut exp_avg_sqs = exp_avg_sqs.to_vec();
     let mut max_exp_avg_sqs = max_exp_avg_sqs.to_vec();
-    let _op = enter(OpId(606), &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
+    let _op = enter(OpId(741), &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
     ops::fused_adam_(&params, &grads, &exp_avgs, &exp_avg_sqs, &max_exp_avg_sqs, lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled, step)
 }

@@ -5,7 +5,7 @@ use super::*;
 use crate::autograd::record;
 use crate::backend::program::Opcode;
 use crate::base::layout::{wrap_dim, Layout};
-use crate::{bail, ensure, grads, Dims};
+use crate::{bail, ensure};
 
 const ONE: Scalar = Scalar::Int(1);
 const ZERO: Scalar = Scalar::Int(0);
@@ -479,9 +479,9 @@ macro_rules! splits {
     )*};
 }
 splits! {
-    hsplit hsplit_array "hsplit" 1 |a: &Tensor| (a.ndim() > 1) as i64;
-    vsplit vsplit_array "vsplit" 2 |_: &Tensor| 0;
-    dsplit dsplit_array "dsplit" 3 |_: &Tensor| 2;
+    hsplit_int hsplit_array "hsplit" 1 |a: &Tensor| (a.ndim() > 1) as i64;
+    vsplit_int vsplit_array "vsplit" 2 |_: &Tensor| 0;
+    dsplit_int dsplit_array "dsplit" 3 |_: &Tensor| 2;
 }
 /// self with the elements of source written (or added) at places of the flattened tensor.
 pub fn put(a: &Tensor, index: &Tensor, source: &Tensor, accumulate: bool) -> Result<Tensor> {

@@ -9,223 +9,279 @@ PROTOTYPES = dict(
     entry.split(":")
     for entry in """empty:VNCDV zeros:VNCDV ones:VNCDV full:VNSCDV empty_like:VCDV zeros_like:VCDV ones_like:VCDV full_like:VSCDV
 arange:SCDV arange_start:SSCDV arange_start_step:SSSCDV linspace:SSICDV logspace:SSIFCDV eye:ICDV eye_m:IICDV
-tril:VIV triu:VIV tril_:VI triu_:VI add:VVSV add_scalar:VSSV add_:VVS add_scalar_:VSS sub:VVSV sub_scalar:VSSV
-sub_:VVS sub_scalar_:VSS mul:VVV mul_scalar:VSV mul_:VV mul_scalar_:VS div:VVV div_scalar:VSV div_:VV
-div_scalar_:VS div_tensor_mode:VVZV div_scalar_mode:VSZV floor_divide:VVV floor_divide_scalar:VSV floor_divide_:VV
+hann_window:IBCDV hamming_window:IBFFCDV blackman_window:IBCDV bartlett_window:IBCDV kaiser_window:IBFCDV tril:VIV
+triu:VIV tril_:VI triu_:VI add:VVSV add_scalar:VSSV add_:VVS add_scalar_:VSS sub:VVSV sub_scalar:VSSV sub_:VVS
+sub_scalar_:VSS mul:VVV mul_scalar:VSV mul_:VV mul_scalar_:VS div:VVV div_scalar:VSV div_:VV div_scalar_:VS
+div_tensor_mode:VVZV div_scalar_mode:VSZV floor_divide:VVV floor_divide_scalar:VSV floor_divide_:VV
 floor_divide_scalar_:VS remainder:VVV remainder_scalar:VSV remainder_:VV remainder_scalar_:VS fmod:VVV
 fmod_scalar:VSV fmod_:VV fmod_scalar_:VS rsub:VVSV rsub_scalar:VSSV rdiv:VSV rfloor_divide:VSV rremainder:VSV
 pow:VVV pow_scalar:VSV pow_scalar_base:SVV pow_:VV pow_scalar_:VS maximum:VVV minimum:VVV fmax:VVV fmin:VVV
-atan2:VVV hypot:VVV logaddexp:VVV xlogy:VVV lerp:VVVV lerp_scalar:VVSV lerp_scalar_:VVS addcmul:VVVSV addcmul_:VVVS
-addcdiv:VVVSV addcdiv_:VVVS exp:VV exp_:V exp2:VV exp2_:V expm1:VV expm1_:V log:VV log_:V log2:VV log2_:V log10:VV
-log10_:V log1p:VV log1p_:V sqrt:VV sqrt_:V rsqrt:VV rsqrt_:V reciprocal:VV reciprocal_:V sin:VV sin_:V cos:VV
-cos_:V tan:VV tan_:V asin:VV asin_:V acos:VV acos_:V atan:VV atan_:V sinh:VV sinh_:V cosh:VV cosh_:V asinh:VV
-asinh_:V acosh:VV acosh_:V atanh:VV atanh_:V erf:VV erf_:V erfc:VV erfc_:V erfinv:VV erfinv_:V sigmoid:VV
-sigmoid_:V tanh:VV tanh_:V i0:VV i0_:V lgamma:VV lgamma_:V digamma:VV neg:VV neg_:V abs:VV abs_:V square:VV
-square_:V sign:VV sign_:V floor:VV floor_:V ceil:VV ceil_:V trunc:VV trunc_:V round:VIV round_:V frac:VV relu:VV
-relu_:V silu:VV silu_:V gelu:VZV leaky_relu:VSV elu:VSV softplus:VSSV logsigmoid:VV hardswish:VV hardsigmoid:VV
-relu6:VV glu:VIV logit:VVV softmax:VICV softmin:VICV log_softmax:VICV eq:VVV eq_scalar:VSV ne:VVV ne_scalar:VSV
-lt:VVV lt_scalar:VSV le:VVV le_scalar:VSV gt:VVV gt_scalar:VSV ge:VVV ge_scalar:VSV logical_and:VVV logical_or:VVV
-logical_xor:VVV logical_not:VV bitwise_and:VVV bitwise_and_scalar:VSV bitwise_and_:VV bitwise_and_scalar_:VS
-bitwise_or:VVV bitwise_or_scalar:VSV bitwise_or_:VV bitwise_or_scalar_:VS bitwise_xor:VVV bitwise_xor_scalar:VSV
-bitwise_xor_:VV bitwise_xor_scalar_:VS bitwise_left_shift:VVV bitwise_left_shift_scalar:VSV bitwise_left_shift_:VV
-bitwise_left_shift_scalar_:VS bitwise_right_shift:VVV bitwise_right_shift_scalar:VSV bitwise_right_shift_:VV
-bitwise_right_shift_scalar_:VS bitwise_not:VV isnan:VV isinf:VV isfinite:VV isclose:VVFFBV allclose:VVFFBV
-equal:VVV where:VVVV where_scalar_self:VSVV where_scalar_other:VVSV where_scalar:VSSV masked_fill:VVVV
-masked_fill_scalar:VVSV masked_fill_:VVV masked_fill_scalar_:VVS clamp:VVVV clamp_tensors:VVVV clamp_:VVV
-clamp_tensors_:VVV clamp_min:VSV clamp_min_tensors:VVV clamp_max:VSV clamp_max_tensors:VVV clamp_min_:VS
-clamp_min_tensors_:VV clamp_max_:VS clamp_max_tensors_:VV sum:VCV sum_dim:VVNBCV sum_to_size:VVNV nansum:VVNBCV
-mean:VCV mean_dim:VVNBCV var:VBV var_dim:VVNBBV var_correction:VVNVBV std:VBV std_dim:VVNBBV std_correction:VVNVBV
-var_mean_correction:VVNVBVV std_mean_correction:VVNVBVV prod:VCV prod_dim:VIBCV any:VV any_dims:VVNBV any_dim:VIBV
-all:VV all_dims:VVNBV all_dim:VIBV count_nonzero:VVV count_nonzero_dim_int_list:VVNV max:VV max_dim:VIBVV
-max_other:VVV amax:VVNBV argmax:VVBV min:VV min_dim:VIBVV min_other:VVV amin:VVNBV argmin:VVBV logsumexp:VVNBV
-norm:VSV norm_dim:VVVNBV dist:VVSV cumsum:VICV cumprod:VICV cumsum_:VIC cumprod_:VIC diff:VIIVVV trapezoid_x:VVIV
-trapezoid_dx:VSIV logcumsumexp:VIV cummax:VIVV cummin:VIVV sort:VIBVV argsort:VIBV topk:VIIBBVV kthvalue:VIIBVV
-median:VV median_dim:VIBVV mode:VIBVV matmul:VVV mm:VVV bmm:VVV mv:VVV dot:VVV outer:VVV addmm:VVVSSV addmm_:VVVSS
+atan2:VVV atan2_:VV hypot:VVV hypot_:VV gcd:VVV gcd_:VV lcm:VVV lcm_:VV nextafter:VVV nextafter_:VV logaddexp:VVV
+xlogy:VVV xlogy_:VV lerp:VVVV lerp_scalar:VVSV lerp_scalar_:VVS addcmul:VVVSV addcmul_:VVVS addcdiv:VVVSV
+addcdiv_:VVVS exp:VV exp_:V exp2:VV exp2_:V expm1:VV expm1_:V log:VV log_:V log2:VV log2_:V log10:VV log10_:V
+log1p:VV log1p_:V sqrt:VV sqrt_:V rsqrt:VV rsqrt_:V reciprocal:VV reciprocal_:V sin:VV sin_:V cos:VV cos_:V tan:VV
+tan_:V asin:VV asin_:V acos:VV acos_:V atan:VV atan_:V sinh:VV sinh_:V cosh:VV cosh_:V asinh:VV asinh_:V acosh:VV
+acosh_:V atanh:VV atanh_:V erf:VV erf_:V erfc:VV erfc_:V erfinv:VV erfinv_:V sigmoid:VV sigmoid_:V tanh:VV tanh_:V
+i0:VV i0_:V lgamma:VV lgamma_:V digamma:VV digamma_:V neg:VV neg_:V abs:VV abs_:V square:VV square_:V sign:VV
+sign_:V floor:VV floor_:V ceil:VV ceil_:V trunc:VV trunc_:V round:VIV round_:V frac:VV frac_:V special_bessel_j0:VV
+special_bessel_j1:VV special_bessel_y0:VV special_bessel_y1:VV special_modified_bessel_i0:VV
+special_modified_bessel_i1:VV special_modified_bessel_k0:VV special_modified_bessel_k1:VV
+special_scaled_modified_bessel_k0:VV special_scaled_modified_bessel_k1:VV special_spherical_bessel_j0:VV
+special_airy_ai:VV special_i0e:VV special_i1:VV special_i1e:VV special_erfcx:VV special_ndtr:VV special_log_ndtr:VV
+special_ndtri:VV special_entr:VV special_xlog1py:VVV special_zeta:VVV polygamma:IVV igamma:VVV igamma_:VV
+igammac:VVV igammac_:VV mvlgamma:VIV mvlgamma_:VI special_chebyshev_polynomial_t:VVV
+special_chebyshev_polynomial_u:VVV special_chebyshev_polynomial_v:VVV special_chebyshev_polynomial_w:VVV
+special_shifted_chebyshev_polynomial_t:VVV special_shifted_chebyshev_polynomial_u:VVV
+special_shifted_chebyshev_polynomial_v:VVV special_shifted_chebyshev_polynomial_w:VVV
+special_hermite_polynomial_h:VVV special_hermite_polynomial_he:VVV special_laguerre_polynomial_l:VVV
+special_legendre_polynomial_p:VVV relu:VV relu_:V silu:VV silu_:V gelu:VZV leaky_relu:VSV leaky_relu_:VS elu:VSV
+elu_:VS softplus:VSSV logsigmoid:VV hardswish:VV hardsigmoid:VV relu6:VV glu:VIV logit:VVV logit_:VV softmax:VICV
+softmin:VICV log_softmax:VICV eq:VVV eq_scalar:VSV eq_:VV eq_scalar_:VS ne:VVV ne_scalar:VSV ne_:VV ne_scalar_:VS
+lt:VVV lt_scalar:VSV lt_:VV lt_scalar_:VS le:VVV le_scalar:VSV le_:VV le_scalar_:VS gt:VVV gt_scalar:VSV gt_:VV
+gt_scalar_:VS ge:VVV ge_scalar:VSV ge_:VV ge_scalar_:VS logical_and:VVV logical_and_:VV logical_or:VVV
+logical_or_:VV logical_xor:VVV logical_xor_:VV logical_not:VV logical_not_:V bitwise_and:VVV bitwise_and_scalar:VSV
+bitwise_and_:VV bitwise_and_scalar_:VS bitwise_or:VVV bitwise_or_scalar:VSV bitwise_or_:VV bitwise_or_scalar_:VS
+bitwise_xor:VVV bitwise_xor_scalar:VSV bitwise_xor_:VV bitwise_xor_scalar_:VS bitwise_left_shift:VVV
+bitwise_left_shift_scalar:VSV bitwise_left_shift_:VV bitwise_left_shift_scalar_:VS bitwise_right_shift:VVV
+bitwise_right_shift_scalar:VSV bitwise_right_shift_:VV bitwise_right_shift_scalar_:VS bitwise_not:VV bitwise_not_:V
+isnan:VV isinf:VV isfinite:VV isclose:VVFFBV allclose:VVFFBV equal:VVV where:VVVV where_scalar_self:VSVV
+where_scalar_other:VVSV where_scalar:VSSV masked_fill:VVVV masked_fill_scalar:VVSV masked_fill_:VVV
+masked_fill_scalar_:VVS clamp:VVVV clamp_tensors:VVVV clamp_:VVV clamp_tensors_:VVV clamp_min:VSV
+clamp_min_tensors:VVV clamp_max:VSV clamp_max_tensors:VVV clamp_min_:VS clamp_min_tensors_:VV clamp_max_:VS
+clamp_max_tensors_:VV sum:VCV sum_dim:VVNBCV sum_to_size:VVNV nansum:VVNBCV mean:VCV mean_dim:VVNBCV var:VBV
+var_dim:VVNBBV var_correction:VVNVBV std:VBV std_dim:VVNBBV std_correction:VVNVBV var_mean_correction:VVNVBVV
+std_mean_correction:VVNVBVV prod:VCV prod_dim:VIBCV any:VV any_dims:VVNBV any_dim:VIBV all:VV all_dims:VVNBV
+all_dim:VIBV count_nonzero:VVV count_nonzero_dim_int_list:VVNV max:VV max_dim:VIBVV max_other:VVV amax:VVNBV
+argmax:VVBV min:VV min_dim:VIBVV min_other:VVV amin:VVNBV argmin:VVBV logsumexp:VVNBV norm:VSV norm_dim:VVVNBV
+dist:VVSV cumsum:VICV cumprod:VICV cumsum_:VIC cumprod_:VIC diff:VIIVVV trapezoid_x:VVIV trapezoid_dx:VSIV
+gradient:VVVNIV gradient_tensorarray:VVNVNIV logcumsumexp:VIV cummax:VIVV cummin:VIVV sort:VIBVV argsort:VIBV
+topk:VIIBBVV kthvalue:VIIBVV median:VV median_dim:VIBVV nanmedian:VV nanmedian_dim:VIBVV cov:VIVVV corrcoef:VV
+renorm:VSISV renorm_:VSIS mode:VIBVV matmul:VVV mm:VVV bmm:VVV mv:VVV dot:VVV outer:VVV addmm:VVVSSV addmm_:VVVSS
 _addmm_activation:VVVSSBV baddbmm:VVVSSV baddbmm_:VVVSS matrix_power:VIV einsum:ZVNV trace:VV cross:VVVV
-tensordot:VVVNVNV kron:VVV addmv:VVVSSV addr:VVVSSV addbmm:VVVSSV chain_matmul:VNV cdist:VVFVV linear:VVVV
-bilinear:VVVVV _linear_activation:VVVBV view:VVNV! view_as:VVV! reshape:VVNV reshape_as:VVV flatten:VIIV ravel:VV
-unflatten:VIVNV! permute:VVNV! transpose:VIIV! t:VV! numpy_t:VV! mt:VV! movedim:VVNVNV! unsqueeze:VIV! squeeze:VV!
-squeeze_dim:VIV! squeeze_dims:VVNV! expand:VVNV! expand_as:VVV! broadcast_to:VVNV! broadcast_tensors:VNV
-select:VIIV! slice:VIVVIV! narrow:VIIIV! diagonal:VIIIV! diag:VIV diag_embed:VIIIV unbind:VIV split:VIIV
-split_with_sizes:VVNIV chunk:VIIV tensor_split_sections:VIIV tensor_split_indices:VVNIV unfold:VIIIV!
-as_strided:VVNVNVV! alias:VV! detach:VV! detach_:V unsqueeze_:VI squeeze_:V squeeze_dim_:VI transpose_:VII t_:V
-cat:VNIV stack:VNIV atleast_1d:VV atleast_2d:VV atleast_3d:VV hstack:VNV vstack:VNV dstack:VNV column_stack:VNV
-block_diag:VNV cartesian_prod:VNV combinations:VIBV repeat:VVNV tile:VVNV flip:VVNV fliplr:VV flipud:VV rot90:VIVNV
-roll:VVNVNV meshgrid:VNZV repeat_interleave:VVVV repeat_interleave_int:VIVV cast:VCV to:VCDBV to_device:VDV
-clone:VV contiguous:VV copy_:VV fill_:VV fill_scalar_:VS zero_:V gather:VIVV scatter_src:VIVVV scatter_value:VIVSV
-scatter_add:VIVVV scatter_src_:VIVV scatter_value_:VIVS scatter_add_:VIVV scatter_reduce:VIVVZV
-scatter_value_reduce:VIVSZV scatter_reduce_two:VIVVZBV scatter_reduce_two_:VIVVZB index_select:VIVV
-index_add:VIVVSV index_add_:VIVVS index_copy:VIVVV index_copy_:VIVV index_fill:VIVVV index_fill_scalar:VIVSV
-index_fill_:VIVV index_fill_scalar_:VIVS index:VVNV index_put:VVNVBV index_put_:VVNVB nonzero:VV nonzero_numpy:VV
-masked_select:VVV take:VVV take_along_dim:VVVV embedding:VVIV embedding_full:VVVVFBV embedding_renorm_:VVFF
-one_hot:VIV bincount:VVIV argwhere:VV masked_scatter:VVVV masked_scatter_:VVV select_scatter:VVIIV
-slice_scatter:VVIVVIV diagonal_scatter:VVIIIV fill_diagonal_:VSB tril_indices:IIICDV triu_indices:IIICDV
-diagflat:VIV searchsorted:VVBBZVV searchsorted_scalar:VSBBZVV bucketize:VVBBV bucketize_scalar:SVBBV
-isin_tensor_tensor:VVBBV isin_tensor_scalar:VSBBV isin_scalar_tensor:SVBBV unique:VBBBVVV unique_dim:VIBBBVVV
-unique_consecutive:VBBVVVV histc:VISSV quantile:VVVBZV quantile_scalar:VFVBZV msort:VV deg2rad:VV rad2deg:VV
-positive:VV sgn:VV signbit:VV isposinf:VV isneginf:VV copysign:VVV copysign_scalar:VSV heaviside:VVV
-nan_to_num:VVVVV nan_to_num_:VVVV sinc:VV float_power:VVV float_power_scalar:VSV logaddexp2:VVV ldexp:VVV
-aminmax:VVBVV nanmean:VVNBCV inner:VVV hardtanh:VSSV selu:VV celu:VSV mish:VV softsign:VV tanhshrink:VV
-hardshrink:VSV softshrink:VSV threshold:VSSV prelu:VVV conv1d:VVVVNVNVNIV conv2d:VVVVNVNVNIV conv3d:VVVVNVNVNIV
-conv_padded:VVVVNVNVNIZZV conv_transpose1d:VVVVNVNVNIVNV conv_transpose2d:VVVVNVNVNIVNV
-conv_transpose3d:VVVVNVNVNIVNV conv_transpose_sized:VVVVNVNVNIVNVNV max_pool1d:VVNVNVNVNBV max_pool2d:VVNVNVNVNBV
-max_pool3d:VVNVNVNVNBV max_pool2d_with_indices:VVNVNVNVNBVV max_pool1d_with_indices:VVNVNVNVNBVV
-max_pool3d_with_indices:VVNVNVNVNBVV avg_pool1d:VVNVNVNBBV avg_pool2d:VVNVNVNBBVV avg_pool3d:VVNVNVNBBVV
-adaptive_avg_pool1d:VVNV adaptive_avg_pool2d:VVNV adaptive_avg_pool3d:VVNV adaptive_max_pool1d:VVNV
-adaptive_max_pool1d_with_indices:VVNVV adaptive_max_pool2d:VVNV adaptive_max_pool2d_with_indices:VVNVV
-adaptive_max_pool3d:VVNV adaptive_max_pool3d_with_indices:VVNVV lp_pool1d:VFVNVNBV lp_pool2d:VFVNVNBV
-lp_pool3d:VFVNVNBV im2col:VVNVNVNVNV col2im:VVNVNVNVNVNV grid_sample:VVZZBV affine_grid:VVNBV layer_norm:VVNVVFV
-rms_norm:VVNVVV group_norm:VIVVFV batch_norm:VVVVVBFFV instance_norm:VVVFV batch_norm_tracked:VVVVVVBBVFV
-instance_norm_tracked:VVVVVBBVFVV local_response_norm:VIFFFV normalize:VFIFV cosine_similarity:VVIFV
-pairwise_distance:VVFFBV pad:VVNZVV scaled_dot_product_attention:VVVVFBVBV generate_square_subsequent_mask:ICDV
-multi_head_attention_forward:VVVIIVVVVBFVVBVBVBVVVVVBBVV pixel_shuffle:VIV interpolate:VVNVZVVBVVV
-pixel_unshuffle:VIV channel_shuffle:VIV lstm:VVNVNBIFBBBVVV lstm_data:VVVNVNBIFBBVVV gru:VVVNBIFBBBVV
-gru_data:VVVVNBIFBBVV rnn_tanh:VVVNBIFBBBVV rnn_tanh_data:VVVVNBIFBBVV rnn_relu:VVVNBIFBBBVV
+tensordot:VVVNVNV kron:VVV addmv:VVVSSV addmv_:VVVSS addr:VVVSSV addr_:VVVSS addbmm:VVVSSV addbmm_:VVVSS
+chain_matmul:VNV cdist:VVFVV pdist:VFV linear:VVVV bilinear:VVVVV _linear_activation:VVVBV view:VVNV! view_as:VVV!
+view_dtype:VCV! reshape:VVNV reshape_as:VVV flatten:VIIV ravel:VV unflatten:VIVNV! permute:VVNV! transpose:VIIV!
+t:VV! numpy_t:VV! mt:VV! movedim:VVNVNV! unsqueeze:VIV! squeeze:VV! squeeze_dim:VIV! squeeze_dims:VVNV!
+expand:VVNV! expand_as:VVV! broadcast_to:VVNV! broadcast_tensors:VNV select:VIIV! slice:VIVVIV! narrow:VIIIV!
+diagonal:VIIIV! diag:VIV diag_embed:VIIIV unbind:VIV split:VIIV split_with_sizes:VVNIV chunk:VIIV
+tensor_split_sections:VIIV tensor_split_indices:VVNIV hsplit_int:VIV hsplit_array:VVNV vsplit_int:VIV
+vsplit_array:VVNV dsplit_int:VIV dsplit_array:VVNV unfold:VIIIV! as_strided:VVNVNVV! alias:VV! detach:VV! detach_:V
+unsqueeze_:VI squeeze_:V squeeze_dim_:VI transpose_:VII t_:V cat:VNIV stack:VNIV atleast_1d:VV atleast_2d:VV
+atleast_3d:VV hstack:VNV vstack:VNV dstack:VNV column_stack:VNV block_diag:VNV cartesian_prod:VNV combinations:VIBV
+repeat:VVNV tile:VVNV flip:VVNV fliplr:VV flipud:VV rot90:VIVNV roll:VVNVNV meshgrid:VNZV repeat_interleave:VVVV
+repeat_interleave_int:VIVV cast:VCV to:VCDBV to_device:VDV clone:VV contiguous:VV copy_:VV fill_:VV fill_scalar_:VS
+zero_:V gather:VIVV scatter_src:VIVVV scatter_value:VIVSV scatter_add:VIVVV scatter_src_:VIVV scatter_value_:VIVS
+scatter_add_:VIVV scatter_reduce:VIVVZV scatter_value_reduce:VIVSZV scatter_reduce_two:VIVVZBV
+scatter_reduce_two_:VIVVZB index_select:VIVV index_add:VIVVSV index_add_:VIVVS index_copy:VIVVV index_copy_:VIVV
+index_fill:VIVVV index_fill_scalar:VIVSV index_fill_:VIVV index_fill_scalar_:VIVS index:VVNV index_put:VVNVBV
+index_put_:VVNVB nonzero:VV nonzero_numpy:VV masked_select:VVV take:VVV take_along_dim:VVVV put:VVVBV put_:VVVB
+embedding:VVIV embedding_full:VVVVFBV embedding_renorm_:VVFF embedding_bag:VVVVFBZBVBVV one_hot:VIV bincount:VVIV
+argwhere:VV masked_scatter:VVVV masked_scatter_:VVV select_scatter:VVIIV slice_scatter:VVIVVIV
+diagonal_scatter:VVIIIV fill_diagonal_:VSB tril_indices:IIICDV triu_indices:IIICDV diagflat:VIV
+searchsorted:VVBBZVV searchsorted_scalar:VSBBZVV bucketize:VVBBV bucketize_scalar:SVBBV isin_tensor_tensor:VVBBV
+isin_tensor_scalar:VSBBV isin_scalar_tensor:SVBBV unique:VBBBVVV unique_dim:VIBBBVVV unique_consecutive:VBBVVVV
+histc:VISSV quantile:VVVBZV quantile_scalar:VFVBZV nanquantile:VVVBZV nanquantile_scalar:VFVBZV histogram:VIVVVBVV
+histogram_bins_tensor:VVVBVV msort:VV deg2rad:VV deg2rad_:V rad2deg:VV rad2deg_:V positive:VV sgn:VV sgn_:V
+signbit:VV isposinf:VV isneginf:VV copysign:VVV copysign_scalar:VSV copysign_:VV copysign_scalar_:VS heaviside:VVV
+heaviside_:VV nan_to_num:VVVVV nan_to_num_:VVVV sinc:VV sinc_:V float_power:VVV float_power_scalar:VSV
+float_power_:VV float_power_scalar_:VS logaddexp2:VVV ldexp:VVV ldexp_:VV aminmax:VVBVV nanmean:VVNBCV inner:VVV
+hardtanh:VSSV hardtanh_:VSS selu:VV selu_:V celu:VSV celu_:VS mish:VV softsign:VV tanhshrink:VV hardshrink:VSV
+softshrink:VSV threshold:VSSV threshold_:VSS prelu:VVV rrelu:VSSBVV rrelu_:VSSBV conv1d:VVVVNVNVNIV
+conv2d:VVVVNVNVNIV conv3d:VVVVNVNVNIV conv_padded:VVVVNVNVNIZZV conv_transpose1d:VVVVNVNVNIVNV
+conv_transpose2d:VVVVNVNVNIVNV conv_transpose3d:VVVVNVNVNIVNV conv_transpose_sized:VVVVNVNVNIVNVNV conv_tbc:VVVIV
+max_pool1d:VVNVNVNVNBV max_pool2d:VVNVNVNVNBV max_pool3d:VVNVNVNVNBV max_pool2d_with_indices:VVNVNVNVNBVV
+max_pool1d_with_indices:VVNVNVNVNBVV max_pool3d_with_indices:VVNVNVNVNBVV avg_pool1d:VVNVNVNBBV
+avg_pool2d:VVNVNVNBBVV avg_pool3d:VVNVNVNBBVV adaptive_avg_pool1d:VVNV adaptive_avg_pool2d:VVNV
+adaptive_avg_pool3d:VVNV adaptive_max_pool1d:VVNV adaptive_max_pool1d_with_indices:VVNVV adaptive_max_pool2d:VVNV
+adaptive_max_pool2d_with_indices:VVNVV adaptive_max_pool3d:VVNV adaptive_max_pool3d_with_indices:VVNVV
+lp_pool1d:VFVNVNBV lp_pool2d:VFVNVNBV lp_pool3d:VFVNVNBV max_unpool1d:VVVNVNVNVNV max_unpool2d:VVVNVNVNVNV
+max_unpool3d:VVVNVNVNVNV fractional_max_pool2d_with_indices:VVNVNVVVV fractional_max_pool3d_with_indices:VVNVNVVVV
+im2col:VVNVNVNVNV col2im:VVNVNVNVNVNV grid_sample:VVZZBV affine_grid:VVNBV layer_norm:VVNVVFV rms_norm:VVNVVV
+group_norm:VIVVFV batch_norm:VVVVVBFFV instance_norm:VVVFV batch_norm_tracked:VVVVVVBBVFV
+instance_norm_tracked:VVVVVBBVFVV local_response_norm:VIFFFV cross_map_lrn2d:VIFFFV normalize:VFIFV
+cosine_similarity:VVIFV pairwise_distance:VVFFBV pad:VVNZVV scaled_dot_product_attention:VVVVFBVBV
+generate_square_subsequent_mask:ICDV multi_head_attention_forward:VVVIIVVVVBFVVBVBVBVVVVVBBVV pixel_shuffle:VIV
+interpolate:VVNVZVVBVVV pixel_unshuffle:VIV channel_shuffle:VIV lstm:VVNVNBIFBBBVVV lstm_data:VVVNVNBIFBBVVV
+gru:VVVNBIFBBBVV gru_data:VVVVNBIFBBVV rnn_tanh:VVVNBIFBBBVV rnn_tanh_data:VVVVNBIFBBVV rnn_relu:VVVNBIFBBBVV
 rnn_relu_data:VVVVNBIFBBVV lstm_cell:VVNVVVVVV gru_cell:VVVVVVV rnn_tanh_cell:VVVVVVV rnn_relu_cell:VVVVVVV
 mse_loss:VVZV l1_loss:VVZV smooth_l1_loss:VVZFV huber_loss:VVZFV binary_cross_entropy:VVVZV
 binary_cross_entropy_with_logits:VVVVZV kl_div:VVZBV nll_loss:VVVIZV cross_entropy:VVVIZFV
 hinge_embedding_loss:VVFZV soft_margin_loss:VVZV margin_ranking_loss:VVVFZV cosine_embedding_loss:VVVFZV
 triplet_margin_loss:VVVFFFBZV multilabel_soft_margin_loss:VVVZV multi_margin_loss:VVSFVZV poisson_nll_loss:VVBBFZV
-gaussian_nll_loss:VVVBFZV rand:VNVCDV rand_like:VVCDV randn:VNVCDV randn_like:VVCDV randint:IVNVCDV
-randint_low:IIVNVCDV randint_like:VIVCDV randint_like_low:VIIVCDV randperm:IVCDV normal_tensor_float:VFVV
-normal_float_tensor:FVVV normal_tensor_tensor:VVVV normal_float_float:FFVNVCDV bernoulli:VVV bernoulli_p:VFVV
-multinomial:VIBVV uniform_:VFFV normal_:VFFV log_normal_:VFFV cauchy_:VFFV exponential_:VFV geometric_:VFV
-random_:VV random_to_:VIV random_from_:VIVV bernoulli_:VVV bernoulli_float_:VFV dropout:VFBVV dropout_:VFBV
-alpha_dropout:VFBVV feature_dropout:VFBVV feature_alpha_dropout:VFBVV dropout1d:VFBVV dropout2d:VFBVV
-dropout3d:VFBVV gumbel_softmax:VFBIVV init_uniform_:VFFV init_normal_:VFFV init_constant_:VF init_ones_:V
-init_zeros_:V init_eye_:V init_dirac_:VI init_xavier_uniform_:VFV init_xavier_normal_:VFV
-init_kaiming_uniform_:VFZZV init_kaiming_normal_:VFZZV init_trunc_normal_:VFFFFV init_orthogonal_:VFV
-init_sparse_:VFFV init_default_:VVV calculate_gain:ZVV clip_grad_norm_:VNFFBV clip_grad_value_:VNF
-fused_sgd_:VNVNVNFFFFBBB fused_adam_:VNVNVNVNVNFFFFFBBBI""".split()
+gaussian_nll_loss:VVVBFZV multilabel_margin_loss:VVZV ctc_loss:VVVVIZBV ctc_loss_int_list:VVVNVNIZBV rand:VNVCDV
+rand_like:VVCDV randn:VNVCDV randn_like:VVCDV randint:IVNVCDV randint_low:IIVNVCDV randint_like:VIVCDV
+randint_like_low:VIIVCDV randperm:IVCDV normal_tensor_float:VFVV normal_float_tensor:FVVV normal_tensor_tensor:VVVV
+normal_float_float:FFVNVCDV bernoulli:VVV bernoulli_p:VFVV multinomial:VIBVV poisson:VVV binomial:VVVV
+_standard_gamma:VVV _sample_dirichlet:VVV _standard_gamma_grad:VVV _dirichlet_grad:VVVV uniform_:VFFV normal_:VFFV
+log_normal_:VFFV cauchy_:VFFV exponential_:VFV geometric_:VFV random_:VV random_to_:VIV random_from_:VIVV
+bernoulli_:VVV bernoulli_float_:VFV dropout:VFBVV dropout_:VFBV alpha_dropout:VFBVV feature_dropout:VFBVV
+feature_alpha_dropout:VFBVV dropout1d:VFBVV dropout2d:VFBVV dropout3d:VFBVV gumbel_softmax:VFBIVV
+init_uniform_:VFFV init_normal_:VFFV init_constant_:VF init_ones_:V init_zeros_:V init_eye_:V init_dirac_:VI
+init_xavier_uniform_:VFV init_xavier_normal_:VFV init_kaiming_uniform_:VFZZV init_kaiming_normal_:VFZZV
+init_trunc_normal_:VFFFFV init_orthogonal_:VFV init_sparse_:VFFV init_default_:VVV calculate_gain:ZVV
+clip_grad_norm_:VNFFBV clip_grad_value_:VNF fused_sgd_:VNVNVNFFFFBBB fused_adam_:VNVNVNVNVNFFFFFBBBI""".split()
 )
 
 # File of `_ops` -> the functions that it has.
 SECTIONS = {
     "creation_gen": """empty zeros ones full empty_like zeros_like ones_like full_like op_arange op_arange_start op_arange_start_step
-linspace logspace eye tril triu tril_ triu_""".split(),
+linspace logspace eye hann_window hamming_window blackman_window bartlett_window kaiser_window tril triu tril_
+triu_""".split(),
     "arithmetic_gen": """add add_ sub sub_ mul mul_ div div_ floor_divide floor_divide_ remainder remainder_ fmod fmod_ rsub rdiv
-rfloor_divide rremainder pow pow_ maximum minimum fmax fmin atan2 hypot logaddexp xlogy lerp lerp_ addcmul addcmul_
-addcdiv addcdiv_""".split(),
+rfloor_divide rremainder pow pow_ maximum minimum fmax fmin atan2 atan2_ hypot hypot_ gcd gcd_ lcm lcm_ nextafter
+nextafter_ logaddexp xlogy xlogy_ lerp lerp_ addcmul addcmul_ addcdiv addcdiv_""".split(),
     "functions_gen": """exp exp_ exp2 exp2_ expm1 expm1_ log log_ log2 log2_ log10 log10_ log1p log1p_ sqrt sqrt_ rsqrt rsqrt_ reciprocal
 reciprocal_ sin sin_ cos cos_ tan tan_ asin asin_ acos acos_ atan atan_ sinh sinh_ cosh cosh_ asinh asinh_ acosh
 acosh_ atanh atanh_ erf erf_ erfc erfc_ erfinv erfinv_ sigmoid sigmoid_ tanh tanh_ i0 i0_ lgamma lgamma_ digamma
-neg neg_ abs abs_ square square_ sign sign_ floor floor_ ceil ceil_ trunc trunc_ round round_ frac""".split(),
-    "activations_gen": """relu relu_ silu silu_ gelu leaky_relu elu softplus logsigmoid hardswish hardsigmoid relu6 glu logit softmax softmin
-log_softmax""".split(),
-    "comparison_gen": """eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_and_ bitwise_or bitwise_or_
-bitwise_xor bitwise_xor_ bitwise_left_shift bitwise_left_shift_ bitwise_right_shift bitwise_right_shift_
-bitwise_not isnan isinf isfinite isclose allclose equal where masked_fill masked_fill_ clamp clamp_ clamp_min
-clamp_max clamp_min_ clamp_max_""".split(),
+digamma_ neg neg_ abs abs_ square square_ sign sign_ floor floor_ ceil ceil_ trunc trunc_ round round_ frac frac_""".split(),
+    "special_gen": """special_bessel_j0 special_bessel_j1 special_bessel_y0 special_bessel_y1 special_modified_bessel_i0
+special_modified_bessel_i1 special_modified_bessel_k0 special_modified_bessel_k1 special_scaled_modified_bessel_k0
+special_scaled_modified_bessel_k1 special_spherical_bessel_j0 special_airy_ai special_i0e special_i1 special_i1e
+special_erfcx special_ndtr special_log_ndtr special_ndtri special_entr special_xlog1py special_zeta polygamma
+igamma igamma_ igammac igammac_ mvlgamma mvlgamma_ special_chebyshev_polynomial_t special_chebyshev_polynomial_u
+special_chebyshev_polynomial_v special_chebyshev_polynomial_w special_shifted_chebyshev_polynomial_t
+special_shifted_chebyshev_polynomial_u special_shifted_chebyshev_polynomial_v
+special_shifted_chebyshev_polynomial_w special_hermite_polynomial_h special_hermite_polynomial_he
+special_laguerre_polynomial_l special_legendre_polynomial_p""".split(),
+    "activations_gen": """relu relu_ silu silu_ gelu leaky_relu leaky_relu_ elu elu_ softplus logsigmoid hardswish hardsigmoid relu6 glu
+logit logit_ softmax softmin log_softmax""".split(),
+    "comparison_gen": """eq eq_ ne ne_ lt lt_ le le_ gt gt_ ge ge_ logical_and logical_and_ logical_or logical_or_ logical_xor logical_xor_
+logical_not logical_not_ bitwise_and bitwise_and_ bitwise_or bitwise_or_ bitwise_xor bitwise_xor_
+bitwise_left_shift bitwise_left_shift_ bitwise_right_shift bitwise_right_shift_ bitwise_not bitwise_not_ isnan
+isinf isfinite isclose allclose equal where masked_fill masked_fill_ clamp clamp_ clamp_min clamp_max clamp_min_
+clamp_max_""".split(),
     "reductions_gen": """sum sum_to_size nansum mean op_var op_var_dim op_var_correction op_std op_std_dim op_std_correction var_mean
 std_mean prod any all count_nonzero max amax argmax min amin argmin logsumexp norm dist cumsum cumprod cumsum_
-cumprod_ diff trapezoid logcumsumexp cummax cummin sort argsort topk kthvalue median mode""".split(),
+cumprod_ diff trapezoid gradient logcumsumexp cummax cummin sort argsort topk kthvalue median nanmedian cov
+corrcoef renorm renorm_ mode""".split(),
     "linear_gen": """matmul mm bmm mv dot outer addmm addmm_ _addmm_activation baddbmm baddbmm_ matrix_power einsum trace cross
-tensordot kron addmv addr addbmm chain_matmul cdist linear bilinear _linear_activation""".split(),
-    "views_gen": """view view_as reshape reshape_as flatten ravel unflatten permute transpose t numpy_t mt movedim unsqueeze squeeze
-expand expand_as broadcast_to broadcast_tensors select slice narrow diagonal diag diag_embed unbind split
-split_with_sizes chunk tensor_split unfold as_strided alias detach detach_ unsqueeze_ squeeze_ transpose_ t_""".split(),
+tensordot kron addmv addmv_ addr addr_ addbmm addbmm_ chain_matmul cdist pdist linear bilinear _linear_activation""".split(),
+    "views_gen": """view view_as view_dtype reshape reshape_as flatten ravel unflatten permute transpose t numpy_t mt movedim unsqueeze
+squeeze expand expand_as broadcast_to broadcast_tensors select slice narrow diagonal diag diag_embed unbind split
+split_with_sizes chunk tensor_split op_hsplit_int op_hsplit_array op_vsplit_int op_vsplit_array op_dsplit_int
+op_dsplit_array unfold as_strided alias detach detach_ unsqueeze_ squeeze_ transpose_ t_""".split(),
     "joining_gen": """cat stack atleast_1d atleast_2d atleast_3d hstack vstack dstack column_stack block_diag cartesian_prod combinations
 repeat tile flip fliplr flipud rot90 roll meshgrid repeat_interleave""".split(),
     "copies_gen": """cast to to_device clone contiguous copy_ fill_ zero_""".split(),
     "indexing_gen": """gather scatter scatter_add scatter_ scatter_add_ scatter_reduce scatter_reduce_ index_select index_add index_add_
 index_copy index_copy_ index_fill index_fill_ index index_put index_put_ nonzero nonzero_numpy masked_select take
-take_along_dim embedding embedding_full embedding_renorm_ one_hot bincount argwhere masked_scatter masked_scatter_
-select_scatter slice_scatter diagonal_scatter fill_diagonal_ tril_indices triu_indices diagflat""".split(),
-    "search_gen": """searchsorted bucketize isin unique unique_dim unique_consecutive histc quantile msort""".split(),
-    "composed_gen": """deg2rad rad2deg positive sgn signbit isposinf isneginf copysign heaviside nan_to_num nan_to_num_ sinc float_power
-logaddexp2 ldexp aminmax nanmean inner hardtanh selu celu mish softsign tanhshrink hardshrink softshrink threshold
-prelu""".split(),
-    "convolution_gen": """conv1d conv2d conv3d conv_padded conv_transpose1d conv_transpose2d conv_transpose3d conv_transpose_sized max_pool1d
-max_pool2d max_pool3d max_pool2d_with_indices max_pool1d_with_indices max_pool3d_with_indices avg_pool1d avg_pool2d
-avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
+take_along_dim put put_ embedding embedding_full embedding_renorm_ embedding_bag one_hot bincount argwhere
+masked_scatter masked_scatter_ select_scatter slice_scatter diagonal_scatter fill_diagonal_ tril_indices
+triu_indices diagflat""".split(),
+    "search_gen": """searchsorted bucketize isin unique unique_dim unique_consecutive histc quantile nanquantile histogram msort""".split(),
+    "composed_gen": """deg2rad deg2rad_ rad2deg rad2deg_ positive sgn sgn_ signbit isposinf isneginf copysign copysign_ heaviside
+heaviside_ nan_to_num nan_to_num_ sinc sinc_ float_power float_power_ logaddexp2 ldexp ldexp_ aminmax nanmean inner
+hardtanh hardtanh_ selu selu_ celu celu_ mish softsign tanhshrink hardshrink softshrink threshold threshold_ prelu
+rrelu rrelu_""".split(),
+    "convolution_gen": """conv1d conv2d conv3d conv_padded conv_transpose1d conv_transpose2d conv_transpose3d conv_transpose_sized conv_tbc
+max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool1d_with_indices max_pool3d_with_indices avg_pool1d
+avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
 adaptive_max_pool1d_with_indices adaptive_max_pool2d adaptive_max_pool2d_with_indices adaptive_max_pool3d
-adaptive_max_pool3d_with_indices lp_pool1d lp_pool2d lp_pool3d im2col col2im grid_sample affine_grid""".split(),
+adaptive_max_pool3d_with_indices lp_pool1d lp_pool2d lp_pool3d max_unpool1d max_unpool2d max_unpool3d
+fractional_max_pool2d_with_indices fractional_max_pool3d_with_indices im2col col2im grid_sample affine_grid""".split(),
     "normalisation_gen": """layer_norm rms_norm group_norm batch_norm instance_norm batch_norm_tracked instance_norm_tracked
-local_response_norm normalize cosine_similarity pairwise_distance pad scaled_dot_product_attention
+local_response_norm cross_map_lrn2d normalize cosine_similarity pairwise_distance pad scaled_dot_product_attention
 generate_square_subsequent_mask multi_head_attention_forward pixel_shuffle interpolate pixel_unshuffle
 channel_shuffle""".split(),
     "recurrent_gen": """op_lstm op_lstm_data op_gru op_gru_data op_rnn_tanh op_rnn_tanh_data op_rnn_relu op_rnn_relu_data lstm_cell
 gru_cell rnn_tanh_cell rnn_relu_cell""".split(),
     "losses_gen": """mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy binary_cross_entropy_with_logits kl_div nll_loss
 cross_entropy hinge_embedding_loss soft_margin_loss margin_ranking_loss cosine_embedding_loss triplet_margin_loss
-multilabel_soft_margin_loss multi_margin_loss poisson_nll_loss gaussian_nll_loss""".split(),
+multilabel_soft_margin_loss multi_margin_loss poisson_nll_loss gaussian_nll_loss multilabel_margin_loss ctc_loss""".split(),
     "random_gen": """rand rand_like randn randn_like op_randint op_randint_low op_randint_like op_randint_like_low randperm normal
-bernoulli multinomial uniform_ normal_ log_normal_ cauchy_ exponential_ geometric_ op_random_ op_random_to_
-op_random_from_ bernoulli_ dropout dropout_ alpha_dropout feature_dropout feature_alpha_dropout dropout1d dropout2d
-dropout3d gumbel_softmax""".split(),
+bernoulli multinomial poisson binomial _standard_gamma _sample_dirichlet _standard_gamma_grad _dirichlet_grad
+uniform_ normal_ log_normal_ cauchy_ exponential_ geometric_ op_random_ op_random_to_ op_random_from_ bernoulli_
+dropout dropout_ alpha_dropout feature_dropout feature_alpha_dropout dropout1d dropout2d dropout3d gumbel_softmax""".split(),
     "initialisers_gen": """init_uniform_ init_normal_ init_constant_ init_ones_ init_zeros_ init_eye_ init_dirac_ init_xavier_uniform_
 init_xavier_normal_ init_kaiming_uniform_ init_kaiming_normal_ init_trunc_normal_ init_orthogonal_ init_sparse_
 init_default_ calculate_gain""".split(),
     "optimiser_gen": """clip_grad_norm_ clip_grad_value_ fused_sgd_ fused_adam_""".split(),
 }
 
-FUNCTIONS = """empty zeros ones full empty_like zeros_like ones_like full_like linspace logspace eye tril triu tril_ triu_ add
-add_ sub sub_ mul mul_ div div_ floor_divide floor_divide_ remainder remainder_ fmod fmod_ rsub pow pow_ maximum
-minimum fmax fmin atan2 hypot logaddexp xlogy lerp lerp_ addcmul addcmul_ addcdiv addcdiv_ exp exp_ exp2 exp2_
+FUNCTIONS = """empty zeros ones full empty_like zeros_like ones_like full_like linspace logspace eye hann_window hamming_window
+blackman_window bartlett_window kaiser_window tril triu tril_ triu_ add add_ sub sub_ mul mul_ div div_
+floor_divide floor_divide_ remainder remainder_ fmod fmod_ rsub pow pow_ maximum minimum fmax fmin atan2 hypot gcd
+gcd_ lcm lcm_ nextafter logaddexp xlogy xlogy_ lerp lerp_ addcmul addcmul_ addcdiv addcdiv_ exp exp_ exp2 exp2_
 expm1 expm1_ log log_ log2 log2_ log10 log10_ log1p log1p_ sqrt sqrt_ rsqrt rsqrt_ reciprocal reciprocal_ sin sin_
 cos cos_ tan tan_ asin asin_ acos acos_ atan atan_ sinh sinh_ cosh cosh_ asinh asinh_ acosh acosh_ atanh atanh_ erf
 erf_ erfc erfc_ erfinv erfinv_ sigmoid sigmoid_ tanh tanh_ i0 i0_ lgamma lgamma_ digamma neg neg_ abs abs_ square
-square_ sign sign_ floor floor_ ceil ceil_ trunc trunc_ round round_ frac relu relu_ logit softmax log_softmax eq
-ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_and_ bitwise_or bitwise_or_
-bitwise_xor bitwise_xor_ bitwise_left_shift bitwise_left_shift_ bitwise_right_shift bitwise_right_shift_
-bitwise_not isnan isinf isfinite isclose allclose equal where masked_fill masked_fill_ clamp clamp_ clamp_min
-clamp_max clamp_min_ clamp_max_ sum nansum mean var_mean std_mean prod any all count_nonzero max amax argmax min
-amin argmin logsumexp norm dist cumsum cumprod cumsum_ cumprod_ diff trapezoid logcumsumexp cummax cummin sort
-argsort topk kthvalue median mode matmul mm bmm mv dot outer addmm addmm_ _addmm_activation baddbmm baddbmm_
-matrix_power einsum trace cross tensordot kron addmv addr addbmm chain_matmul cdist reshape flatten ravel unflatten
-permute transpose t movedim unsqueeze squeeze broadcast_to broadcast_tensors select narrow diagonal diag diag_embed
-unbind split split_with_sizes chunk tensor_split as_strided detach detach_ cat stack atleast_1d atleast_2d
-atleast_3d hstack vstack dstack column_stack block_diag cartesian_prod combinations tile flip fliplr flipud rot90
-roll meshgrid repeat_interleave clone gather scatter scatter_add scatter_ scatter_add_ scatter_reduce
-scatter_reduce_ index_select index_add index_add_ index_copy index_copy_ index_fill index_fill_ index_put
-index_put_ nonzero masked_select take take_along_dim embedding embedding_full embedding_renorm_ bincount argwhere
-masked_scatter masked_scatter_ select_scatter slice_scatter diagonal_scatter tril_indices triu_indices diagflat
-searchsorted bucketize isin unique unique_dim unique_consecutive histc quantile msort deg2rad rad2deg positive sgn
-signbit isposinf isneginf copysign heaviside nan_to_num nan_to_num_ sinc float_power logaddexp2 ldexp aminmax
-nanmean inner lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell rand rand_like randn randn_like randperm normal
-bernoulli multinomial init_uniform_ init_normal_ init_constant_ init_ones_ init_zeros_ init_eye_ init_dirac_
-init_xavier_uniform_ init_xavier_normal_ init_kaiming_uniform_ init_kaiming_normal_ init_trunc_normal_
-init_orthogonal_ init_sparse_ init_default_ calculate_gain clip_grad_norm_ clip_grad_value_ fused_sgd_ fused_adam_""".split()
+square_ sign sign_ floor floor_ ceil ceil_ trunc trunc_ round round_ frac special_bessel_j0 special_bessel_j1
+special_bessel_y0 special_bessel_y1 special_modified_bessel_i0 special_modified_bessel_i1
+special_modified_bessel_k0 special_modified_bessel_k1 special_scaled_modified_bessel_k0
+special_scaled_modified_bessel_k1 special_spherical_bessel_j0 special_airy_ai special_i0e special_i1 special_i1e
+special_erfcx special_ndtr special_log_ndtr special_ndtri special_entr special_xlog1py special_zeta polygamma
+igamma igammac mvlgamma mvlgamma_ special_chebyshev_polynomial_t special_chebyshev_polynomial_u
+special_chebyshev_polynomial_v special_chebyshev_polynomial_w special_shifted_chebyshev_polynomial_t
+special_shifted_chebyshev_polynomial_u special_shifted_chebyshev_polynomial_v
+special_shifted_chebyshev_polynomial_w special_hermite_polynomial_h special_hermite_polynomial_he
+special_laguerre_polynomial_l special_legendre_polynomial_p relu relu_ logit logit_ softmax log_softmax eq ne lt le
+gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_and_ bitwise_or bitwise_or_ bitwise_xor
+bitwise_xor_ bitwise_left_shift bitwise_left_shift_ bitwise_right_shift bitwise_right_shift_ bitwise_not isnan
+isinf isfinite isclose allclose equal where masked_fill masked_fill_ clamp clamp_ clamp_min clamp_max clamp_min_
+clamp_max_ sum nansum mean var_mean std_mean prod any all count_nonzero max amax argmax min amin argmin logsumexp
+norm dist cumsum cumprod cumsum_ cumprod_ diff trapezoid gradient logcumsumexp cummax cummin sort argsort topk
+kthvalue median nanmedian cov corrcoef renorm mode matmul mm bmm mv dot outer addmm addmm_ _addmm_activation
+baddbmm baddbmm_ matrix_power einsum trace cross tensordot kron addmv addmv_ addr addbmm chain_matmul cdist pdist
+reshape flatten ravel unflatten permute transpose t movedim unsqueeze squeeze broadcast_to broadcast_tensors select
+narrow diagonal diag diag_embed unbind split split_with_sizes chunk tensor_split as_strided detach detach_ cat
+stack atleast_1d atleast_2d atleast_3d hstack vstack dstack column_stack block_diag cartesian_prod combinations
+tile flip fliplr flipud rot90 roll meshgrid repeat_interleave clone gather scatter scatter_add scatter_
+scatter_add_ scatter_reduce scatter_reduce_ index_select index_add index_add_ index_copy index_copy_ index_fill
+index_fill_ index_put index_put_ nonzero masked_select take take_along_dim put embedding embedding_full
+embedding_renorm_ bincount argwhere masked_scatter masked_scatter_ select_scatter slice_scatter diagonal_scatter
+tril_indices triu_indices diagflat searchsorted bucketize isin unique unique_dim unique_consecutive histc quantile
+nanquantile histogram msort deg2rad deg2rad_ rad2deg rad2deg_ positive sgn signbit isposinf isneginf copysign
+heaviside nan_to_num nan_to_num_ sinc sinc_ float_power logaddexp2 ldexp ldexp_ aminmax nanmean inner conv_tbc
+lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell rand rand_like randn randn_like randperm normal bernoulli
+multinomial poisson binomial _standard_gamma _sample_dirichlet _standard_gamma_grad _dirichlet_grad init_uniform_
+init_normal_ init_constant_ init_ones_ init_zeros_ init_eye_ init_dirac_ init_xavier_uniform_ init_xavier_normal_
+init_kaiming_uniform_ init_kaiming_normal_ init_trunc_normal_ init_orthogonal_ init_sparse_ init_default_
+calculate_gain clip_grad_norm_ clip_grad_value_ fused_sgd_ fused_adam_""".split()
 
 METHODS = """tril triu tril_ triu_ add add_ sub sub_ mul mul_ div div_ floor_divide floor_divide_ remainder remainder_ fmod
-fmod_ rsub rdiv rfloor_divide rremainder pow pow_ maximum minimum fmax fmin atan2 hypot logaddexp xlogy lerp lerp_
-addcmul addcmul_ addcdiv addcdiv_ exp exp_ exp2 exp2_ expm1 expm1_ log log_ log2 log2_ log10 log10_ log1p log1p_
-sqrt sqrt_ rsqrt rsqrt_ reciprocal reciprocal_ sin sin_ cos cos_ tan tan_ asin asin_ acos acos_ atan atan_ sinh
-sinh_ cosh cosh_ asinh asinh_ acosh acosh_ atanh atanh_ erf erf_ erfc erfc_ erfinv erfinv_ sigmoid sigmoid_ tanh
-tanh_ i0 i0_ lgamma lgamma_ digamma neg neg_ abs abs_ square square_ sign sign_ floor floor_ ceil ceil_ trunc
-trunc_ round round_ frac relu relu_ logit softmax log_softmax eq ne lt le gt ge logical_and logical_or logical_xor
-logical_not bitwise_and bitwise_and_ bitwise_or bitwise_or_ bitwise_xor bitwise_xor_ bitwise_left_shift
-bitwise_left_shift_ bitwise_right_shift bitwise_right_shift_ bitwise_not isnan isinf isfinite isclose allclose
-equal masked_fill masked_fill_ clamp clamp_ clamp_min clamp_max clamp_min_ clamp_max_ sum sum_to_size nansum mean
-prod any all count_nonzero max amax argmax min amin argmin logsumexp norm dist cumsum cumprod cumsum_ cumprod_ diff
-logcumsumexp cummax cummin sort argsort topk kthvalue median mode matmul mm bmm mv dot outer addmm addmm_ baddbmm
-baddbmm_ matrix_power trace cross kron addmv addr addbmm view view_as reshape reshape_as flatten ravel unflatten
-permute transpose t numpy_t mt movedim unsqueeze squeeze expand expand_as broadcast_to select slice narrow diagonal
-diag diag_embed unbind split split_with_sizes chunk tensor_split unfold as_strided alias detach detach_ unsqueeze_
-squeeze_ transpose_ t_ repeat tile flip fliplr flipud rot90 roll repeat_interleave cast to to_device clone
-contiguous copy_ fill_ zero_ gather scatter scatter_add scatter_ scatter_add_ scatter_reduce scatter_reduce_
-index_select index_add index_add_ index_copy index_copy_ index_fill index_fill_ index index_put index_put_ nonzero
-nonzero_numpy masked_select take take_along_dim bincount argwhere masked_scatter masked_scatter_ select_scatter
-slice_scatter diagonal_scatter fill_diagonal_ diagflat unique unique_dim unique_consecutive histc quantile msort
-deg2rad rad2deg positive sgn signbit isposinf isneginf copysign heaviside nan_to_num nan_to_num_ sinc float_power
-logaddexp2 ldexp aminmax nanmean inner bernoulli multinomial uniform_ normal_ log_normal_ cauchy_ exponential_
-geometric_ bernoulli_""".split()
+fmod_ rsub rdiv rfloor_divide rremainder pow pow_ maximum minimum fmax fmin atan2 atan2_ hypot hypot_ gcd gcd_ lcm
+lcm_ nextafter nextafter_ logaddexp xlogy xlogy_ lerp lerp_ addcmul addcmul_ addcdiv addcdiv_ exp exp_ exp2 exp2_
+expm1 expm1_ log log_ log2 log2_ log10 log10_ log1p log1p_ sqrt sqrt_ rsqrt rsqrt_ reciprocal reciprocal_ sin sin_
+cos cos_ tan tan_ asin asin_ acos acos_ atan atan_ sinh sinh_ cosh cosh_ asinh asinh_ acosh acosh_ atanh atanh_ erf
+erf_ erfc erfc_ erfinv erfinv_ sigmoid sigmoid_ tanh tanh_ i0 i0_ lgamma lgamma_ digamma digamma_ neg neg_ abs abs_
+square square_ sign sign_ floor floor_ ceil ceil_ trunc trunc_ round round_ frac frac_ igamma igamma_ igammac
+igammac_ mvlgamma mvlgamma_ relu relu_ logit logit_ softmax log_softmax eq eq_ ne ne_ lt lt_ le le_ gt gt_ ge ge_
+logical_and logical_and_ logical_or logical_or_ logical_xor logical_xor_ logical_not logical_not_ bitwise_and
+bitwise_and_ bitwise_or bitwise_or_ bitwise_xor bitwise_xor_ bitwise_left_shift bitwise_left_shift_
+bitwise_right_shift bitwise_right_shift_ bitwise_not bitwise_not_ isnan isinf isfinite isclose allclose equal
+masked_fill masked_fill_ clamp clamp_ clamp_min clamp_max clamp_min_ clamp_max_ sum sum_to_size nansum mean prod
+any all count_nonzero max amax argmax min amin argmin logsumexp norm dist cumsum cumprod cumsum_ cumprod_ diff
+logcumsumexp cummax cummin sort argsort topk kthvalue median nanmedian cov corrcoef renorm renorm_ mode matmul mm
+bmm mv dot outer addmm addmm_ baddbmm baddbmm_ matrix_power trace cross kron addmv addmv_ addr addr_ addbmm addbmm_
+view view_as view_dtype reshape reshape_as flatten ravel unflatten permute transpose t numpy_t mt movedim unsqueeze
+squeeze expand expand_as broadcast_to select slice narrow diagonal diag diag_embed unbind split split_with_sizes
+chunk tensor_split unfold as_strided alias detach detach_ unsqueeze_ squeeze_ transpose_ t_ repeat tile flip fliplr
+flipud rot90 roll repeat_interleave cast to to_device clone contiguous copy_ fill_ zero_ gather scatter scatter_add
+scatter_ scatter_add_ scatter_reduce scatter_reduce_ index_select index_add index_add_ index_copy index_copy_
+index_fill index_fill_ index index_put index_put_ nonzero nonzero_numpy masked_select take take_along_dim put put_
+bincount argwhere masked_scatter masked_scatter_ select_scatter slice_scatter diagonal_scatter fill_diagonal_
+diagflat unique unique_dim unique_consecutive histc quantile nanquantile histogram msort deg2rad deg2rad_ rad2deg
+rad2deg_ positive sgn sgn_ signbit isposinf isneginf copysign copysign_ heaviside heaviside_ nan_to_num nan_to_num_
+sinc sinc_ float_power float_power_ logaddexp2 ldexp ldexp_ aminmax nanmean inner bernoulli multinomial uniform_
+normal_ log_normal_ cauchy_ exponential_ geometric_ bernoulli_""".split()
 
 # Functions of nn.functional.
-NN = """silu silu_ gelu leaky_relu elu softplus logsigmoid hardswish hardsigmoid relu6 glu softmin linear bilinear
-_linear_activation one_hot hardtanh selu celu mish softsign tanhshrink hardshrink softshrink threshold prelu conv1d
-conv2d conv3d conv_padded conv_transpose1d conv_transpose2d conv_transpose3d conv_transpose_sized max_pool1d
-max_pool2d max_pool3d max_pool2d_with_indices max_pool1d_with_indices max_pool3d_with_indices avg_pool1d avg_pool2d
-avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
-adaptive_max_pool1d_with_indices adaptive_max_pool2d adaptive_max_pool2d_with_indices adaptive_max_pool3d
-adaptive_max_pool3d_with_indices lp_pool1d lp_pool2d lp_pool3d im2col col2im grid_sample affine_grid layer_norm
-rms_norm group_norm batch_norm instance_norm batch_norm_tracked instance_norm_tracked local_response_norm normalize
-cosine_similarity pairwise_distance pad scaled_dot_product_attention generate_square_subsequent_mask
-multi_head_attention_forward pixel_shuffle interpolate pixel_unshuffle channel_shuffle mse_loss l1_loss
-smooth_l1_loss huber_loss binary_cross_entropy binary_cross_entropy_with_logits kl_div nll_loss cross_entropy
-hinge_embedding_loss soft_margin_loss margin_ranking_loss cosine_embedding_loss triplet_margin_loss
-multilabel_soft_margin_loss multi_margin_loss poisson_nll_loss gaussian_nll_loss dropout dropout_ alpha_dropout
-feature_dropout feature_alpha_dropout dropout1d dropout2d dropout3d gumbel_softmax""".split()
+NN = """silu silu_ gelu leaky_relu leaky_relu_ elu elu_ softplus logsigmoid hardswish hardsigmoid relu6 glu softmin linear
+bilinear _linear_activation embedding_bag one_hot hardtanh hardtanh_ selu selu_ celu celu_ mish softsign tanhshrink
+hardshrink softshrink threshold threshold_ prelu rrelu rrelu_ conv1d conv2d conv3d conv_padded conv_transpose1d
+conv_transpose2d conv_transpose3d conv_transpose_sized max_pool1d max_pool2d max_pool3d max_pool2d_with_indices
+max_pool1d_with_indices max_pool3d_with_indices avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d
+adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool1d_with_indices adaptive_max_pool2d
+adaptive_max_pool2d_with_indices adaptive_max_pool3d adaptive_max_pool3d_with_indices lp_pool1d lp_pool2d lp_pool3d
+max_unpool1d max_unpool2d max_unpool3d fractional_max_pool2d_with_indices fractional_max_pool3d_with_indices im2col
+col2im grid_sample affine_grid layer_norm rms_norm group_norm batch_norm instance_norm batch_norm_tracked
+instance_norm_tracked local_response_norm cross_map_lrn2d normalize cosine_similarity pairwise_distance pad
+scaled_dot_product_attention generate_square_subsequent_mask multi_head_attention_forward pixel_shuffle interpolate
+pixel_unshuffle channel_shuffle mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy
+binary_cross_entropy_with_logits kl_div nll_loss cross_entropy hinge_embedding_loss soft_margin_loss
+margin_ranking_loss cosine_embedding_loss triplet_margin_loss multilabel_soft_margin_loss multi_margin_loss
+poisson_nll_loss gaussian_nll_loss multilabel_margin_loss ctc_loss dropout dropout_ alpha_dropout feature_dropout
+feature_alpha_dropout dropout1d dropout2d dropout3d gumbel_softmax""".split()
 
 # Names whose overloads are merged by hand, in _functions.py.
-UNMERGED = """arange var std lstm gru rnn_tanh rnn_relu randint randint_like random_""".split()
+UNMERGED = """arange var std hsplit vsplit dsplit lstm gru rnn_tanh rnn_relu randint randint_like random_""".split()

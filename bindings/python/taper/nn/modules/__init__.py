@@ -8,7 +8,7 @@ from .container import ModuleDict, ModuleList, ParameterDict, ParameterList, Seq
 from .identity import Identity
 from .module import Module, register_module_forward_hook, register_module_forward_pre_hook
 from .rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNBase, RNNCell, RNNCellBase
-from .sparse import Embedding
+from .sparse import Embedding, EmbeddingBag
 from .transformer import (
     Transformer,
     TransformerDecoder,
@@ -105,9 +105,6 @@ from .normalization import (
     CrossMapLRN2d,
     LocalResponseNorm,
 )
-from .sparse import (
-    EmbeddingBag,
-)
 from .loss import (
     MSELoss,
     L1Loss,
@@ -167,3 +164,4 @@ from .misc import (
     CosineSimilarity,
     PairwiseDistance,
 )
+from .adaptive import AdaptiveLogSoftmaxWithLoss, FractionalMaxPool2d, FractionalMaxPool3d, LinearCrossEntropyLoss
