@@ -25,7 +25,7 @@ for _name in "strided sparse_coo preserve_format contiguous_format channels_last
 _SUBMODULES = frozenset(
     "accelerator amp autograd backends cpu cuda distributions func mps nn opencl optim profiler random safetensors serialization special utils version".split()
 ) | frozenset(
-    """_C __config__ compiler distributed futures fx hub jit library multiprocessing onnx overrides signal testing
+    """_C __config__ _dynamo ao compiler distributed futures fx hub jit library multiprocessing onnx overrides signal testing
     types""".split()
 )
 _LEGACY = frozenset(d.scalar_name + "Tensor" for d in _dtype._by_code.values())
@@ -79,6 +79,10 @@ def __getattr__(name):
 
         globals().update(legacy_types())
         return globals()[name]
+    from ._absent_dtypes import NAMES, absent
+
+    if name in NAMES:
+        return absent(name)
     raise AttributeError(f"module 'taper' has no attribute '{name}'")
 
 

@@ -1,7 +1,9 @@
 """`torch.hub`: models from a folder with a `hubconf.py`, and state dicts from the cache. Nothing is downloaded from GitHub."""
 
 import os
+import re
 import sys
+from urllib.parse import urlparse
 
 __all__ = [
     "download_url_to_file",
@@ -13,16 +15,19 @@ __all__ = [
     "set_dir",
 ]
 
+HASH_REGEX = re.compile(r"-([a-f0-9]*)\.")
 _hub_dir = None
-_list = list
+
+
+def _get_torch_home():
+    """$TORCH_HOME, $XDG_CACHE_HOME/torch or ~/.cache/torch."""
+    home = os.environ.get("TORCH_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "torch")
+    return os.path.expanduser(home)
 
 
 def get_dir():
     """Where files are kept: what set_dir set, $TORCH_HOME/hub, $XDG_CACHE_HOME/torch/hub or ~/.cache/torch/hub."""
-    if _hub_dir is not None:
-        return _hub_dir
-    home = os.environ.get("TORCH_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "torch")
-    return os.path.join(os.path.expanduser(home), "hub")
+    return os.path.join(_get_torch_home(), "hub") if _hub_dir is None else _hub_dir
 
 
 def set_dir(d):
@@ -151,9 +156,6 @@ def load_state_dict_from_url(
     weights_only=True,
 ):
     """A state dict of the cache, which is downloaded if it is not there."""
-    import re
-    from urllib.parse import urlparse
-
     from .serialization import load as read
 
     model_dir = model_dir or os.path.join(get_dir(), "checkpoints")
@@ -163,7 +165,7 @@ def load_state_dict_from_url(
     if not os.path.exists(path):
         prefix = None
         if check_hash:
-            found = re.search(r"-([a-f0-9]*)\.", name)
+            found = HASH_REGEX.search(name)
             prefix = found.group(1) if found else None
         sys.stderr.write(f'Downloading: "{url}" to {path}\n')
         download_url_to_file(url, path, prefix, progress)

@@ -44,6 +44,48 @@ class DisableTorchFunctionSubclass:
 DisableTorchFunction = DisableTorchFunctionSubclass
 
 
+class _Keys(type):
+    def __getattr__(cls, name):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return name
+
+
+class DispatchKey(metaclass=_Keys):
+    """Names of PyTorch's dispatcher; Taper has none."""
+
+
+class DispatchKeySet:
+    """A set of such names."""
+
+    def __init__(self, *keys):
+        self._keys = frozenset(keys)
+
+    def __or__(self, other):
+        made = DispatchKeySet()
+        made._keys = self._keys | (other._keys if isinstance(other, DispatchKeySet) else {other})
+        return made
+
+    def has(self, key):
+        return key in self._keys
+
+
+class _ExcludeDispatchKeyGuard:
+    """Nothing is dispatched: a block without effect."""
+
+    def __init__(self, keys):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        pass
+
+
+ExcludeDispatchKeyGuard = _AutoDispatchBelowAutograd = _ExcludeDispatchKeyGuard
+
+
 def __getattr__(name):
     from importlib import import_module
 

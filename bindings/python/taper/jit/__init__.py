@@ -116,6 +116,9 @@ def script_if_tracing(fn):
     return fn
 
 
+_script_if_tracing = script_if_tracing
+
+
 def trace(func, example_inputs=None, optimize=None, check_trace=True, *args, example_kwarg_inputs=None, **kwargs):
     """The function or module itself, after one call with the example."""
     if example_inputs is None and example_kwarg_inputs is None:
@@ -164,6 +167,14 @@ def unused(fn):
 def export(fn):
     """The function itself."""
     return fn
+
+
+def _overload(fn):
+    """The function itself."""
+    return fn
+
+
+_overload_method = _overload
 
 
 def interface(obj):

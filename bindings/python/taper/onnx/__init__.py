@@ -36,3 +36,24 @@ class InputObserver(ONNXProgram):
 
 class ExportableModule(ONNXProgram):
     """Of PyTorch's exporter: cannot be made."""
+
+
+def register_custom_op_symbolic(symbolic_name, symbolic_fn, opset_version):
+    """Accepted: packages register how their ops would be written."""
+
+
+def unregister_custom_op_symbolic(symbolic_name, opset_version):
+    """Accepted."""
+
+
+def __getattr__(name):
+    if name.startswith("symbolic_opset"):
+        return import_symbolic(name)
+    raise AttributeError(f"module 'taper.onnx' has no attribute '{name}'")
+
+
+def import_symbolic(name):
+    """What packages import to describe their ops; nothing in it is ever called."""
+    from importlib import import_module
+
+    return import_module("taper.onnx.symbolic_helper")

@@ -1,6 +1,6 @@
 """Utilities: data loading, checkpointing, a model as a table."""
 
-_SUBMODULES = ("_pytree", "checkpoint", "data", "hooks")
+_SUBMODULES = ("_pytree", "checkpoint", "data", "hooks", "model_zoo")
 _HOMES = {
     "_summary": ("summary",),
     "_misc": (

@@ -1,0 +1,1 @@
+"""`torch.ao`: of quantization the stubs alone."""

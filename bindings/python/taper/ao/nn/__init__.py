@@ -1,0 +1,1 @@
+"""Quantized layers: there are none."""

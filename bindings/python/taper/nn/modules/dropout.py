@@ -1,0 +1,3 @@
+"""Dropouts, where PyTorch has them."""
+
+from .misc import *  # noqa: F403

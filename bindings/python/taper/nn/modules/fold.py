@@ -1,0 +1,3 @@
+"""Fold and Unfold, where PyTorch has them."""
+
+from .misc import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""Paddings, where PyTorch has them."""
+
+from .misc import *  # noqa: F403

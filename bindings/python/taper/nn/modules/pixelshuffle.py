@@ -1,0 +1,3 @@
+"""Pixel shuffles, where PyTorch has them."""
+
+from .misc import *  # noqa: F403

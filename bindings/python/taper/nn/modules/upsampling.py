@@ -1,0 +1,3 @@
+"""Upsampling, where PyTorch has them."""
+
+from .misc import *  # noqa: F403
