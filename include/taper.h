@@ -331,6 +331,7 @@ static inline taper_device taper_make_device(int32_t type, int32_t index)
 /* Callback structs without functions: set those that you need. */
 #define TAPER_HOOK_VTABLE_INIT {sizeof(taper_hook_vtable), NULL, NULL}
 #define TAPER_NODE_HOOK_VTABLE_INIT {sizeof(taper_node_hook_vtable), NULL, NULL}
+#define TAPER_SAVED_HOOKS_VTABLE_INIT {sizeof(taper_saved_hooks_vtable), NULL, NULL, NULL, NULL}
 #define TAPER_TENSOR_FN_VTABLE_INIT {sizeof(taper_tensor_fn_vtable), NULL, NULL}
 #define TAPER_OUT_OF_MEMORY_VTABLE_INIT {sizeof(taper_out_of_memory_vtable), NULL, NULL}
 #define TAPER_INTERRUPT_VTABLE_INIT {sizeof(taper_interrupt_vtable), NULL, NULL}
@@ -781,6 +782,23 @@ typedef struct taper_hook_vtable {
     taper_drop_fn drop;
 } taper_hook_vtable;
 
+/* What keeps the tensors that ops save for backward. */
+typedef struct taper_saved_hooks_vtable {
+    /* sizeof(taper_saved_hooks_vtable). */
+    size_t struct_size;
+    /*
+     * Called, outside of recording, with a tensor that an op saves (borrowed, valid during the call; taper_tensor_ref keeps
+     * it). Sets *token to a number of the caller's. An error that it returns is the op's.
+     */
+    taper_error *(*pack)(void *user, taper_tensor *tensor, uint64_t *token);
+    /* Called when backward wants the tensor. Sets *out to one of its values, which the library takes over. */
+    taper_error *(*unpack)(void *user, uint64_t token, taper_tensor **out);
+    /* Called once for each token, from any thread, when the tensor is not needed any more; or NULL. */
+    void (*release)(void *user, uint64_t token);
+    /* Called with user exactly once, when the hooks are popped and nothing is kept by them; or NULL. */
+    taper_drop_fn drop;
+} taper_saved_hooks_vtable;
+
 /* A hook on a graph node. */
 typedef struct taper_node_hook_vtable {
     /* sizeof(taper_node_hook_vtable). */
@@ -907,6 +925,17 @@ taper_error *taper_tensor_register_post_accumulate_grad_hook(taper_tensor *t,
 
 /* Removes a hook of this tensor; unknown numbers are ignored. Borrows t. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_tensor_remove_hook(taper_tensor *t, uint64_t id);
+
+/*
+ * From here on the tensors that ops of this thread save for backward are kept by vtable's functions, until
+ * taper_saved_tensors_hooks_pop; of several hooks the last ones count. user is owned by the hooks (vtable->drop). Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_saved_tensors_hooks_push(const struct taper_saved_hooks_vtable *vtable,
+                                            void *user);
+
+/* Ends this thread's last hooks; what they have packed stays theirs. Returns false when there are none. Since 0.1. */
+bool taper_saved_tensors_hooks_pop(void);
 
 /* Keeps `.grad` of a tensor that is no leaf. Borrows t. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_tensor_retain_grad(taper_tensor *t);

@@ -94,6 +94,9 @@ pub fn apply(f: Arc<dyn CustomFunction>, inputs: &[Tensor]) -> Result<Vec<Tensor
             })
         })
         .collect();
+    if let Some(e) = saver.failed() {
+        return Err(e);
+    }
     let name = f.name();
     let expect = inputs.len();
     let label = name.clone();

@@ -19,7 +19,7 @@ pub use meta::{grad_fn, gradient_edge, is_leaf, requires_grad, set_requires_grad
 pub use mode::{grad_enabled, no_grad, set_grad_enabled, GradMode};
 pub use node::{Ctx, Edge, Grads, Kind, Node, OutputMeta};
 pub use record::{record, record_many, recording};
-pub use saved::{Saved, Saver};
+pub use saved::{pop_hooks, push_hooks, Saved, SavedHooks, Saver};
 
 /// Gradients of a fixed number of inputs: `grads![ga, gb]`, each an `Option<Tensor>`.
 #[macro_export]

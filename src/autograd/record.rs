@@ -27,23 +27,32 @@ where
     F: Fn(&Ctx, &Tensor) -> Result<Grads> + Send + Sync + 'static,
 {
     if recording(inputs) && out.dtype().is_differentiable() {
-        attach(name, inputs, &out, make);
+        attach(name, inputs, &out, make)?;
     }
     Ok(out)
 }
 
 #[cold]
-fn attach<F>(name: &'static str, inputs: &[&Tensor], out: &Tensor, make: impl FnOnce(&mut Saver, &Tensor) -> F)
+fn attach<F>(
+    name: &'static str,
+    inputs: &[&Tensor],
+    out: &Tensor,
+    make: impl FnOnce(&mut Saver, &Tensor) -> F,
+) -> Result<()>
 where
     F: Fn(&Ctx, &Tensor) -> Result<Grads> + Send + Sync + 'static,
 {
     let mut saver = Saver::default();
     let f = make(&mut saver, out);
+    if let Some(e) = saver.failed() {
+        return Err(e);
+    }
     let f = move |ctx: &Ctx, g: &[Option<Tensor>]| match &g[0] {
         Some(g) => f(ctx, g),
         None => Ok(Grads::new()),
     };
     attach_node(name, inputs, out, saver.has_saved(), Box::new(f));
+    Ok(())
 }
 /// The part of it that is the same for every op.
 #[inline(never)]
@@ -68,6 +77,9 @@ where
     }
     let mut saver = Saver::default();
     let f = make(&mut saver);
+    if let Some(e) = saver.failed() {
+        return Err(e);
+    }
     attach_many(name, inputs, outs, saver.has_saved(), Box::new(f));
     Ok(())
 }

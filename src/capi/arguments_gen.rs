@@ -915,6 +915,7 @@ pub static ARGUMENTS: &[(&str, &[&str])] = &[
     ("sample_dirichlet", &["self", "generator", "out"]),
     ("save_image", &["images", "path", "columns", "padding", "normalize"]),
     ("save_plot", &["series", "path", "labels", "title", "width", "height"]),
+    ("saved_tensors_hooks_push", &["vtable", "user"]),
     ("scaled_dot_product_attention", &["query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa", "out"]),
     ("scatter_add", &["self", "dim", "index", "src", "out"]),
     ("scatter_add_", &["self", "dim", "index", "src"]),

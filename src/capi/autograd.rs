@@ -170,6 +170,87 @@ pub fn tensor_remove_hook(t: &Tensor, id: u64) -> Result<()> {
     Ok(())
 }
 
+/// What keeps the tensors that ops save for backward.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_saved_hooks_vtable {
+    /// sizeof(taper_saved_hooks_vtable).
+    pub struct_size: usize,
+    /// Called, outside of recording, with a tensor that an op saves (borrowed, valid during the call; taper_tensor_ref keeps
+    /// it). Sets *token to a number of the caller's. An error that it returns is the op's.
+    pub pack:
+        Option<unsafe extern "C" fn(user: *mut c_void, tensor: *mut taper_tensor, token: *mut u64) -> *mut taper_error>,
+    /// Called when backward wants the tensor. Sets *out to one of its values, which the library takes over.
+    pub unpack:
+        Option<unsafe extern "C" fn(user: *mut c_void, token: u64, out: *mut *mut taper_tensor) -> *mut taper_error>,
+    /// Called once for each token, from any thread, when the tensor is not needed any more; or NULL.
+    pub release: Option<unsafe extern "C" fn(user: *mut c_void, token: u64)>,
+    /// Called with user exactly once, when the hooks are popped and nothing is kept by them; or NULL.
+    pub drop: taper_drop_fn,
+}
+// SAFETY: repr(C), a size, optional functions.
+unsafe impl CStruct for taper_saved_hooks_vtable {
+    const INIT: Self = taper_saved_hooks_vtable { struct_size: 0, pack: None, unpack: None, release: None, drop: None };
+    const MIN_SIZE: usize = std::mem::size_of::<Self>();
+}
+impl Callbacks for taper_saved_hooks_vtable {
+    fn drop_fn(&self) -> taper_drop_fn {
+        self.drop
+    }
+}
+
+struct CSavedHooks {
+    pack: unsafe extern "C" fn(*mut c_void, *mut taper_tensor, *mut u64) -> *mut taper_error,
+    unpack: unsafe extern "C" fn(*mut c_void, u64, *mut *mut taper_tensor) -> *mut taper_error,
+    release: Option<unsafe extern "C" fn(*mut c_void, u64)>,
+    user: User,
+}
+impl autograd::SavedHooks for CSavedHooks {
+    fn pack(&self, t: &Tensor) -> Result<u64> {
+        let lent = Lent::new(t)?;
+        let mut token = 0;
+        // SAFETY: the function and user pointer come together from the caller; user lives as long as self.
+        let e = unsafe { (self.pack)(self.user.get(), lent.0, &mut token) };
+        match error::take(e) {
+            Some(e) => Err(e),
+            None => Ok(token),
+        }
+    }
+    fn unpack(&self, token: u64) -> Result<Tensor> {
+        let mut out = std::ptr::null_mut();
+        // SAFETY: as above.
+        let e = unsafe { (self.unpack)(self.user.get(), token, &mut out) };
+        let tensor = take_tensor("a saved tensor hook", out)?;
+        if let Some(e) = error::take(e) {
+            return Err(e);
+        }
+        match tensor {
+            Some(t) => Ok(t),
+            None => crate::bail!(Type, "Output of saved tensor unpack_hook expected to be a Tensor"),
+        }
+    }
+    fn release(&self, token: u64) {
+        if let Some(release) = self.release {
+            // SAFETY: as above.
+            unsafe { release(self.user.get(), token) }
+        }
+    }
+}
+
+/// `taper_saved_tensors_hooks_push`.
+pub fn saved_tensors_hooks_push(c: &Call, vt: taper_saved_hooks_vtable, user: User) -> Result<()> {
+    let (Some(pack), Some(unpack)) = (vt.pack, vt.unpack) else {
+        return Err(c.invalid(ErrorKind::Value, 0, "vtable", "its pack or unpack function is NULL"));
+    };
+    autograd::push_hooks(Arc::new(CSavedHooks { pack, unpack, release: vt.release, user }));
+    Ok(())
+}
+
+/// `taper_saved_tensors_hooks_pop`.
+pub fn saved_tensors_hooks_pop() -> bool {
+    autograd::pop_hooks()
+}
+
 /// `taper_tensor_retain_grad`.
 pub fn tensor_retain_grad(t: &Tensor) -> Result<()> {
     meta::retain_grad(t)

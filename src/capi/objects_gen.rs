@@ -724,6 +724,24 @@ pub extern "C" fn taper_tensor_remove_hook(t: *mut taper_tensor, id: u64) -> *mu
     })
 }
 
+/// From here on the tensors that ops of this thread save for backward are kept by vtable's functions, until
+/// taper_saved_tensors_hooks_pop; of several hooks the last ones count. user is owned by the hooks (vtable->drop). Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_saved_tensors_hooks_push(vtable: *const taper_saved_hooks_vtable, user: *mut c_void) -> *mut taper_error {
+    let user = owner(vtable, user);
+    guard("saved_tensors_hooks_push", move |c| {
+        let vtable = read_struct(c, 0, "vtable", vtable)?;
+        super::autograd::saved_tensors_hooks_push(c, vtable, user)
+    })
+}
+
+/// Ends this thread's last hooks; what they have packed stays theirs. Returns false when there are none. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_saved_tensors_hooks_pop() -> bool {
+    super::autograd::saved_tensors_hooks_pop()
+}
+
 /// Keeps `.grad` of a tensor that is no leaf. Borrows t. Since 0.1.
 #[no_mangle]
 #[must_use]

@@ -477,6 +477,63 @@ static void node_hooks(void)
     CHECK_INT(drops, 4);
 }
 
+/* Hooks that keep saved tensors: the number of each is its place in a list of doubled copies. */
+static struct {
+    taper_tensor *kept[8];
+    size_t packed, unpacked, released;
+    bool fails;
+} saved;
+static taper_error *pack(void *user, taper_tensor *t, uint64_t *token)
+{
+    (void)user;
+    if (saved.fails)
+        return taper_error_new(TAPER_ERROR_RUNTIME, "not kept", NULL, NULL);
+    *token = saved.packed;
+    return taper_mul_scalar(t, taper_scalar_i64(2), &saved.kept[saved.packed++]);
+}
+static taper_error *unpack(void *user, uint64_t token, taper_tensor **out)
+{
+    (void)user;
+    saved.unpacked++;
+    return taper_tensor_ref(saved.kept[token], out);
+}
+static void release_saved(void *user, uint64_t token)
+{
+    (void)user;
+    saved.released++;
+    taper_tensor_free(saved.kept[token]);
+}
+
+static void saved_hooks(void)
+{
+    float v[2] = {2, 3};
+    taper_tensor *x = leaf(v, 2), *y = NULL, *s = NULL, *g = NULL;
+    taper_saved_hooks_vtable vt = TAPER_SAVED_HOOKS_VTABLE_INIT;
+    CHECK(!taper_saved_tensors_hooks_pop());
+    FAILS(taper_saved_tensors_hooks_push(&vt, NULL), TAPER_ERROR_VALUE, "pack or unpack");
+    vt.pack = pack;
+    vt.unpack = unpack;
+    vt.release = release_saved;
+    vt.drop = count_drop;
+    drops = 0;
+    OK(taper_saved_tensors_hooks_push(&vt, &drops));
+    OK(taper_mul(x, x, &y));
+    CHECK(taper_saved_tensors_hooks_pop() && drops == 0);
+    OK(taper_sum(y, -1, &s));
+    OK(taper_backward(&s, 1, NULL, 0, false, false, NULL, 0));
+    OK(taper_tensor_grad(x, &g));
+    CHECK(at(g, 0) == 8 && at(g, 1) == 12); /* of doubled values */
+    CHECK(taper_tensor_free(g) && taper_tensor_free(y) && taper_tensor_free(s));
+    CHECK(saved.packed >= 1 && saved.unpacked >= 1 && saved.released == saved.packed);
+    CHECK_INT(drops, 1);
+    saved.fails = true;
+    OK(taper_saved_tensors_hooks_push(&vt, &drops));
+    FAILS(taper_mul(x, x, &y), TAPER_ERROR_RUNTIME, "not kept");
+    CHECK(taper_saved_tensors_hooks_pop());
+    CHECK_INT(drops, 2);
+    CHECK(taper_tensor_free(x));
+}
+
 static taper_error *square(void *user, taper_tensor *const *in, size_t n, taper_tensor_list **out)
 {
     taper_tensor *y = NULL;
@@ -649,6 +706,7 @@ int main(void)
     hooks();
     functions();
     node_hooks();
+    saved_hooks();
     gradcheck();
     watching();
     clipping(TAPER_CPU);

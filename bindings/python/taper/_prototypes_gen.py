@@ -79,6 +79,8 @@ PROTOTYPES = {
     "tensor_register_hook": "ppppp",
     "tensor_register_post_accumulate_grad_hook": "ppppp",
     "tensor_remove_hook": "ppQ",
+    "saved_tensors_hooks_push": "ppp",
+    "saved_tensors_hooks_pop": "?",
     "tensor_retain_grad": "pp",
     "tensor_grad_fn": "ppp",
     "node_name": "ppp",

@@ -7,6 +7,7 @@ from ._tensor import Tensor
 from ._vmap import tree
 from ._vmap.core import BatchedTensor, base_of, vmap
 from ._vmap.grads import Run, detached
+from ._vmap.rearrange import rearrange
 
 __all__ = [
     "debug_unwrap",
@@ -19,6 +20,7 @@ __all__ = [
     "jacrev",
     "jvp",
     "linearize",
+    "rearrange",
     "replace_all_batch_norm_modules_",
     "stack_module_state",
     "vjp",

@@ -44,6 +44,7 @@ static inline taper_device taper_make_device(int32_t type, int32_t index)
 /* Callback structs without functions: set those that you need. */
 #define TAPER_HOOK_VTABLE_INIT {sizeof(taper_hook_vtable), NULL, NULL}
 #define TAPER_NODE_HOOK_VTABLE_INIT {sizeof(taper_node_hook_vtable), NULL, NULL}
+#define TAPER_SAVED_HOOKS_VTABLE_INIT {sizeof(taper_saved_hooks_vtable), NULL, NULL, NULL, NULL}
 #define TAPER_TENSOR_FN_VTABLE_INIT {sizeof(taper_tensor_fn_vtable), NULL, NULL}
 #define TAPER_OUT_OF_MEMORY_VTABLE_INIT {sizeof(taper_out_of_memory_vtable), NULL, NULL}
 #define TAPER_INTERRUPT_VTABLE_INIT {sizeof(taper_interrupt_vtable), NULL, NULL}

@@ -1,5 +1,7 @@
 """Automatic differentiation: backward, grad, custom functions, checks of gradients."""
 
+from _thread import _local
+
 from .. import _c, _subclass
 from .._c import fail, tls
 from .._glue import unlist
@@ -25,6 +27,18 @@ __all__ = [
     "set_detect_anomaly",
     "set_grad_enabled",
 ]
+
+
+class _Pass(_local):
+    whole = True  # a backward pass to all leaves, not to some inputs alone
+
+
+_pass = _Pass()
+
+
+def _valid_for_checkpoints():
+    """Whether the pass that runs reaches all leaves, as a reentrant checkpoint needs."""
+    return _pass.whole
 
 
 def _list(v):
@@ -56,18 +70,22 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, 
         if not inputs:
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
     retain = create_graph if retain_graph is None else retain_graph
-    e = _c.backward(
-        _c.handles(outputs),
-        len(outputs),
-        _c.opt_handles(grads),
-        len(grads),
-        retain,
-        create_graph,
-        None if inputs is None else _c.handles(inputs),
-        0 if inputs is None else len(inputs),
-    )
-    if e:
-        fail(e)
+    before, _pass.whole = _pass.whole, inputs is None
+    try:
+        e = _c.backward(
+            _c.handles(outputs),
+            len(outputs),
+            _c.opt_handles(grads),
+            len(grads),
+            retain,
+            create_graph,
+            None if inputs is None else _c.handles(inputs),
+            0 if inputs is None else len(inputs),
+        )
+        if e:
+            fail(e)
+    finally:
+        _pass.whole = before
 
 
 def grad(
@@ -100,20 +118,24 @@ def grad(
     seeds = _seeds(outputs, grad_outputs)
     retain = create_graph if retain_graph is None else retain_graph
     o, p = tls.o
-    e = _c.grad(
-        _c.handles(outputs),
-        len(outputs),
-        _c.handles(inputs),
-        len(inputs),
-        _c.opt_handles(seeds),
-        len(seeds),
-        retain,
-        create_graph,
-        bool(allow_unused) or materialize_grads,
-        p,
-    )
-    if e:
-        fail(e)
+    before, _pass.whole = _pass.whole, False
+    try:
+        e = _c.grad(
+            _c.handles(outputs),
+            len(outputs),
+            _c.handles(inputs),
+            len(inputs),
+            _c.opt_handles(seeds),
+            len(seeds),
+            retain,
+            create_graph,
+            bool(allow_unused) or materialize_grads,
+            p,
+        )
+        if e:
+            fail(e)
+    finally:
+        _pass.whole = before
     results = unlist(o.value)
     if materialize_grads:
         from .._ops import zeros_like
@@ -201,7 +223,7 @@ class detect_anomaly(set_detect_anomaly):
 
 
 def __getattr__(name):
-    if name == "functional":
+    if name in ("functional", "forward_ad"):
         from importlib import import_module
 
         return import_module("taper.autograd." + name)

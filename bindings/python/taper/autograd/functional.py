@@ -72,8 +72,39 @@ def jvp(func, inputs, v=None, create_graph=False, strict=False):
     return (outputs[0] if single_out else outputs), (results[0] if single_out else tuple(results))
 
 
+def _strategy(name, argument, strategy, create_graph, strict, vectorize):
+    """PyTorch's errors for what does not go together."""
+    if strategy not in ("forward-mode", "reverse-mode"):
+        raise AssertionError(
+            'Expected strategy to be either "forward-mode" or "reverse-mode". Hint: If your function has more outputs than '
+            'inputs, "forward-mode" tends to be more performant. Otherwise, prefer to use "reverse-mode".'
+        )
+    if strategy == "forward-mode":
+        if create_graph:
+            raise NotImplementedError(
+                f'torch.autograd.functional.{name}: `create_graph=True` and `{argument}="forward-mode"` are not supported '
+                'together (yet). Please either set `create_graph=False` or `strategy="reverse-mode"`.'
+            )
+        if strict:
+            raise RuntimeError(
+                f'torch.autograd.functional.{name}: `strict=True` and `{argument}="forward-mode"` are not supported together '
+                '(yet). Please either set `strict=False` or `strategy="reverse-mode"`.'
+            )
+        if not vectorize:
+            raise NotImplementedError(
+                f'torch.autograd.functional.{name}: `{argument}="forward-mode"` is only supported when `vectorize=True`.'
+            )
+    elif vectorize and strict:
+        raise RuntimeError(
+            f"torch.autograd.functional.{name}: `strict=True` and `vectorized=True` are not supported together. Please either "
+            "set `strict=False` or `vectorize=False`."
+        )
+
+
 def jacobian(func, inputs, create_graph=False, strict=False, vectorize=False, strategy="reverse-mode"):
-    """The derivatives of every element of the outputs by every element of the inputs."""
+    """The derivatives of every element of the outputs by every element of the inputs. vectorize and strategy change
+    nothing in the result."""
+    _strategy("jacobian", "strategy", strategy, create_graph, strict, vectorize)
     with enable_grad():
         single_in, tensors = _inputs(inputs, create_graph)
         single_out, outputs = _outputs(func(*tensors))
@@ -100,6 +131,12 @@ def jacobian(func, inputs, create_graph=False, strict=False, vectorize=False, st
 
 def hessian(func, inputs, create_graph=False, strict=False, vectorize=False, outer_jacobian_strategy="reverse-mode"):
     """The second derivatives of a function whose result has one element."""
+    if outer_jacobian_strategy not in ("forward-mode", "reverse-mode"):
+        raise AssertionError('Expected strategy to be either "forward-mode" or "reverse-mode".')
+    if outer_jacobian_strategy == "forward-mode" and not vectorize:
+        raise NotImplementedError(
+            "Computing Jacobian using forward-AD or forward-over-reverse Hessian isonly implemented for `vectorize=True`."
+        )
     single_in, tensors = _inputs(inputs, create_graph)
 
     def gradient(*xs):

@@ -221,3 +221,12 @@ def node_of(t):
 def one_handle(t):
     """`taper_tensor *const *` of one tensor."""
     return struct.pack("Q", t._h)
+
+
+def __getattr__(name):
+    if name in ("saved_tensors_hooks", "save_on_cpu", "disable_saved_tensors_hooks"):
+        from . import _saved
+
+        made = globals()[name] = getattr(_saved, name)
+        return made
+    raise AttributeError(f"module 'taper.autograd.graph' has no attribute '{name}'")
