@@ -92,7 +92,7 @@ def _strategy(name, argument, strategy, create_graph, strict, vectorize):
             )
         if not vectorize:
             raise NotImplementedError(
-                f'torch.autograd.functional.{name}: `{argument}="forward-mode"` is only supported when `vectorize=True`.'
+                "Computing Jacobian using forward-AD or forward-over-reverse Hessian isonly implemented for `vectorize=True`."
             )
     elif vectorize and strict:
         raise RuntimeError(
