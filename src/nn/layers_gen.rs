@@ -1098,13 +1098,17 @@ fn rnn_recurrent_base_reset(m: &Module, v: &Values) -> Result<()> {
 fn rnn_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
     recurrent::sequence(m, x, &recurrent::Call {
         op: "rnn",
-        hidden: v.int(1),
-        layers: v.int(2),
-        bias: v.bool(4),
+        weights: Weights {
+            gates: 1,
+            input: v.int(0),
+            hidden: v.int(1),
+            layers: v.int(2),
+            bias: v.bool(4),
+            bidirectional: v.bool(7),
+            projection: v.int(9),
+        },
         batch_first: v.bool(5),
         dropout: v.float(6),
-        bidirectional: v.bool(7),
-        projection: v.int(9),
         nonlinearity: v.text(3),
     })
 }
@@ -1171,13 +1175,17 @@ fn gru_recurrent_base_reset(m: &Module, v: &Values) -> Result<()> {
 fn gru_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
     recurrent::sequence(m, x, &recurrent::Call {
         op: "gru",
-        hidden: v.int(1),
-        layers: v.int(2),
-        bias: v.bool(3),
+        weights: Weights {
+            gates: 3,
+            input: v.int(0),
+            hidden: v.int(1),
+            layers: v.int(2),
+            bias: v.bool(3),
+            bidirectional: v.bool(6),
+            projection: v.int(8),
+        },
         batch_first: v.bool(4),
         dropout: v.float(5),
-        bidirectional: v.bool(6),
-        projection: v.int(8),
         nonlinearity: "",
     })
 }
@@ -1247,13 +1255,17 @@ fn lstm_recurrent_base_reset(m: &Module, v: &Values) -> Result<()> {
 fn lstm_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
     recurrent::sequence(m, x, &recurrent::Call {
         op: "lstm",
-        hidden: v.int(1),
-        layers: v.int(2),
-        bias: v.bool(3),
+        weights: Weights {
+            gates: 4,
+            input: v.int(0),
+            hidden: v.int(1),
+            layers: v.int(2),
+            bias: v.bool(3),
+            bidirectional: v.bool(6),
+            projection: v.int(7),
+        },
         batch_first: v.bool(4),
         dropout: v.float(5),
-        bidirectional: v.bool(6),
-        projection: v.int(7),
         nonlinearity: "",
     })
 }

@@ -34,29 +34,27 @@ impl Weights {
     }
     /// The names of a layer's weights, in order.
     pub fn names(&self, layer: i64) -> Vec<String> {
-        names(layer, self.bias, self.bidirectional, self.projection > 0)
+        let kinds = [
+            ("weight_ih", true),
+            ("weight_hh", true),
+            ("bias_ih", self.bias),
+            ("bias_hh", self.bias),
+            ("weight_hr", self.projection > 0),
+        ];
+        let mut all = Vec::new();
+        for suffix in ["", "_reverse"].iter().take(1 + self.bidirectional as usize) {
+            all.extend(kinds.iter().filter(|k| k.1).map(|k| format!("{}_l{layer}{suffix}", k.0)));
+        }
+        all
     }
-}
-fn names(layer: i64, bias: bool, bidirectional: bool, projected: bool) -> Vec<String> {
-    let kinds =
-        [("weight_ih", true), ("weight_hh", true), ("bias_ih", bias), ("bias_hh", bias), ("weight_hr", projected)];
-    let mut all = Vec::new();
-    for suffix in ["", "_reverse"].iter().take(1 + bidirectional as usize) {
-        all.extend(kinds.iter().filter(|k| k.1).map(|k| format!("{}_l{layer}{suffix}", k.0)));
-    }
-    all
 }
 
 /// A layer's call.
 pub struct Call<'a> {
     pub op: &'static str,
-    pub hidden: i64,
-    pub layers: i64,
-    pub bias: bool,
+    pub weights: Weights,
     pub batch_first: bool,
     pub dropout: f64,
-    pub bidirectional: bool,
-    pub projection: i64,
     pub nonlinearity: &'a str,
 }
 
@@ -75,16 +73,16 @@ pub fn sequence(m: &Module, x: &[&Tensor], call: &Call) -> Result<Outputs> {
     let batched = |t: &Tensor, dim: i64| if single { ops::unsqueeze(t, dim) } else { Ok(t.clone()) };
     let input = batched(input, at)?;
     let mut params = Vec::new();
-    for layer in 0..call.layers {
-        for name in names(layer, call.bias, call.bidirectional, call.projection > 0) {
+    let w = &call.weights;
+    for layer in 0..w.layers {
+        for name in w.names(layer) {
             memory::push(&mut params, m.need(&name)?)?;
         }
     }
     let states = states(m, x, call.op == "lstm")?;
-    let (layers, batch) = (call.layers * (1 + call.bidirectional as i64), input.size(at)?);
-    let out = if call.projection > 0 { call.projection } else { call.hidden };
+    let (layers, batch) = (w.layers * (1 + w.bidirectional as i64), input.size(at)?);
     let mut hx = Vec::new();
-    for (i, size) in [out, call.hidden].into_iter().enumerate().take(1 + (call.op == "lstm") as usize) {
+    for (i, size) in [w.output(), w.hidden].into_iter().enumerate().take(1 + (call.op == "lstm") as usize) {
         hx.push(match states.get(i) {
             Some(t) => {
                 let wanted = 2 + !single as usize;
@@ -101,11 +99,11 @@ pub fn sequence(m: &Module, x: &[&Tensor], call: &Call) -> Result<Outputs> {
         });
     }
     let c = call;
-    let (bias, train) = (c.bias, m.is_training());
+    let (bias, train) = (w.bias, m.is_training());
     let plain = match (c.op, c.nonlinearity) {
         ("lstm", _) => {
             let (out, h, c) =
-                ops::lstm(&input, &hx, &params, bias, c.layers, c.dropout, train, c.bidirectional, c.batch_first)?;
+                ops::lstm(&input, &hx, &params, bias, w.layers, c.dropout, train, w.bidirectional, c.batch_first)?;
             vec![out, h, c]
         }
         (op, word) => {
@@ -115,7 +113,7 @@ pub fn sequence(m: &Module, x: &[&Tensor], call: &Call) -> Result<Outputs> {
                 _ => ops::rnn_tanh,
             };
             let (out, h) =
-                op(&input, &hx[0], &params, bias, c.layers, c.dropout, train, c.bidirectional, c.batch_first)?;
+                op(&input, &hx[0], &params, bias, w.layers, c.dropout, train, w.bidirectional, c.batch_first)?;
             vec![out, h]
         }
     };

@@ -1,6 +1,6 @@
 //! What the formulas of `spec/schedules.txt` are made of: Python's arithmetic, with errors in place of exceptions.
 
-use super::Value;
+use super::values::Value;
 use crate::{bail, ensure, Result};
 
 /// A group's rate before the step, and what the step is.

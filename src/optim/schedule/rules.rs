@@ -1,49 +1,26 @@
 //! The schedules that are no formula of one group's rate.
 
 use super::formula::{divide, raised, At};
-use super::{Asked, Given, Rates, Rule, Schedule, State, Step, Value};
+use super::rules_gen::Rule;
+use super::values::{Asked, Callback, Rates, State, Step, Target, Value};
 use crate::tensor::print::py_float;
 use crate::{bail, ensure, Result};
 use std::f64::consts::PI;
 
-impl State {
-    fn value(&self, name: &str) -> Result<&Value> {
-        match self.attributes.iter().find(|a| a.0 == name) {
-            Some((_, v)) => Ok(v),
-            None => bail!(Internal, "a schedule has no attribute {name}"),
-        }
-    }
-    fn int(&self, name: &str) -> Result<i64> {
-        match self.value(name)? {
-            Value::Int(v) => Ok(*v),
-            other => bail!(Internal, "{name} is {other}"),
-        }
-    }
-    fn float(&self, name: &str) -> Result<f64> {
-        match self.value(name)? {
-            Value::Float(v) => Ok(*v),
-            Value::Int(v) => Ok(*v as f64),
-            other => bail!(Internal, "{name} is {other}"),
-        }
-    }
-    fn boolean(&self, name: &str) -> Result<bool> {
-        Ok(*self.value(name)? == Value::Bool(true))
-    }
-    fn is(&self, name: &str, word: &str) -> Result<bool> {
-        Ok(matches!(self.value(name)?, Value::Text(t) if t == word))
-    }
-    /// One group's entry of a list.
-    fn of_group(&self, name: &str, group: usize) -> Result<f64> {
-        match self.value(name)? {
-            Value::Floats(v) if group < v.len() => Ok(v[group]),
-            _ => bail!(Value, "the optimizer has more parameter groups than when the scheduler was made"),
-        }
-    }
-    fn set(&mut self, name: &'static str, v: Value) {
-        match self.attributes.iter_mut().find(|a| a.0 == name) {
-            Some(a) => a.1 = v,
-            None => self.attributes.push((name, v)),
-        }
+/// What a schedule is, apart from the schedules in it, and does not change.
+pub(super) struct Made {
+    pub rule: Rule,
+    pub name: String,
+    /// As they were given, for printing.
+    pub arguments: Vec<(&'static str, Value)>,
+    pub callback: Option<Callback>,
+    pub optimizer: Target,
+}
+
+impl Made {
+    /// The optimiser's rates at the moment.
+    pub fn rates(&self) -> Result<Vec<f64>> {
+        (0..self.optimizer.groups()).map(|g| self.optimizer.lr(g)).collect()
     }
 }
 
@@ -66,7 +43,7 @@ fn per_group(name: &str, v: &Value, groups: usize) -> Result<Vec<f64>> {
 }
 
 /// What a schedule left in a group.
-fn kept(o: &dyn Rates, group: usize, name: &str) -> Result<f64> {
+pub(super) fn kept(o: &dyn Rates, group: usize, name: &str) -> Result<f64> {
     match o.kept(group, name) {
         Some(v) => Ok(v),
         None => bail!(Key, "param '{name}' is not specified in param_groups[{group}]"),
@@ -95,10 +72,11 @@ fn cycled(o: &dyn Rates, last_epoch: i64, given: &State) -> Result<[Vec<f64>; 2]
 
 /// Checks the arguments, makes the attributes of them and sets what the optimiser begins with. Base rates that stand in
 /// the state afterwards replace those of the groups once the first step is made.
-pub(super) fn prepare(given: &mut Given, o: &dyn Rates, state: &mut State) -> Result<()> {
+pub(super) fn prepare(made: &Made, last_epoch: i64, state: &mut State) -> Result<()> {
+    let o = &*made.optimizer;
     let groups = o.groups();
-    let taken = State { attributes: given.arguments.clone(), ..State::default() };
-    match given.rule {
+    let taken = State { attributes: made.arguments.clone(), ..State::default() };
+    match made.rule {
         Rule::MultiStepLR => {
             // PyTorch counts them; what is saved are the milestones in order.
             state.attributes = taken.attributes;
@@ -112,10 +90,10 @@ pub(super) fn prepare(given: &mut Given, o: &dyn Rates, state: &mut State) -> Re
             ensure!(t_mult >= 1, Value, "Expected integer T_mult >= 1, but got {t_mult}");
             state.attributes = taken.attributes;
             state.set("T_i", Value::Float(t_0 as f64));
-            state.set("T_cur", Value::Float(given.last_epoch as f64));
+            state.set("T_cur", Value::Float(last_epoch as f64));
         }
-        Rule::OneCycleLR => one_cycle(given, &taken, o, state)?,
-        Rule::CyclicLR => cyclic(given, &taken, o, state)?,
+        Rule::OneCycleLR => one_cycle(made, last_epoch, &taken, state)?,
+        Rule::CyclicLR => cyclic(made, last_epoch, &taken, state)?,
         Rule::ReduceLROnPlateau => plateau(&taken, groups, state)?,
         Rule::SWALR => {
             let n = taken.int("anneal_epochs")?;
@@ -127,36 +105,8 @@ pub(super) fn prepare(given: &mut Given, o: &dyn Rates, state: &mut State) -> Re
                 o.keep(g, "swa_lr", lr)?;
             }
         }
-        Rule::SequentialLR | Rule::ChainedScheduler => {
-            let name = &given.name;
-            ensure!(!given.schedules.is_empty(), Value, "{name} expects at least one scheduler, but got no scheduler.");
-            for (i, s) in given.schedules.iter().enumerate() {
-                ensure!(
-                    s.0.rule != Rule::ReduceLROnPlateau,
-                    Value,
-                    "{name} does not support `ReduceLROnPlateau` scheduler as it requires additional kwargs to be \
-                     specified when calling `step`, but got one at index {i} in the given schedulers sequence."
-                );
-                ensure!(
-                    std::ptr::addr_eq(std::sync::Arc::as_ptr(&s.0.optimizer), o),
-                    Value,
-                    "{name} expects all schedulers to belong to the same optimizer, but got scheduler {} at index {i} \
-                     with a different one",
-                    s.0.name
-                );
-            }
-            if let Ok(Value::Ints(m)) = taken.value("milestones") {
-                ensure!(
-                    m.len() + 1 == given.schedules.len(),
-                    Value,
-                    "Sequential Schedulers expects number of schedulers provided to be one more than the number of \
-                     milestone points, but got number of schedulers {} and the number of milestones to be equal to {}",
-                    given.schedules.len(),
-                    m.len()
-                );
-                state.set("_milestones", Value::Ints(m.clone()));
-            }
-        }
+        // The milestones of a sequence are taken by who knows its schedules.
+        Rule::SequentialLR | Rule::ChainedScheduler => {}
         // The arguments are the attributes.
         _ => state.attributes = taken.attributes,
     }
@@ -171,7 +121,8 @@ fn strategy(taken: &State, by: &str) -> Result<Value> {
     }
 }
 
-fn one_cycle(given: &Given, taken: &State, o: &dyn Rates, state: &mut State) -> Result<()> {
+fn one_cycle(made: &Made, last_epoch: i64, taken: &State, state: &mut State) -> Result<()> {
+    let o = &*made.optimizer;
     let positive = |name: &str| match taken.value(name)? {
         Value::Int(v) => {
             ensure!(*v > 0, Value, "Expected positive integer {name}, but got {v}");
@@ -192,7 +143,7 @@ fn one_cycle(given: &Given, taken: &State, o: &dyn Rates, state: &mut State) -> 
     let strategy = strategy(taken, "be")?;
     let high = per_group("max_lr", taken.value("max_lr")?, o.groups())?;
     let (div, last_div) = (taken.float("div_factor")?, taken.float("final_div_factor")?);
-    if given.last_epoch == -1 {
+    if last_epoch == -1 {
         for (g, most) in high.iter().enumerate() {
             let initial = divide(*most, div)?;
             o.keep(g, "initial_lr", initial)?;
@@ -213,12 +164,13 @@ fn one_cycle(given: &Given, taken: &State, o: &dyn Rates, state: &mut State) -> 
     state.set("cycle_momentum", taken.value("cycle_momentum")?.clone());
     if taken.boolean("cycle_momentum")? {
         state.set("use_beta1", Value::Bool(o.has_betas()));
-        cycled(o, given.last_epoch, taken)?;
+        cycled(o, last_epoch, taken)?;
     }
     Ok(())
 }
 
-fn cyclic(given: &Given, taken: &State, o: &dyn Rates, state: &mut State) -> Result<()> {
+fn cyclic(made: &Made, last_epoch: i64, taken: &State, state: &mut State) -> Result<()> {
+    let o = &*made.optimizer;
     let base = per_group("base_lr", taken.value("base_lr")?, o.groups())?;
     let high = per_group("max_lr", taken.value("max_lr")?, o.groups())?;
     let up = taken.float("step_size_up")?;
@@ -230,8 +182,8 @@ fn cyclic(given: &Given, taken: &State, o: &dyn Rates, state: &mut State) -> Res
     let ratio = divide(up, total)?;
     let Value::Text(mode) = taken.value("mode")? else { bail!(Internal, "mode is no text") };
     let known = ["triangular", "triangular2", "exp_range"].contains(&mode.as_str());
-    ensure!(known || given.callback.is_some(), Value, "mode is invalid and scale_fn is None");
-    let scale_mode = match (&given.callback, mode.as_str()) {
+    ensure!(known || made.callback.is_some(), Value, "mode is invalid and scale_fn is None");
+    let scale_mode = match (&made.callback, mode.as_str()) {
         (Some(_), _) => taken.value("scale_mode")?.clone(),
         (None, "exp_range") => Value::Text("iterations".into()),
         (None, _) => Value::Text("cycle".into()),
@@ -245,12 +197,12 @@ fn cyclic(given: &Given, taken: &State, o: &dyn Rates, state: &mut State) -> Res
     state.set("scale_mode", scale_mode);
     state.set("cycle_momentum", Value::Bool(cycle_momentum));
     if cycle_momentum {
-        let [low, high] = cycled(o, given.last_epoch, taken)?;
+        let [low, high] = cycled(o, last_epoch, taken)?;
         state.set("use_beta1", Value::Bool(o.has_betas()));
         state.set("base_momentums", Value::Floats(low));
         state.set("max_momentums", Value::Floats(high));
     }
-    if given.last_epoch == -1 {
+    if last_epoch == -1 {
         for (g, lr) in base.iter().enumerate() {
             o.set_lr(g, *lr)?;
         }
@@ -297,8 +249,8 @@ fn plateau(taken: &State, groups: usize, state: &mut State) -> Result<()> {
 }
 
 /// What holds for all groups of a step: CyclicLR's factor, and SWALR's shares before and now.
-pub(super) fn scale(s: &Schedule, state: &State) -> Result<[f64; 2]> {
-    match s.0.rule {
+pub(super) fn scale(made: &Made, state: &State) -> Result<[f64; 2]> {
+    match made.rule {
         Rule::CyclicLR => {
             let (total, ratio) = (state.float("total_size")?, state.float("step_ratio")?);
             let e = state.last_epoch as f64;
@@ -306,7 +258,7 @@ pub(super) fn scale(s: &Schedule, state: &State) -> Result<[f64; 2]> {
             let x = 1.0 + e / total - cycle;
             let part = if x <= ratio { divide(x, ratio)? } else { divide(x - 1.0, ratio - 1.0)? };
             let at = if state.is("scale_mode", "cycle")? { cycle } else { e };
-            let factor = match &s.0.callback {
+            let factor = match &made.callback {
                 Some(f) => f(&Asked { epoch: at as i64, group: 0, base_lr: 0.0, lr: 0.0 })?,
                 None if state.is("mode", "triangular")? => 1.0,
                 None if state.is("mode", "triangular2")? => 1.0 / 2f64.powf(at - 1.0),
@@ -337,7 +289,7 @@ pub(super) fn scale(s: &Schedule, state: &State) -> Result<[f64; 2]> {
 
 /// A group's new rate; its new momentum, where there is one, goes to `momenta`.
 pub(super) fn rate(
-    s: &Schedule,
+    made: &Made,
     state: &State,
     at: &At,
     group: usize,
@@ -345,11 +297,11 @@ pub(super) fn rate(
     scale: [f64; 2],
     momenta: &mut Vec<f64>,
 ) -> Result<f64> {
-    let ask = |base_lr: f64| match &s.0.callback {
+    let ask = |base_lr: f64| match &made.callback {
         Some(f) => f(&Asked { epoch: state.last_epoch, group, base_lr, lr: at.lr }),
-        None => bail!(Internal, "{} has no function", s.0.name),
+        None => bail!(Internal, "{} has no function", made.name),
     };
-    match s.0.rule {
+    match made.rule {
         Rule::LambdaLR => Ok(at.base()? * ask(at.base()?)?),
         Rule::MultiplicativeLR if how == Step::Initial => Ok(at.lr),
         Rule::MultiplicativeLR => Ok(at.lr * ask(at.base()?)?),
@@ -380,18 +332,18 @@ pub(super) fn rate(
             let base = at.base()?;
             Ok(base + between(base, state.of_group("max_lrs", group)?))
         }
-        Rule::OneCycleLR => one_cycle_rate(s, state, group, momenta),
+        Rule::OneCycleLR => one_cycle_rate(made, state, group, momenta),
         Rule::SWALR => {
-            let goal = kept(&*s.0.optimizer, group, "swa_lr")?;
+            let goal = kept(&*made.optimizer, group, "swa_lr")?;
             let [before, now] = scale;
             let start = if before == 1.0 { goal } else { (at.lr - before * goal) / (1.0 - before) };
             Ok(goal * now + start * (1.0 - now))
         }
-        _ => bail!(NotImplemented, "{} has no rate of its own", s.0.name),
+        _ => bail!(NotImplemented, "{} has no rate of its own", made.name),
     }
 }
 
-fn one_cycle_rate(s: &Schedule, state: &State, group: usize, momenta: &mut Vec<f64>) -> Result<f64> {
+fn one_cycle_rate(made: &Made, state: &State, group: usize, momenta: &mut Vec<f64>) -> Result<f64> {
     let total = state.int("total_steps")?;
     ensure!(
         state.last_epoch <= total,
@@ -413,7 +365,7 @@ fn one_cycle_rate(s: &Schedule, state: &State, group: usize, momenta: &mut Vec<f
     let step = state.last_epoch as f64;
     let ends = ["_schedule_phases.0.end_step", "_schedule_phases.1.end_step", "_schedule_phases.2.end_step"];
     let mut start = 0.0;
-    let of = |name: &str| kept(&*s.0.optimizer, group, name);
+    let of = |name: &str| kept(&*made.optimizer, group, name);
     for (i, [from, to, from_momentum, to_momentum]) in phases.iter().enumerate() {
         let end = state.float(ends[i])?;
         if step <= end || i + 1 == phases.len() {
@@ -474,9 +426,8 @@ pub(super) fn restart(state: &mut State, how: Step) -> Result<()> {
 }
 
 /// ReduceLROnPlateau's step.
-pub(super) fn step_plateau(s: &Schedule, metric: f64) -> Result<()> {
-    let mut state = s.0.state.lock().clone();
-    let o = &*s.0.optimizer;
+pub(super) fn step_plateau(made: &Made, mut state: State, metric: f64) -> Result<State> {
+    let o = &*made.optimizer;
     state.last_epoch = state.last_epoch.saturating_add(1);
     let (best, threshold) = (state.float("best")?, state.float("threshold")?);
     let relative = state.is("threshold_mode", "rel")?;
@@ -523,67 +474,6 @@ pub(super) fn step_plateau(s: &Schedule, metric: f64) -> Result<()> {
     }
     state.set("num_bad_epochs", Value::Int(bad));
     state.set("cooldown_counter", Value::Int(cooldown));
-    state.last_lr = s.rates()?;
-    *s.0.state.lock() = state;
-    Ok(())
-}
-
-/// SequentialLR: each schedule made its first step when it was made; the first one starts again.
-pub(super) fn start_sequence(s: &Schedule) -> Result<()> {
-    let o = &*s.0.optimizer;
-    for g in 0..o.groups() {
-        o.set_lr(g, kept(o, g, "initial_lr")?)?;
-    }
-    s.0.schedules.iter().for_each(undo);
-    let first = &s.0.schedules[current(s, 0)?];
-    first.initial_step()?;
-    let last_lr = first.last_lr();
-    let mut state = s.0.state.lock();
-    state.last_epoch = state.last_epoch.saturating_add(1);
-    state.last_lr = last_lr;
-    Ok(())
-}
-
-fn undo(s: &Schedule) {
-    if s.0.schedules.is_empty() {
-        let mut state = s.0.state.lock();
-        state.last_epoch = state.last_epoch.saturating_sub(1);
-    }
-    s.0.schedules.iter().for_each(undo);
-}
-
-/// Whose turn an epoch is.
-fn current(s: &Schedule, epoch: i64) -> Result<usize> {
-    let state = s.0.state.lock();
-    let Value::Ints(m) = state.value("_milestones")? else { bail!(Internal, "milestones are no ints") };
-    Ok(m.partition_point(|v| *v <= epoch).min(s.0.schedules.len() - 1))
-}
-
-pub(super) fn step_sequence(s: &Schedule) -> Result<()> {
-    let epoch = s.0.state.lock().last_epoch.saturating_add(1);
-    let i = current(s, epoch)?;
-    let now = &s.0.schedules[i];
-    let begins = i > 0 && {
-        let state = s.0.state.lock();
-        matches!(state.value("_milestones")?, Value::Ints(m) if m[i - 1] == epoch)
-    };
-    if begins {
-        now.takes_epochs()?;
-        let state = now.0.state.lock().clone();
-        now.update(state, Step::To(0.0))?;
-    } else {
-        now.step()?;
-    }
-    let last_lr = now.last_lr();
-    let mut state = s.0.state.lock();
-    state.last_epoch = epoch;
-    state.last_lr = last_lr;
-    Ok(())
-}
-
-pub(super) fn step_chain(s: &Schedule) -> Result<()> {
-    s.0.schedules.iter().try_for_each(Schedule::step)?;
-    let rates = s.rates()?;
-    s.0.state.lock().last_lr = rates;
-    Ok(())
+    state.last_lr = made.rates()?;
+    Ok(state)
 }

@@ -2,7 +2,9 @@
 //! int64, bool), lists are tensors of one dimension, texts uint8 tensors of their UTF-8. What is None is absent. Keys of
 //! schedules in a schedule begin with `_schedulers.<i>.`.
 
-use super::{Rule, Schedule, State, Value};
+use super::rules_gen::Rule;
+use super::schedule::Schedule;
+use super::values::{State, Value};
 use crate::base::dtype::Bool8;
 use crate::nn::StateDict;
 use crate::{bail, ensure, Result, Tensor};
@@ -50,7 +52,7 @@ fn value(key: &str, t: &Tensor, like: &Value) -> Result<Value> {
 impl Schedule {
     /// Whether it counts steps and keeps initial rates.
     fn is_plain(&self) -> bool {
-        !matches!(self.0.rule, Rule::SequentialLR | Rule::ChainedScheduler | Rule::ReduceLROnPlateau)
+        !matches!(self.0.made.rule, Rule::SequentialLR | Rule::ChainedScheduler | Rule::ReduceLROnPlateau)
     }
 
     /// What PyTorch's `state_dict` holds, as named tensors.
@@ -77,7 +79,7 @@ impl Schedule {
             put("_is_initial", &Value::Bool(false))?;
             put("_get_lr_called_within_step", &Value::Bool(false))?;
         }
-        if self.0.rule != Rule::ChainedScheduler {
+        if self.0.made.rule != Rule::ChainedScheduler {
             put("last_epoch", &Value::Int(state.last_epoch))?;
         }
         put("_last_lr", &Value::Floats(state.last_lr))?;
@@ -105,7 +107,7 @@ impl Schedule {
             match from.get(&key) {
                 Some(t) => value(&key, t, like),
                 None if *like == Value::None || name == "default_min_lr" => Ok(Value::None),
-                None => bail!(Key, "the state dict of {} lacks \"{key}\"", self.0.name),
+                None => bail!(Key, "the state dict of {} lacks \"{key}\"", self.0.made.name),
             }
         };
         let int = |name: &str| match get(name, &Value::Int(0))? {
@@ -126,7 +128,7 @@ impl Schedule {
             ensure!(had == has, Value, "\"{prefix}{name}\" must hold {had} numbers, got {has}");
             *v = new;
         }
-        if self.0.rule == Rule::SequentialLR {
+        if self.0.made.rule == Rule::SequentialLR {
             let turns = match state.attributes.first() {
                 Some((_, Value::Ints(m))) => m.len() + 1,
                 _ => 0,
@@ -141,7 +143,7 @@ impl Schedule {
             state.base_lrs = bases;
             state.step_count = int("_step_count")?;
         }
-        if self.0.rule != Rule::ChainedScheduler {
+        if self.0.made.rule != Rule::ChainedScheduler {
             state.last_epoch = int("last_epoch")?;
         }
         state.last_lr = floats("_last_lr")?;

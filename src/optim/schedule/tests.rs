@@ -1,8 +1,10 @@
 //! Forty epochs of every schedule are PyTorch's, to the last bit (recorded by tests/fixtures/make_schedules.py).
 
 use super::*;
-use crate::optim::{AdamOptions, SgdOptions};
-use crate::{autograd, ErrorKind, Tensor};
+use crate::base::sync::Mutex;
+use crate::optim::{AdamOptions, Optimizer, SgdOptions};
+use crate::{autograd, bail, ErrorKind, Result, Tensor};
+use std::sync::Arc;
 
 fn parameter() -> Tensor {
     let p = Tensor::from_slice(&[1f64], &[1]).unwrap();
@@ -128,7 +130,7 @@ fn seen(o: &Target) -> Vec<f64> {
 }
 
 fn step(s: &Schedule, e: i32) {
-    if s.0.rule == Rule::ReduceLROnPlateau {
+    if s.0.made.rule == Rule::ReduceLROnPlateau {
         return s.step_metric(if e < 12 { 1.0 / (1.0 + e as f64) } else { 0.07 }).unwrap();
     }
     s.step().unwrap();
@@ -156,7 +158,7 @@ fn forty_epochs_are_pytorchs() {
             continue;
         }
         let s = make(name, &o).unwrap();
-        rules.insert(s.0.rule as u8);
+        rules.insert(s.0.made.rule as u8);
         for (i, want) in want.chunks(3).enumerate() {
             if i > 0 {
                 step(&s, i as i32 - 1);

@@ -3,6 +3,7 @@
 //! The table is `spec/ops.txt`. With `--check` nothing is written: a stale file is named, with the command that
 //! mends it, and the exit status is 1.
 
+mod abi;
 mod arguments;
 mod cpp;
 mod gate;
@@ -61,10 +62,12 @@ const TARGETS: &[(&str, &str, Emit)] = &[
     ("types-go", "bindings/go/types_gen.go", |root, _| types::load(root).map(|t| Some(t.go()))),
     ("types-python", "bindings/python/taper/_types_gen.py", |root, _| types::load(root).map(|t| Some(t.python()))),
     ("schedules", "src/optim/schedule/entries_gen.rs", |root, _| schedules::rust(root)),
+    ("schedules-rules", "src/optim/schedule/rules_gen.rs", |root, _| schedules::rust_rules(root)),
     ("schedules-c", "src/capi/schedule_gen.rs", |root, _| schedules::capi(root)),
     ("schedules-cpp", "bindings/cpp/taper/schedules_gen.hpp", |root, _| schedules::cpp(root)),
     ("schedules-go", "bindings/go/schedules_gen.go", |root, _| schedules::go(root)),
     ("schedules-python", "bindings/python/taper/optim/_schedules_gen.py", |root, _| schedules::python(root)),
+    ("schedules-module", "bindings/python/taper/optim/lr_scheduler.py", |root, _| schedules::python_module(root)),
     ("schedules-stubs", "bindings/python/taper/optim/_schedules_gen.pyi", |root, _| schedules::stubs(root)),
     ("header", "include/taper.h", |root, ops| header::emit(root, ops).map(Some)),
     // The Go module has a copy, so that it can be vendored.

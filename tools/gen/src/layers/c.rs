@@ -5,6 +5,7 @@ use super::forward::further;
 use super::model::*;
 use super::plan::{classes, snake, Plan};
 use super::rust::constant;
+use crate::abi;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -97,7 +98,13 @@ pub fn fields<'a>(plan: &Plan<'a>) -> Vec<Field<'a>> {
             out.push(Field { name: name.into(), kind, argument: None, slot: 0 });
         }
     }
-    // Stable: arguments of one kind stay in order. Numbers of eight bytes, and the small ones, are one kind here.
+    let name = format!("taper_nn_{}_options", options_name(plan));
+    let reserved = |name| Field { name, kind: Kind::Reserved, argument: None, slot: 0 };
+    abi::ordered(&name, out, |f| &f.name, reserved, by_kind)
+}
+
+/// Arguments of one kind stay in order. Numbers of eight bytes, and the small ones, are one kind here.
+fn by_kind<'a>(mut out: Vec<Field<'a>>, reserved: Field<'a>) -> Vec<Field<'a>> {
     out.sort_by_key(|f| match f.kind {
         Kind::OptFloat | Kind::OptBool => Kind::OptInt,
         Kind::Floats => Kind::Ints,
@@ -108,7 +115,7 @@ pub fn fields<'a>(plan: &Plan<'a>) -> Vec<Field<'a>> {
     let small = out.iter().filter(|f| matches!(f.kind, Kind::Bool | Kind::Has | Kind::DType)).count();
     if small % 2 == 1 {
         let at = out.iter().position(|f| f.kind == Kind::Device).unwrap_or(out.len());
-        out.insert(at, Field { name: "reserved".into(), kind: Kind::Reserved, argument: None, slot: 0 });
+        out.insert(at, reserved);
     }
     out
 }

@@ -192,22 +192,13 @@ fn call(plan: &Plan, name: &str, ops: &[Op], with: bool) -> Result<(String, bool
         // All that a recurrent layer knows: its arguments by name.
         "lstm" | "gru" | "rnn" => {
             many = true;
-            let (int, bool) = (
-                |n: &str| at.slot(n).map(|i| format!("v.int({i})")),
-                |n: &str| at.slot(n).map(|i| format!("v.bool({i})")),
-            );
             let nonlinearity = at.slot("nonlinearity").map_or("\"\"".into(), |i| format!("v.text({i})"));
             format!(
-                "recurrent::sequence(m, x, &recurrent::Call {{\n        op: {op:?},\n        hidden: {},\n        layers: {},\n        \
-                 bias: {},\n        batch_first: {},\n        dropout: v.float({}),\n        bidirectional: {},\n        \
-                 projection: {},\n        nonlinearity: {nonlinearity},\n    }})",
-                int("hidden_size")?,
-                int("num_layers")?,
-                bool("bias")?,
-                bool("batch_first")?,
+                "recurrent::sequence(m, x, &recurrent::Call {{\n        op: {op:?},\n        weights: {},\n        \
+                 batch_first: v.bool({}),\n        dropout: v.float({}),\n        nonlinearity: {nonlinearity},\n    }})",
+                at.weights("        ")?,
+                at.slot("batch_first")?,
                 at.slot("dropout")?,
-                bool("bidirectional")?,
-                int("proj_size").unwrap_or("0".into()),
             )
         }
         "lstm_cell" | "gru_cell" | "rnn_cell" => {

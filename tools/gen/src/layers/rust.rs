@@ -135,6 +135,27 @@ fn fields(plan: &Plan, name: &str) -> String {
 }
 
 impl At<'_> {
+    /// What the weights of a recurrent layer follow from: its arguments by name, and the gates of its `recurrent` line.
+    pub fn weights(&self, indent: &str) -> Result<String, String> {
+        let steps = self.plan.line.iter().flat_map(|e| &e.steps);
+        let gates = steps.into_iter().find_map(|s| match s {
+            Step::Recurrent { gates } => Some(gates),
+            _ => None,
+        });
+        let gates = gates.ok_or_else(|| format!("{} has no `recurrent` line", self.plan.entry.name))?;
+        let value = |kind: &str, n: &str| self.slot(n).map(|i| format!("{}.{kind}({i})", self.values));
+        let fields = [
+            ("gates", gates.to_string()),
+            ("input", value("int", "input_size")?),
+            ("hidden", value("int", "hidden_size")?),
+            ("layers", value("int", "num_layers")?),
+            ("bias", value("bool", "bias")?),
+            ("bidirectional", value("bool", "bidirectional")?),
+            ("projection", value("int", "proj_size").unwrap_or("0".into())),
+        ];
+        let fields: String = fields.iter().map(|(n, v)| format!("{indent}    {n}: {v},\n")).collect();
+        Ok(format!("Weights {{\n{fields}{indent}}}"))
+    }
     pub fn slot(&self, name: &str) -> Result<usize, String> {
         self.plan.slot(name).ok_or(format!("{} has no value {name}", self.plan.entry.name))
     }
@@ -445,20 +466,8 @@ fn setup(plan: &Plan, name: &str) -> Result<String, String> {
             Some(Step::BufferFrom { name, argument }) => {
                 body += &format!("    s.buffer_from({name:?}, {argument:?});\n");
             }
-            Some(Step::Recurrent { gates }) => {
-                let int = |n: &str| at.slot(n).map(|i| format!("s.v.int({i})"));
-                let bool = |n: &str| at.slot(n).map(|i| format!("s.v.bool({i})"));
-                let projection = int("proj_size").unwrap_or("0".into());
-                body += &format!(
-                    "    let weights = Weights {{\n        gates: {gates},\n        input: {},\n        hidden: {},\n        \
-                     layers: {},\n        bias: {},\n        bidirectional: {},\n        projection: {projection},\n    }};\n    \
-                     s.recurrent(&weights)?;\n",
-                    int("input_size")?,
-                    int("hidden_size")?,
-                    int("num_layers")?,
-                    bool("bias")?,
-                    bool("bidirectional")?,
-                );
+            Some(Step::Recurrent { .. }) => {
+                body += &format!("    let weights = {};\n    s.recurrent(&weights)?;\n", at.weights("    ")?);
             }
             Some(Step::Store) => {}
         }

@@ -2,6 +2,7 @@
 //! the specification of objects; the header's `_INIT` macros.
 
 use super::model::*;
+use crate::abi;
 use crate::layers::expr::Expr;
 use std::fmt::Write;
 
@@ -81,18 +82,21 @@ pub fn places(e: &Entry) -> Vec<Place> {
             }
         }
     }
-    out.sort_by_key(|p| p.field == Field::Bool);
-    if out.iter().filter(|p| p.field == Field::Bool).count() % 2 == 1 {
-        out.push(Place {
-            name: "reserved".into(),
-            field: Field::Reserved,
-            slot: 0,
-            part: None,
-            default: "0".into(),
-            optional: false,
-        });
-    }
-    out
+    let reserved =
+        |name| Place { name, field: Field::Reserved, slot: 0, part: None, default: "0".into(), optional: false };
+    abi::ordered(
+        &format!("taper_optim_{}_options", snake(e)),
+        out,
+        |p| &p.name,
+        reserved,
+        |mut out, reserved| {
+            out.sort_by_key(|p| p.field == Field::Bool);
+            if out.iter().filter(|p| p.field == Field::Bool).count() % 2 == 1 {
+                out.push(reserved);
+            }
+            out
+        },
+    )
 }
 
 /// The constructors, as `spec/objects.txt` would declare them.

@@ -1,6 +1,7 @@
 //! The C interface of schedules: what `spec/objects.txt` would declare, the options with their macros, and the bodies.
 
 use super::{Argument, Entry, Kind};
+use crate::abi;
 use std::fmt::Write;
 
 /// Fields of an options struct: C type as Rust writes it, name, default in Rust, default in C, what the doc says.
@@ -46,10 +47,20 @@ pub(super) fn fields(e: &Entry) -> Vec<Field> {
         let on = if a.number() == "true" { "1" } else { "0" };
         list.push(Field { doc: Some("0 or 1.".into()), ..field("i32", &a.name, on, on) });
     }
-    if flags.len() % 2 == 1 {
-        list.push(Field { doc: Some("0.".into()), ..field("i32", "reserved", "0", "0") });
-    }
-    list
+    let reserved = |name| Field { doc: Some("0.".into()), ..field("i32", name, "0", "0") };
+    abi::ordered(
+        &format!("taper_{}_options", e.snake()),
+        list,
+        |f: &Field| &f.name,
+        reserved,
+        |mut list, reserved| {
+            list.sort_by_key(|f| f.ty == "i32");
+            if list.iter().filter(|f| f.ty == "i32").count() % 2 == 1 {
+                list.push(reserved);
+            }
+            list
+        },
+    )
 }
 
 /// The lines of the specification.

@@ -84,7 +84,7 @@ fn shim(s: &mut String, e: &Entry) {
     }
     if e.has_options() {
         writeln!(before, "    taper_{snake}_options o = TAPER_{}_OPTIONS_INIT;", snake.to_uppercase()).unwrap();
-        for f in fields(e).iter().filter(|f| f.name != "reserved") {
+        for f in fields(e).iter().filter(|f| !f.name.starts_with("reserved")) {
             let t = c_type(f);
             parameters.push(format!("{t}{}{}", if t.ends_with('*') { "" } else { " " }, f.name));
             writeln!(before, "    o.{0} = {0};", f.name).unwrap();
@@ -176,7 +176,7 @@ fn constructor(s: &mut String, e: &Entry) {
         }
         writeln!(before, "\to := {name}Options{{{}}}\n\tfor _, f := range opts {{\n\t\tf(&o)\n\t}}", set.join(", "))
             .unwrap();
-        for f in fields(e).iter().filter(|f| f.name != "reserved" && f.ty != "usize") {
+        for f in fields(e).iter().filter(|f| !f.name.starts_with("reserved") && f.ty != "usize") {
             match e.options().find(|a| a.name == f.name) {
                 Some(a) if a.kind == Kind::Str => {
                     let n = local(&a.name);

@@ -120,6 +120,10 @@ pub fn rust(root: &Path) -> Result<Option<String>, String> {
     load(root).map(|e| Some(rust::emit(&e)))
 }
 
+pub fn rust_rules(root: &Path) -> Result<Option<String>, String> {
+    load(root).map(|e| Some(rust::rules(&e)))
+}
+
 /// Options and bodies of the C functions.
 pub fn capi(root: &Path) -> Result<Option<String>, String> {
     load(root).map(|e| Some(c::emit(&e)))
@@ -137,6 +141,11 @@ pub fn macros(root: &Path) -> Result<String, String> {
 
 pub fn python(root: &Path) -> Result<Option<String>, String> {
     load(root).map(|e| Some(python::emit(&e)))
+}
+
+/// The module `lr_scheduler`.
+pub fn python_module(root: &Path) -> Result<Option<String>, String> {
+    load(root).map(|e| Some(python::lr_scheduler(&e)))
 }
 
 /// Their types.
