@@ -37,9 +37,9 @@ have() { command -v "$1" >/dev/null 2>&1; }
 # built it, it is taken.
 rust_tests() {
     [ -z "${RUST_TESTS:-}" ] || return 0
-    (cd "$ROOT" && cargo test --locked --lib --no-run -p taper -p taper-kernels) || return 1
+    (cd "$ROOT" && cargo test --locked --no-run -p taper -p taper-kernels) || return 1
     local programs
-    programs=$(cd "$ROOT" && cargo test --locked --lib --no-run -p taper -p taper-kernels --message-format=json 2>/dev/null |
+    programs=$(cd "$ROOT" && cargo test --locked --no-run -p taper -p taper-kernels --message-format=json 2>/dev/null |
         sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')
     [ "$(wc -l <<<"$programs")" = 2 ] || { echo "cargo built no tests"; return 1; }
     RUST_TESTS=$ROOT/target/rust-tests

@@ -106,13 +106,13 @@ pub fn check(device: Device) -> Result<&'static dyn Backend> {
     get(device)
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
     use crate::base::dtype::DType;
 
-    #[test]
-    fn the_cpu_describes_itself() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn the_cpu_describes_itself() {
         let d = info(Device::CPU).unwrap();
         assert_eq!(d.kind, "cpu");
         assert!(!d.name.is_empty() && !d.version.is_empty() && d.compute_units >= 1);
@@ -127,8 +127,8 @@ mod tests {
         assert_eq!(find(Some(DeviceType::Cpu), &d.name.to_uppercase()).unwrap(), Device::CPU);
     }
 
-    #[test]
-    fn errors_list_what_there_is() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn errors_list_what_there_is() {
         let name = info(Device::CPU).unwrap().name;
         let e = find(Some(DeviceType::Cpu), "no such device").unwrap_err().into_message();
         assert_eq!(e, format!("no CPU device is called 'no such device'; there are: cpu ({name})"));

@@ -81,12 +81,12 @@ pub(super) fn listing(kind: DeviceType, all: &[DeviceInfo]) -> String {
     all.iter().enumerate().map(one).collect::<Vec<_>>().join(", ")
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn names_match_in_any_case() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn names_match_in_any_case() {
         let d =
             DeviceInfo { name: "Tesla".into(), vendor: "NVIDIA".into(), platform: "CUDA".into(), ..Default::default() };
         assert!(d.matches("tesla") && d.matches("nvid") && d.matches("cuda") && !d.matches("amd"));

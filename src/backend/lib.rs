@@ -14,3 +14,15 @@ pub mod rng;
 pub use base::dtype::DType;
 pub use base::error::{Error, ErrorKind, Result};
 pub use base::layout::Layout;
+
+/// The tests of this crate are part of it, behind a feature: so the kernels are compiled once for all tests. The programs
+/// that run them write `kernel_tests!()`.
+#[cfg(feature = "tests")]
+mod tests {
+    include!(concat!(env!("OUT_DIR"), "/tests.rs"));
+}
+#[cfg(feature = "tests")]
+#[doc(hidden)]
+pub fn run_test(path: &str) {
+    tests::TESTS.iter().find(|t| t.0 == path).expect("build.rs lists each test").1()
+}

@@ -67,12 +67,12 @@ fn floor() -> (usize, usize) {
     (1, 1)
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn ends_before_the_stack() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn ends_before_the_stack() {
         #[inline(never)]
         fn deeper(n: usize) -> usize {
             let mut room = [n as u8; 512];

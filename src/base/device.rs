@@ -78,12 +78,12 @@ impl fmt::Display for Device {
     }
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn device_strings() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn device_strings() {
         for (text, kind, index) in
             [("cpu", 1, 0), ("cpu:0", 1, 0), ("cuda", 2, 0), ("cuda:3", 2, 3), ("opencl", 4, 0), ("opencl:12", 4, 12)]
         {

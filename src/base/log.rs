@@ -61,12 +61,12 @@ macro_rules! log {
     };
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn messages_up_to_a_level_are_heard() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn messages_up_to_a_level_are_heard() {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let list = heard.clone();
         let mine = std::thread::current().id();

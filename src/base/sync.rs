@@ -331,13 +331,13 @@ impl Drop for TurnGuard {
     }
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
 
     /// Code that is called in a turn asks for the turn that another thread has, and the other way round, in a ring.
-    #[test]
-    fn turns_that_wait_for_each_other_go_on() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn turns_that_wait_for_each_other_go_on() {
         let turns: [Arc<Turn>; 3] = Default::default();
         let all_inside = std::sync::Barrier::new(turns.len());
         std::thread::scope(|s| {
@@ -353,8 +353,8 @@ mod tests {
         assert!(turns.iter().all(|t| t.holder.load(Relaxed) == 0));
     }
 
-    #[test]
-    fn one_at_a_time() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn one_at_a_time() {
         let (m, rw, turn) = (Mutex::new(0u64), RwLock::new([0u64; 2]), Arc::new(Turn::default()));
         let by_turn = AtomicU64::new(0);
         std::thread::scope(|s| {
@@ -382,8 +382,8 @@ mod tests {
 
     /// What another thread held at the fork is free in the child; what this one holds stays usable.
     #[cfg(unix)]
-    #[test]
-    fn a_child_takes_what_stayed_behind() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn a_child_takes_what_stayed_behind() {
         watch_forks();
         let (m, rw, w, turn) = (Mutex::new(1), RwLock::new(2), RwLock::new(3), Arc::new(Turn::default()));
         let (held, go) = std::sync::mpsc::channel();

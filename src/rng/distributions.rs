@@ -176,12 +176,12 @@ pub fn box_muller_f64(data: &mut [f64; 16], mean: f64, std: f64) {
     }
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn polynomials_are_close() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn polynomials_are_close() {
         for i in 0..100_000u32 {
             let u = (i as f32 + 1.0) / 100_000.0;
             let (l, want) = (log_f32(u) as f64, (u as f64).ln());
@@ -193,8 +193,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn integer_ranges() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn integer_ranges() {
         let r = IntRange::new(-5, 5);
         assert!(!r.wide());
         assert_eq!(r.narrow_value(29), 4);

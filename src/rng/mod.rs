@@ -272,12 +272,12 @@ fn nondeterministic_seed() -> u64 {
     seed & ((1 << 53) - 1)
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn handles_share_forks_do_not() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn handles_share_forks_do_not() {
         let a = Generator::new();
         a.manual_seed(3);
         let (b, c) = (a.clone(), a.fork());
@@ -288,8 +288,8 @@ mod tests {
         assert_eq!(c.initial_seed(), 3);
     }
 
-    #[test]
-    fn state_round_trip() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn state_round_trip() {
         let g = Generator::new();
         g.manual_seed(u64::MAX);
         for _ in 0..1000 {
@@ -322,8 +322,8 @@ mod tests {
         assert!(q.set_state(&state).is_err());
     }
 
-    #[test]
-    fn devices_have_a_seed_of_their_own() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn devices_have_a_seed_of_their_own() {
         let g = Generator::new();
         g.manual_seed(5);
         let cpu = g.fork().lock().random();
@@ -339,8 +339,8 @@ mod tests {
         assert_eq!(g.next_philox(), PhiloxCall { seed: 6, offset: 0 });
     }
 
-    #[test]
-    fn seed_varies_and_is_53_bits() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn seed_varies_and_is_53_bits() {
         let g = Generator::new();
         let (a, b) = (g.seed(), g.seed());
         assert!(a != b && a < 1 << 53 && b < 1 << 53);

@@ -83,12 +83,12 @@ impl Mt19937 {
     }
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn reference_sequence() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn reference_sequence() {
         // The published check value: the 10000th draw of seed 5489.
         let mut m = Mt19937::new(5489);
         let mut last = 0;
@@ -98,8 +98,8 @@ mod tests {
         assert_eq!(last, 4_123_659_995);
     }
 
-    #[test]
-    fn fill_equals_single_draws() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn fill_equals_single_draws() {
         let (mut a, mut b) = (Mt19937::new(7), Mt19937::new(7));
         for n in [1usize, 3, 620, 1, 623, 624, 625, 2000, 5] {
             let mut block = vec![0; n];

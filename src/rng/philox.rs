@@ -96,12 +96,12 @@ impl PhiloxCall {
     }
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn known_answers() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn known_answers() {
         // From the Random123 distribution's table of known answers for philox4x32 with 10 rounds.
         assert_eq!(philox4x32([0; 4], [0; 2]), [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
         assert_eq!(philox4x32([!0; 4], [!0; 2]), [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]);

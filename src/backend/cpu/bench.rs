@@ -42,9 +42,8 @@ fn random_t(dtype: DType, shape: &[i64]) -> Host {
     Host::permuted(dtype, shape, &[0, 2, 1], 0, || r.eighth())
 }
 
-#[test]
-#[ignore]
-fn gemm() {
+#[cfg_attr(test, test, ignore = "measures, does not check")]
+pub(crate) fn gemm() {
     for (bt, m, n, k) in [
         (1, 2, 2, 2),
         (1, 4, 4, 4),
@@ -84,9 +83,8 @@ fn gemm() {
     }
 }
 
-#[test]
-#[ignore]
-fn conv() {
+#[cfg_attr(test, test, ignore = "measures, does not check")]
+pub(crate) fn conv() {
     use crate::backend::ConvParams;
     for (n, g, ic, oc, hw, k, s, pad) in [
         (64, 1, 1, 6, 32, 3, 1, 0),
@@ -123,9 +121,8 @@ fn conv() {
     }
 }
 
-#[test]
-#[ignore]
-fn small_kernels() {
+#[cfg_attr(test, test, ignore = "measures, does not check")]
+pub(crate) fn small_kernels() {
     use crate::backend::PoolParams;
     let p = PoolParams { kernel: vec![2, 2], stride: vec![2, 2], padding: vec![0, 0], dilation: vec![1, 1] };
     let be = backend();

@@ -219,12 +219,12 @@ impl<'a> Rows<'a> {
     }
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn joins_and_sorts() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn joins_and_sorts() {
         // Contiguous: one dimension.
         let s = Space::new(&[2, 3, 4], &[(&[12, 4, 1], 4), (&[12, 4, 1], 2)]);
         assert_eq!((&s.shape[..], &s.strides[0][..], &s.strides[1][..]), (&[24][..], &[4][..], &[2][..]));
@@ -242,8 +242,8 @@ mod tests {
         assert!(Space::new(&[4], &[(&[1], 4), (&[0], 4)]).is_constant(1));
     }
 
-    #[test]
-    fn rows_visit_all() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn rows_visit_all() {
         let s = Space {
             shape: SmallVec::from_slice(&[2, 3, 4]),
             strides: SmallVec::from_iter([Strides::from_slice(&[1, 10, 100]), Strides::from_slice(&[1, 0, 7])]),

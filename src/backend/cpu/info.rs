@@ -56,12 +56,12 @@ fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(one).filter(|v| !v.is_empty())
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn fields_of_proc_files() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn fields_of_proc_files() {
         let text = "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: A: B\nMemTotal:   12 kB\n";
         assert_eq!(value(text, "model name"), Some("A: B"));
         assert_eq!(value(text, "MemTotal"), Some("12 kB"));

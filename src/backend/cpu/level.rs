@@ -79,17 +79,17 @@ fn widest() -> Level {
 }
 
 /// Every level up to the one in force, for tests of all instantiations.
-#[cfg(test)]
+#[cfg(feature = "tests")]
 pub fn levels() -> Vec<Level> {
     [Level::Base, Level::Avx2, Level::Avx512].into_iter().filter(|&l| l <= level()).collect()
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn names_of_levels_and_no_level_beyond_the_machine() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn names_of_levels_and_no_level_beyond_the_machine() {
         assert_eq!(parse("avx2"), Some(Level::Avx2));
         assert_eq!(parse("sse9"), None);
         assert!(level() <= widest());

@@ -1,30 +1,30 @@
 //! The CPU backend. Each kernel family has its file; this one only delegates.
 pub mod alloc;
-#[cfg(test)]
-mod bench;
-mod conv;
-mod elementwise;
-mod gemm;
-mod geometry;
-mod index;
+#[cfg(feature = "tests")]
+pub(crate) mod bench;
+pub(crate) mod conv;
+pub(crate) mod elementwise;
+pub(crate) mod gemm;
+pub(crate) mod geometry;
+pub(crate) mod index;
 pub mod info;
 mod lanes;
-mod level;
-mod norm;
+pub(crate) mod level;
+pub(crate) mod norm;
 mod optim;
-mod pool;
-mod random;
-mod reduce;
-mod scan;
+pub(crate) mod pool;
+pub(crate) mod random;
+pub(crate) mod reduce;
+pub(crate) mod scan;
 mod scratch;
 pub mod simd;
-mod softmax;
-mod sort;
-#[cfg(test)]
+pub(crate) mod softmax;
+pub(crate) mod sort;
+#[cfg(feature = "tests")]
 pub(crate) mod testing;
 pub mod threads;
-mod transfer;
-mod transpose;
+pub(crate) mod transfer;
+pub(crate) mod transpose;
 
 use crate::backend::contract::*;
 use crate::backend::memory::{self, MemoryStats};

@@ -355,8 +355,8 @@ unsafe fn backward_body<T: FloatElement, V: Lanes<T = T::C>>(
     }
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::super::level::levels;
     use super::super::testing::{assert_close, Host, Lcg};
     use super::*;
@@ -382,8 +382,8 @@ mod tests {
         [y, gx, gw, gb]
     }
 
-    #[test]
-    fn rows_of_every_length_dtype_and_instruction_set() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn rows_of_every_length_dtype_and_instruction_set() {
         let eps = 1e-5;
         for dtype in [DType::F32, DType::F64, DType::F16, DType::BF16] {
             let tol = [(DType::F32, 2e-5), (DType::F64, 1e-11), (DType::F16, 4e-3), (DType::BF16, 3e-2)];
@@ -426,8 +426,8 @@ mod tests {
         Layout::contiguous(shape).strides.to_vec()
     }
 
-    #[test]
-    fn rows_that_lie_scattered_are_left_to_others() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn rows_that_lie_scattered_are_left_to_others() {
         let x = Host::strided(DType::F32, &[2, 3], &[1, 2], 0, || 1.0);
         let y = Host::zeros(DType::F32, &[2, 3]);
         assert!(!layer_norm(x.view(), None, None, 1e-5, y.view()).unwrap());

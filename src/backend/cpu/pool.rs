@@ -594,8 +594,8 @@ pub fn avg_pool_backward(
     )
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::super::level::levels;
     use super::super::testing::{assert_close, Host, Lcg};
     use super::*;
@@ -707,8 +707,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn against_naive_windows() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn against_naive_windows() {
         for dtype in [DType::F32, DType::F64, DType::F16, DType::BF16] {
             for gap in [0, 1, 2] {
                 check(dtype, &[2, 3], &[30, 30], &params(&[2, 2], &[2, 2], &[0, 0], &[1, 1]), 1, gap);
@@ -722,8 +722,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn integers_and_ceil_mode() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn integers_and_ceil_mode() {
         // 5 columns in windows of 2 by ceil mode: the last window holds one element.
         let p = params(&[2], &[2], &[0], &[1]);
         let x = Host::from_vec(DType::I32, &[1, 5], &[3.0, 1.0, 4.0, 1.0, -5.0]);
@@ -732,8 +732,8 @@ mod tests {
         assert_eq!((y.to_vec(), ix.to_vec()), (vec![3.0, 4.0, -5.0], vec![0.0, 2.0, 4.0]));
     }
 
-    #[test]
-    fn average_divisors() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn average_divisors() {
         let p = params(&[3], &[2], &[1], &[1]);
         let x = Host::from_vec(DType::F32, &[1, 4], &[1.0, 2.0, 3.0, 4.0]);
         let run = |include, div| {
@@ -749,8 +749,8 @@ mod tests {
         assert_eq!(avg_pool(x.view(), &p, true, Some(0), y.view()).unwrap_err().message, "divisor must be not zero");
     }
 
-    #[test]
-    fn foreign_indices_are_errors() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn foreign_indices_are_errors() {
         let p = params(&[3], &[1], &[0], &[1]);
         let (g, x) = (Host::zeros(DType::F32, &[1, 2]), Host::zeros(DType::F32, &[1, 4]));
         let ix = Host::from_vec(DType::I64, &[1, 2], &[0.0, 4.0]);
@@ -758,8 +758,8 @@ mod tests {
         assert!(e.message.contains("index 4 is out of bounds"), "{}", e.message);
     }
 
-    #[test]
-    fn empty_batch() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn empty_batch() {
         let p = params(&[2, 2], &[2, 2], &[0, 0], &[1, 1]);
         let (x, y) = (Host::zeros(DType::F32, &[0, 3, 4, 4]), Host::zeros(DType::F32, &[0, 3, 2, 2]));
         let ix = Host::zeros(DType::I64, &[0, 3, 2, 2]);

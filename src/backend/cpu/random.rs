@@ -388,8 +388,8 @@ fn philox<T: Element>(dist: Distribution, call: PhiloxCall, out: &mut [T]) {
     }
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
     use crate::backend;
     use crate::backend::storage::Storage;
@@ -408,8 +408,8 @@ mod tests {
     }
 
     /// The documented mapping, element by element; long enough for several threads.
-    #[test]
-    fn philox_mapping() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn philox_mapping() {
         let call = PhiloxCall { seed: 0x1234_5678_9abc_def0, offset: 1 };
         let n = 50_003;
         for (i, v) in philox_values::<f32>(Distribution::Uniform { low: 0.0, high: 1.0 }, n).into_iter().enumerate() {
@@ -430,8 +430,8 @@ mod tests {
     }
 
     /// Mean and variance of each distribution, within five standard errors.
-    #[test]
-    fn philox_moments() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn philox_moments() {
         let n = 200_000;
         let check = |dist: Distribution, mean: f64, var: f64| {
             let single: Vec<f64> = philox_values::<f32>(dist, n).into_iter().map(|v| v as f64).collect();
@@ -452,16 +452,16 @@ mod tests {
         check(Distribution::Integer { low: 0, high: 10 }, 4.5, 8.25);
     }
 
-    #[test]
-    fn philox_permutation_is_one() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn philox_permutation_is_one() {
         let mut v = philox_values::<i64>(Distribution::Permutation, 1000);
         assert_ne!(v, (0..1000).collect::<Vec<_>>());
         v.sort();
         assert_eq!(v, (0..1000).collect::<Vec<_>>());
     }
 
-    #[test]
-    fn float_distributions_refuse_integers() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn float_distributions_refuse_integers() {
         let layout = Layout::contiguous(&[4]);
         let storage = Storage::alloc(16, Device::CPU).unwrap();
         let out = View { storage: &storage, layout: &layout, dtype: DType::I32 };

@@ -307,8 +307,8 @@ unsafe fn columns_body<T: FloatElement, V: Lanes<T = T::C>>(job: &Job<T>, range:
     }
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::super::level::levels;
     use super::super::testing::{assert_close, Host, Lcg};
     use super::*;
@@ -363,8 +363,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn all_dims_layouts_and_dtypes() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn all_dims_layouts_and_dtypes() {
         for dtype in [DType::F32, DType::F64, DType::F16, DType::BF16] {
             check(dtype, &[5, 10], 1, &[0, 1], 0);
             check(dtype, &[3, 100], 1, &[0, 1], 3);
@@ -377,8 +377,8 @@ mod tests {
         check(DType::F32, &[40, 1000], 1, &[0, 1], 0);
     }
 
-    #[test]
-    fn special_values() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn special_values() {
         let inf = f64::INFINITY;
         for set in levels() {
             for dtype in [DType::F32, DType::F64] {
@@ -406,8 +406,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn exp_is_accurate() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn exp_is_accurate() {
         fn ulps<T: Real>(set: Level, x: f64, tol: f64) {
             // softmax of [0, x] is [1 / (1 + e^x), e^x / (1 + e^x)]: the ratio is exp itself.
             let h = Host::from_vec(T::DTYPE, &[1, 2], &[0.0, x]);
@@ -425,8 +425,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn empty_and_scalar() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn empty_and_scalar() {
         let x = Host::zeros(DType::F32, &[0, 4]);
         softmax(false, x.view(), 1, x.view()).unwrap();
         let (x, y) = (Host::from_vec(DType::F32, &[], &[3.0]), Host::zeros(DType::F32, &[]));

@@ -58,13 +58,13 @@ pub fn copy_bytes(src: &Storage, src_offset: usize, dst: &Storage, dst_offset: u
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
     use crate::base::device::Device;
 
-    #[test]
-    fn round_trip_offsets_and_bounds() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn round_trip_offsets_and_bounds() {
         let n = 3 * GRAIN + 17;
         let data: Vec<u8> = (0..n).map(|i| ((i * 31) >> 3) as u8).collect();
         let s = Storage::alloc(n + 5, Device::CPU).unwrap();

@@ -144,12 +144,12 @@ mod avx2 {
     }
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn every_size_and_shape() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn every_size_and_shape() {
         for size in [1usize, 2, 4, 8] {
             for (rows, cols) in [(1, 1), (3, 5), (8, 8), (16, 16), (17, 9), (4, 33), (40, 23), (0, 4), (7, 0)] {
                 // Gaps after each row, which must stay as they are.

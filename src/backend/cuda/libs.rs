@@ -372,12 +372,12 @@ fn children(dir: &Path, start: &str) -> Vec<PathBuf> {
     out
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn folders_of_pip_wheels_and_of_the_user_are_looked_through() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn folders_of_pip_wheels_and_of_the_user_are_looked_through() {
         let root = std::env::temp_dir().join(format!("taper-libs-{}", std::process::id()));
         let wheel = root.join("env/lib/python3.99/site-packages/nvidia/cu99/lib");
         let (own, home) = (root.join("own"), root.join("cuda/lib64"));
@@ -398,8 +398,8 @@ mod tests {
     }
 
     /// Every function that this folder names is looked for when its library is opened.
-    #[test]
-    fn all_functions_are_listed() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn all_functions_are_listed() {
         let known = [Lib::Driver, Lib::Nvrtc, Lib::Cublas, Lib::Cudnn].map(Lib::symbols).concat();
         let sources = [
             include_str!("api.rs"),
@@ -432,8 +432,8 @@ mod tests {
     }
 
     /// NVIDIA's own libraries load without a GPU: pip's wheels in this checkout, found by the search that programs use.
-    #[test]
-    fn real_libraries_have_every_function() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn real_libraries_have_every_function() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let environments = [".venv-bench", ".venv-cuda"].map(|v| root.join(v));
         let Some(env) = environments.iter().find(|v| {
@@ -457,9 +457,8 @@ mod tests {
         eprintln!("{}", said.lines().filter(|l| l.starts_with("found ")).collect::<Vec<_>>().join("\n"));
     }
 
-    #[test]
-    #[ignore = "run by real_libraries_have_every_function"]
-    fn opens_real_libraries() {
+    #[cfg_attr(test, test, ignore = "run by real_libraries_have_every_function")]
+    pub(crate) fn opens_real_libraries() {
         require(Lib::Nvrtc).unwrap();
         let target = super::super::nvrtc::target(90).unwrap();
         assert_eq!(target.arch, "sm_90");

@@ -7,7 +7,7 @@ mod device;
 mod dnn;
 mod driver;
 mod handles;
-mod libs;
+pub(crate) mod libs;
 mod nvrtc;
 mod stream;
 

@@ -1,14 +1,13 @@
 //! Building kernels and keeping them: in memory by what they were made of, on disk by device, driver and source.
 
-use super::driver::Kernel;
-use super::Gpu;
+use super::driver::{Driver, Kernel};
 use crate::backend::kernels;
-use crate::base::error::{ErrorKind, Result};
+use crate::base::device::Device;
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::log;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::Arc;
 
 /// A kernel ready to launch.
 pub struct Compiled {
@@ -90,57 +89,63 @@ pub(super) fn write_entry(path: &Path, key: &str, binary: &[u8]) -> std::io::Res
     written
 }
 
-impl Gpu {
-    /// Builds the kernel `name` of `source` (without preludes).
-    pub(super) fn compile(&self, name: &'static str, source: &str) -> Result<Arc<Compiled>> {
-        let full = [&self.driver.prelude(), kernels::COMMON, source].concat();
-        let kernel = self.built(name, &full).map_err(|mut e| {
-            e.message = format!("{}: kernel {name} did not build: {}", self.device, e.message);
-            e
-        })?;
-        Ok(Arc::new(Compiled { kernel }))
-    }
-
-    fn built(&self, name: &'static str, source: &str) -> Result<Box<dyn Kernel>> {
-        let key = format!("{}\n{name}\n{source}", self.driver.build_key()?);
-        if let Some(dir) = trusted("TAPER_KERNEL_DUMP") {
-            // For tests that compile every kernel by other means.
-            let file = format!("{name}-{:016x}.cu", hash(0, source.as_bytes()));
-            std::fs::write(Path::new(&dir).join(&file), source).map_err(|e| {
-                crate::base::error::Error::new(
-                    ErrorKind::Runtime,
-                    format!("TAPER_KERNEL_DUMP: {file} cannot be written: {e}"),
-                )
-            })?;
-        }
-        let path = self.disk_cache.as_ref().map(|dir| {
-            dir.join(format!("{:016x}{:016x}.bin", hash(0, key.as_bytes()), hash(0x9e3779b97f4a7c15, key.as_bytes())))
-        });
-        let binary = path.as_ref().and_then(|p| read_entry(p, &key));
-        if let Some(kernel) = binary.and_then(|b| self.driver.load(name, &b).ok()) {
-            FROM_DISK.fetch_add(1, Ordering::Relaxed);
-            log!(Debug, "{}: kernel {name} was read from the cache", self.device);
-            return Ok(kernel);
-        }
-        let start = std::time::Instant::now();
-        let (kernel, binary) = self.driver.build(name, source, path.is_some())?;
-        FROM_SOURCE.fetch_add(1, Ordering::Relaxed);
-        log!(Info, "{}: kernel {name} was compiled in {} ms", self.device, start.elapsed().as_millis());
-        if let (Some(path), Some(binary)) = (path, binary) {
-            if let Err(e) = write_entry(&path, &key, &binary) {
-                log!(Warning, "{}: the compiled kernel could not be kept in {}: {e}", self.device, path.display());
-            }
-        }
-        Ok(kernel)
-    }
+/// Builds the kernel `name` of `source` (without preludes), or reads what was built of the same before.
+pub(super) fn compile(
+    driver: &dyn Driver,
+    device: Device,
+    kept_in: Option<&Path>,
+    name: &'static str,
+    source: &str,
+) -> Result<Compiled> {
+    let full = [&driver.prelude(), kernels::COMMON, source].concat();
+    let kernel = built(driver, device, kept_in, name, &full).map_err(|mut e| {
+        e.message = format!("{device}: kernel {name} did not build: {}", e.message);
+        e
+    })?;
+    Ok(Compiled { kernel })
 }
 
-#[cfg(test)]
-mod tests {
+fn built(
+    driver: &dyn Driver,
+    device: Device,
+    kept_in: Option<&Path>,
+    name: &'static str,
+    source: &str,
+) -> Result<Box<dyn Kernel>> {
+    let key = format!("{}\n{name}\n{source}", driver.build_key()?);
+    if let Some(dir) = trusted("TAPER_KERNEL_DUMP") {
+        // For tests that compile every kernel by other means.
+        let file = format!("{name}-{:016x}.cu", hash(0, source.as_bytes()));
+        std::fs::write(Path::new(&dir).join(&file), source)
+            .map_err(|e| Error::new(ErrorKind::Runtime, format!("TAPER_KERNEL_DUMP: {file} cannot be written: {e}")))?;
+    }
+    let path = kept_in.map(|dir| {
+        dir.join(format!("{:016x}{:016x}.bin", hash(0, key.as_bytes()), hash(0x9e3779b97f4a7c15, key.as_bytes())))
+    });
+    let binary = path.as_ref().and_then(|p| read_entry(p, &key));
+    if let Some(kernel) = binary.and_then(|b| driver.load(name, &b).ok()) {
+        FROM_DISK.fetch_add(1, Ordering::Relaxed);
+        log!(Debug, "{device}: kernel {name} was read from the cache");
+        return Ok(kernel);
+    }
+    let start = std::time::Instant::now();
+    let (kernel, binary) = driver.build(name, source, path.is_some())?;
+    FROM_SOURCE.fetch_add(1, Ordering::Relaxed);
+    log!(Info, "{device}: kernel {name} was compiled in {} ms", start.elapsed().as_millis());
+    if let (Some(path), Some(binary)) = (path, binary) {
+        if let Err(e) = write_entry(&path, &key, &binary) {
+            log!(Warning, "{device}: the compiled kernel could not be kept in {}: {e}", path.display());
+        }
+    }
+    Ok(kernel)
+}
+
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn cache_entries_survive_a_round_trip_and_reject_damage() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn cache_entries_survive_a_round_trip_and_reject_damage() {
         let dir = std::env::temp_dir().join(format!("taper-cache-test-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let path = dir.join("entry.bin");

@@ -1,9 +1,9 @@
 //! Convolutions: products of matrices over columns made on the fly, or one work-item per element.
 
+use super::device::*;
 use super::driver::{ConvPass, Convolution, Place};
 use super::gemm::{accumulator, Bias, Operands, Panels, Plain, Target};
 use super::tile::{Method, Tile};
-use super::*;
 use crate::base::layout::Dims;
 
 const SOURCE: &str = include_str!("../kernels/conv.cl");

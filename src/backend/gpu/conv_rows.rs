@@ -1,8 +1,8 @@
 //! Convolutions on CPUs: rows of the output in vector registers, without columns in memory.
 
 use super::conv::Geometry;
+use super::device::*;
 use super::gemm::accumulator;
-use super::*;
 
 const SOURCE: &str = include_str!("../kernels/conv_rows.cl");
 

@@ -1,35 +1,15 @@
 //! Elementwise programs: printed once per walk, then launched.
 
+use super::device::*;
+use super::kept::{Kind, Printed, Slot};
 use super::plan::{collapse, magic, Plan};
-use super::*;
 use crate::backend::kernels::print::{self, Rows, Walk};
-use crate::backend::kernels::reduce::{self, Spec};
+use crate::backend::kernels::reduce;
 use rustc_hash::FxBuildHasher;
 use std::hash::BuildHasher;
 
-/// A printed program with the scalars that its kernel takes.
-pub(super) struct Printed {
-    pub kernel: Arc<Compiled>,
-    pub scalars: Vec<(u8, DType)>,
-}
-
-/// What a program is printed as.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
-    Elementwise(Walk),
-    Reduce(Spec),
-}
-
 /// From this size on a work-item of a GPU takes several elements.
 const SEVERAL_FROM: usize = 1 << 18;
-
-type Entry = (Option<Program>, Kind, Arc<Printed>);
-
-/// Kernels by the hash of their program and kind; looking one up copies nothing.
-#[derive(Default)]
-pub(super) struct ProgramCache {
-    entries: FxHashMap<u64, Vec<Entry>>,
-}
 
 /// A scalar as the bytes of a compute type.
 pub(super) fn scalar_arg<'a>(s: Scalar, d: DType) -> Arg<'a> {
@@ -170,21 +150,34 @@ impl Gpu {
 
     /// The kernel of a program in some form, from the cache or built.
     pub(super) fn printed(&self, program: Option<&Program>, kind: Kind) -> Result<Arc<Printed>> {
-        let mut cache = self.programs.lock();
         let key = FxBuildHasher.hash_one((program, kind));
-        let hit = cache.entries.get(&key).and_then(|l| l.iter().find(|(p, k, _)| *k == kind && p.as_ref() == program));
-        if let Some((_, _, printed)) = hit {
+        let slot = {
+            let mut cache = self.programs.lock();
+            let list = cache.entries.entry(key).or_default();
+            match list.iter().find(|(p, k, _)| *k == kind && p.as_ref() == program) {
+                Some((_, _, slot)) => match slot.printed.get() {
+                    Some(printed) => return Ok(printed.clone()),
+                    None => slot.clone(),
+                },
+                None => {
+                    let slot = Arc::new(Slot::default());
+                    list.push((program.cloned(), kind, slot.clone()));
+                    slot
+                }
+            }
+        };
+        // Two threads that want one kernel build it once; those that want others do not wait for it.
+        let _turn = slot.turn.lock();
+        if let Some(printed) = slot.printed.get() {
             return Ok(printed.clone());
         }
-        // Held while compiling: two threads that want one kernel build it once.
         let (name, (source, scalars)) = match (kind, program) {
             (Kind::Elementwise(walk), Some(p)) => ("elementwise", print::elementwise(p, walk, self.device)?),
             (Kind::Elementwise(_), None) => bail!(Internal, "an elementwise kernel needs a program"),
             (Kind::Reduce(spec), p) => ("reduce", reduce::reduce(&spec, p, self.device)?),
         };
         let printed = Arc::new(Printed { kernel: self.compile(name, &source)?, scalars });
-        cache.entries.entry(key).or_default().push((program.cloned(), kind, printed.clone()));
-        Ok(printed)
+        Ok(slot.printed.get_or_init(|| printed).clone())
     }
 
     /// An error for a program that calculates in float64 where the device cannot.

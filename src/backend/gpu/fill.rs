@@ -1,7 +1,7 @@
 //! Random fills and optimiser steps.
 
+use super::device::*;
 use super::elementwise::scalar_arg;
-use super::*;
 use crate::rng::distributions::full_range;
 use crate::rng::philox::{bernoulli_threshold, PhiloxCall};
 use std::hash::BuildHasher;

@@ -1,9 +1,9 @@
 //! Matrix products: which kernel, which tiles.
 
+use super::device::*;
 use super::driver::{Matrix, Product};
 use super::elementwise::scalar_arg;
 use super::tile::{default_of, tile_columns, How, Method, Tile, TILE_ROWS};
-use super::*;
 use crate::backend::program::{Inst, Opcode, Src};
 
 const SOURCE: &str = include_str!("../kernels/gemm.cl");

@@ -4,47 +4,10 @@
 //! freed meanwhile stays with the graph until that is dropped. What must differ from replay to replay (the draws of a
 //! random call, an optimiser's step and learning rate) lies in one small buffer, written anew before each replay.
 
+use super::capture::{Capture, Constant, Live, Refill, LIVE_BYTES};
+use super::device::*;
 use super::driver::Recording;
-use super::*;
-use std::ptr::NonNull;
-use std::thread::ThreadId;
-
-/// Appends a live value's bytes for the next replay.
-type Refill = Box<dyn Fn(&mut Vec<u8>) + Send + Sync>;
-
-/// Bytes of live values that one graph can have.
-const LIVE_BYTES: usize = 64 << 10;
-
-/// A graph in the making.
-pub(super) struct Capture {
-    thread: ThreadId,
-    id: u64,
-    live: Vec<Refill>,
-    live_bytes: usize,
-    buffer: Arc<DeviceBuffer>,
-    constants: Vec<Constant>,
-    launches: u64,
-    /// The optimiser calls in their order.
-    steps: Vec<Arc<LiveStep>>,
-}
-
-/// Pinned memory that a recorded upload reads at each replay.
-struct Constant {
-    owner: &'static Gpu,
-    ptr: NonNull<u8>,
-}
-// SAFETY: written once before it is recorded, then read by the device alone.
-unsafe impl Send for Constant {}
-unsafe impl Sync for Constant {}
-impl Drop for Constant {
-    fn drop(&mut self) {
-        // SAFETY: the graph that read it is gone.
-        unsafe { self.owner.driver.unpin(self.ptr) }
-    }
-}
-
-/// Where a kernel finds a live value: the buffer and the value's first 64-bit word.
-pub(super) type Live = (Arc<DeviceBuffer>, i64);
+use super::fill;
 
 struct GpuGraph {
     owner: &'static Gpu,
@@ -72,7 +35,7 @@ impl Graph for GpuGraph {
             self.owner.staging.upload(&*self.owner.driver, &bytes, self.buffer.mem(), 0)?;
         }
         self.recording.as_ref().expect("a graph has a recording").replay()?;
-        LAUNCHED.fetch_add(self.launches, Ordering::Relaxed);
+        count_launches(self.launches);
         self.owner.fault_possible.store(true, Ordering::Release);
         Ok(())
     }
@@ -98,31 +61,6 @@ impl Drop for GpuGraph {
 }
 
 impl Gpu {
-    /// Whether this thread records.
-    #[inline]
-    pub(super) fn records(&self) -> bool {
-        self.capturing.load(Ordering::Relaxed) && self.recorded(|_| ()).is_some()
-    }
-
-    /// Runs `f` on the capture of this thread, if there is one.
-    pub(super) fn recorded<R>(&self, f: impl FnOnce(&mut Capture) -> R) -> Option<R> {
-        let mut slot = self.capture.lock();
-        slot.as_mut().filter(|c| c.thread == std::thread::current().id()).map(f)
-    }
-
-    /// Notes that recorded work uses these buffers.
-    #[inline]
-    pub(super) fn note<'a>(&self, mems: impl Iterator<Item = &'a Mem>) {
-        if self.capturing.load(Ordering::Relaxed) {
-            if let Some(id) = self.recorded(|c| {
-                c.launches += 1;
-                c.id
-            }) {
-                self.allocator.touch(id, mems);
-            }
-        }
-    }
-
     /// A place for `words` 64-bit words that `refill` gives anew for each replay; None when this thread records nothing.
     pub(super) fn live(&self, words: usize, refill: impl FnOnce() -> Refill) -> Result<Option<Live>> {
         if !self.capturing.load(Ordering::Relaxed) {
@@ -203,8 +141,8 @@ impl Gpu {
 
     /// Records an upload: the bytes of now are copied at each replay.
     pub(super) fn record_upload(&self, src: &[u8], mem: &Mem, offset: usize) -> Result<()> {
-        let owner = self.forever();
-        let constant = Constant { owner, ptr: self.driver.pinned(src.len().max(1))? };
+        let driver = &*self.forever().driver;
+        let constant = Constant { driver, ptr: self.driver.pinned(src.len().max(1))? };
         // SAFETY: as many bytes were allocated; they stay until the graph is dropped.
         unsafe {
             std::ptr::copy_nonoverlapping(src.as_ptr(), constant.ptr.as_ptr(), src.len());

@@ -1,10 +1,11 @@
 //! Device memory: a caching allocator over the driver's buffers, and pinned staging for uploads.
 
+use super::counters::count_wait;
 use super::driver::{Driver, Event, Mem, Reach};
-use super::Gpu;
 use crate::backend::storage::HostOwner;
 use crate::backend::MemoryStats;
 use crate::bail;
+use crate::base::device::Device;
 use crate::base::error::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -12,12 +13,22 @@ use std::collections::{HashMap, HashSet};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+/// The device whose memory it is.
+pub trait Owner: Send + Sync {
+    fn device(&self) -> Device;
+    fn title(&self) -> &str;
+    fn driver(&self) -> &dyn Driver;
+    fn allocator(&self) -> &Allocator;
+    /// Whether this thread records.
+    fn records(&self) -> bool;
+}
+
 /// A block of device memory; goes back to its device's cache when dropped. Reuse needs no waiting: the queue is in
 /// order, so work queued later sees the block after work queued earlier.
 pub struct DeviceBuffer {
     mem: Option<Mem>,
     class: usize,
-    owner: &'static Gpu,
+    owner: &'static dyn Owner,
     /// Whose memory it is, if it is not the allocator's.
     lender: Option<Box<dyn HostOwner>>,
     /// A `Reach`: who else may use it.
@@ -31,7 +42,7 @@ impl DeviceBuffer {
     }
 
     /// Another library's memory.
-    pub fn lent(owner: &'static Gpu, mem: Mem, lender: Box<dyn HostOwner>) -> DeviceBuffer {
+    pub fn lent(owner: &'static dyn Owner, mem: Mem, lender: Box<dyn HostOwner>) -> DeviceBuffer {
         DeviceBuffer { mem: Some(mem), class: 0, owner, lender: Some(lender), reach: AtomicU8::new(0) }
     }
 
@@ -44,7 +55,7 @@ impl DeviceBuffer {
 impl Drop for DeviceBuffer {
     fn drop(&mut self) {
         let Some(mem) = self.mem.take() else { return };
-        let (allocator, driver) = (&self.owner.allocator, &*self.owner.driver);
+        let (allocator, driver) = (self.owner.allocator(), self.owner.driver());
         // What fails here has failed before and is reported at the next read.
         match self.reach.load(Ordering::Relaxed) {
             0 => {}
@@ -111,13 +122,13 @@ impl Allocator {
     }
 
     /// A block of at least `nbytes`.
-    pub fn alloc(&self, owner: &'static Gpu, nbytes: usize) -> Result<DeviceBuffer> {
+    pub fn alloc(&self, owner: &'static dyn Owner, nbytes: usize) -> Result<DeviceBuffer> {
         if nbytes > self.max_allocation {
             bail!(
                 OutOfMemory,
                 "{}: cannot allocate {nbytes} bytes: the device ({}) allows at most {} bytes in one buffer",
-                owner.device,
-                owner.info.name,
+                owner.device(),
+                owner.title(),
                 self.max_allocation
             );
         }
@@ -147,24 +158,24 @@ impl Allocator {
         Ok(DeviceBuffer { mem: Some(mem), class, owner, lender: None, reach: AtomicU8::new(0) })
     }
 
-    fn fresh(&self, owner: &Gpu, class: usize) -> Result<Mem> {
+    fn fresh(&self, owner: &dyn Owner, class: usize) -> Result<Mem> {
         #[cfg(debug_assertions)]
         if crate::backend::memory::inject::fails() {
             return Err(crate::backend::memory::out_of_memory(class));
         }
         // A driver on a CPU would hand out more than there is and be killed later.
         if self.state.lock().stats.reserved + class as u64 > self.total {
-            self.empty(&*owner.driver);
+            self.empty(owner.driver());
         }
         let fits = self.state.lock().stats.reserved + class as u64 <= self.total;
         let limit = || Error::new(ErrorKind::OutOfMemory, "the device's memory is taken");
-        let mut made = if fits { owner.driver.alloc(class) } else { Err(limit()) };
+        let mut made = if fits { owner.driver().alloc(class) } else { Err(limit()) };
         if fits && made.is_err() {
             // Cached blocks may be what is missing; releases take effect once queued work is done.
-            self.empty(&*owner.driver);
-            super::count_wait();
-            owner.driver.finish()?;
-            made = owner.driver.alloc(class);
+            self.empty(owner.driver());
+            count_wait();
+            owner.driver().finish()?;
+            made = owner.driver().alloc(class);
         }
         match made {
             Ok(mem) => {
@@ -178,9 +189,9 @@ impl Allocator {
                 ErrorKind::OutOfMemory,
                 format!(
                     "{}: out of memory: tried to allocate {class} bytes; {} are in use and the device ({}) has {} ({})",
-                    owner.device,
+                    owner.device(),
                     self.state.lock().stats.allocated,
-                    owner.info.name,
+                    owner.title(),
                     self.total,
                     e.message
                 ),
@@ -340,7 +351,7 @@ impl Staging {
                     // The oldest slot comes first: used slots move to the back.
                     let i = slots.iter().position(|s| s.size == size).expect("there are slots of this size");
                     if let Some(e) = &slots[i].busy {
-                        super::count_wait();
+                        count_wait();
                         e.wait()?;
                     }
                     i

@@ -52,12 +52,12 @@ pub fn magic(d: u32) -> (u32, u32) {
     (m, shift)
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn magic_division_is_exact() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn magic_division_is_exact() {
         let mut x = 12345u64;
         let check = |n: u32, d: u32| {
             let (m, s) = magic(d);
@@ -80,8 +80,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn collapse_merges_what_lies_evenly() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn collapse_merges_what_lies_evenly() {
         let p = collapse(&[2, 1, 3, 4], &[&[12, 5, 4, 1], &[12, 0, 4, 1]], false);
         assert_eq!(&p.shape[..], &[24]);
         let p = collapse(&[2, 3, 4], &[&[12, 4, 1], &[0, 4, 1]], false);

@@ -1,6 +1,6 @@
 //! Pooling.
 
-use super::*;
+use super::device::*;
 
 const SOURCE: &str = include_str!("../kernels/pool.cl");
 const ROWS: &str = include_str!("../kernels/pool_rows.cl");

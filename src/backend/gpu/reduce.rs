@@ -1,8 +1,9 @@
 //! Reductions: how the work is shared, in one pass or two.
 
-use super::elementwise::{scalar_arg, Kind};
+use super::device::*;
+use super::elementwise::scalar_arg;
+use super::kept::Kind;
 use super::plan::{collapse, magic, Plan};
-use super::*;
 use crate::backend::kernels::reduce::{accumulator, second_pass, Sharing, Spec, COLUMNS, ROW};
 
 /// The smallest stride that is not 0, or a huge one.

@@ -1,7 +1,7 @@
 //! Kernels that see tensors as rows along one dimension: softmax, scan, sort, gather, scatter; and advanced indexing.
 
+use super::device::*;
 use super::plan::collapse;
-use super::*;
 use crate::backend::kernels::ROWS;
 use crate::backend::memory;
 

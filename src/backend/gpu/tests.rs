@@ -8,13 +8,13 @@ use half::{bf16, f16};
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::cell::RefCell;
 
-mod conv;
-mod elementwise;
-mod fill;
-mod gemm;
-mod reduce;
-mod rows;
-mod small;
+pub(crate) mod conv;
+pub(crate) mod elementwise;
+pub(crate) mod fill;
+pub(crate) mod gemm;
+pub(crate) mod reduce;
+pub(crate) mod rows;
+pub(crate) mod small;
 
 /// Tests share the device; those that provoke index faults or count memory hold it alone.
 static SHARED: RwLock<()> = RwLock::new(());
@@ -170,8 +170,8 @@ fn assert_close(got: &[f64], want: &[f64], tol: f64, what: &str) {
     }
 }
 
-#[test]
-fn transfers_copies_and_memory_statistics() {
+#[cfg_attr(test, test)]
+pub(crate) fn transfers_copies_and_memory_statistics() {
     let Some((d, _alone)) = device_alone() else { return };
     let data: Vec<u8> = (0..9 << 20).map(|i| (i * 7 % 251) as u8).collect();
     let before = d.memory_stats();
@@ -198,16 +198,16 @@ fn transfers_copies_and_memory_statistics() {
     assert!(d.memory_stats().reserved <= during.reserved_peak);
 }
 
-#[test]
-fn too_much_memory_is_an_error() {
+#[cfg_attr(test, test)]
+pub(crate) fn too_much_memory_is_an_error() {
     let Some(d) = device() else { return };
     let e = d.alloc(d.info.max_allocation as usize + 1).err().unwrap();
     assert_eq!(e.kind, ErrorKind::OutOfMemory);
     assert!(e.message.contains(&d.device().to_string()) && e.message.contains("bytes"), "{e}");
 }
 
-#[test]
-fn another_devices_memory_is_refused() {
+#[cfg_attr(test, test)]
+pub(crate) fn another_devices_memory_is_refused() {
     let Some(d) = device() else { return };
     let host = Storage::alloc(16, Device::CPU).unwrap();
     let mine = T::zeros(d, DType::F32, &[4]);
@@ -215,15 +215,15 @@ fn another_devices_memory_is_refused() {
     assert!(e.message.contains(&d.device().to_string()) && e.message.contains("cpu"), "{e}");
 }
 
-#[test]
-fn a_kernel_that_does_not_build_shows_the_compilers_log() {
+#[cfg_attr(test, test)]
+pub(crate) fn a_kernel_that_does_not_build_shows_the_compilers_log() {
     let Some(d) = device() else { return };
     let e = d.compile("broken", "KERNEL void broken() { no_such_name(1); }").err().unwrap();
     assert!(e.message.contains("broken") && e.message.contains("no_such_name"), "{e}");
 }
 
-#[test]
-fn kernels_are_counted() {
+#[cfg_attr(test, test)]
+pub(crate) fn kernels_are_counted() {
     let Some(d) = device() else { return };
     let before = kernels_launched();
     let (a, b) = (T::of(d, DType::F32, &[1.0, 2.0], &[2]), T::zeros(d, DType::F32, &[2]));

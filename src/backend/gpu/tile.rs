@@ -2,6 +2,7 @@
 
 use crate::base::dtype::DType;
 use smallvec::SmallVec;
+use std::sync::OnceLock;
 
 /// Ways to multiply; all give the same result up to rounding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,4 +83,18 @@ fn tile(rows: i64, columns: i64) -> Tile {
 /// A method's default.
 pub(super) fn default_of(method: Method, acc: DType) -> How {
     How { method, tile: candidates(method, acc)[0], groups: if method == Method::Tiled { 4 } else { 2 } }
+}
+
+/// What was found out for an accumulator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Choice {
+    pub large: How,
+    /// For products of few rows or columns.
+    pub thin: How,
+}
+
+/// By accumulator: f32, f64; others keep the defaults.
+#[derive(Default)]
+pub(super) struct Tuning {
+    pub found: [OnceLock<Choice>; 2],
 }

@@ -8,9 +8,9 @@
 //! switches this off.
 
 use super::compile::{hash, read_entry, write_entry};
+use super::device::*;
 use super::gemm::{Operands, Plain, Target};
-use super::tile::{candidates, default_of, How, Method};
-use super::*;
+use super::tile::{candidates, default_of, Choice, How, Method};
 use crate::base::device::DeviceType;
 use std::time::{Duration, Instant};
 
@@ -19,20 +19,6 @@ const LARGE: i64 = 1 << 24;
 /// No candidate is begun after this time; each of the three measurements has it. Nearly all of it is the compiler's: runs
 /// take milliseconds.
 const BUDGET: Duration = Duration::from_secs(2);
-
-/// What was found out for an accumulator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Choice {
-    pub large: How,
-    /// For products of few rows or columns.
-    pub thin: How,
-}
-
-/// By accumulator: f32, f64; others keep the defaults.
-#[derive(Default)]
-pub(super) struct Tuning {
-    found: [OnceLock<Choice>; 2],
-}
 
 impl Gpu {
     /// The device's own method for large products.
@@ -84,7 +70,7 @@ impl Gpu {
         static OFF: OnceLock<[bool; 2]> = OnceLock::new();
         let off = OFF
             .get_or_init(|| ["TAPER_OPENCL_TUNE", "TAPER_CUDA_TUNE"].map(|v| std::env::var(v).is_ok_and(|v| v == "0")));
-        !cfg!(test) && !off[(self.device.kind != DeviceType::OpenCl) as usize]
+        !cfg!(feature = "tests") && !off[(self.device.kind != DeviceType::OpenCl) as usize]
     }
 
     /// The best choice: from the disk or by trying products of about `n` rows and columns.
@@ -213,12 +199,12 @@ fn parse(stored: &[u8], large: &[How], acc: DType) -> Option<Choice> {
     })
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn choices_survive_as_text_and_strangers_do_not() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn choices_survive_as_text_and_strangers_do_not() {
         let all = [default_of(Method::Packed, DType::F32), default_of(Method::Tiled, DType::F32)];
         for how in all {
             for large in cut(how) {

@@ -487,8 +487,8 @@ pub fn all() -> Vec<Listed> {
 }
 
 /// With `TAPER_KERNEL_LIST=FOLDER` every kernel of the list is written there, for tests/gpu/nvrtc.py.
-#[test]
-fn every_kernel_is_listed_once() {
+#[cfg_attr(test, test)]
+pub(crate) fn every_kernel_is_listed_once() {
     let list = all();
     let mut names: Vec<&str> = list.iter().map(|k| &k.name[..]).collect();
     names.sort_unstable();

@@ -3,8 +3,8 @@
 //! The `.cl` files are a C subset over the vocabulary that a prelude defines: `prelude_opencl.h` or `prelude_cuda.h`. Types
 //! and constants come in as macros, so that a specialised kernel is its file plus a few `#define` lines.
 
-#[cfg(test)]
-mod enumerate;
+#[cfg(feature = "tests")]
+pub(crate) mod enumerate;
 mod lists;
 pub mod opcodes_gen;
 pub mod print;

@@ -70,7 +70,7 @@ pub fn check() -> Result<()> {
 
 #[cold]
 fn recover() -> Result<()> {
-    if refilled() || (super::memory_was_freed(PROBE) && refilled()) {
+    if refilled() || (super::system::memory_was_freed(PROBE) && refilled()) {
         return Ok(());
     }
     Err(Error::new(
@@ -82,12 +82,12 @@ fn recover() -> Result<()> {
 /// Whether the system has memory again and the reserve is good for another time.
 fn refilled() -> bool {
     let Ok(layout) = Layout::from_size_align(PROBE, 16) else { return false };
-    let p = super::system_alloc(layout);
+    let p = super::system::system_alloc(layout);
     if p.is_null() {
         return false;
     }
     // SAFETY: just obtained.
-    unsafe { super::system_free(p, layout) };
+    unsafe { super::system::system_free(p, layout) };
     if SMALL_LEFT.load(Relaxed) < SMALL / 2 && !add_small() {
         return false;
     }
@@ -492,17 +492,17 @@ pub fn grant(nbytes: usize) -> Result<Grant> {
         return Ok(Grant { number: BY_RESERVE, before, _here: std::marker::PhantomData });
     }
     if !cfg!(feature = "allocator") {
-        super::room_for(1, nbytes)?;
+        super::system::room_for(1, nbytes)?;
         return Ok(Grant { number: 0, before: 0, _here: std::marker::PhantomData });
     }
-    let number = super::attempt(nbytes, || {
+    let number = super::system::attempt(nbytes, || {
         #[cfg(debug_assertions)]
         if super::inject::fails() {
             return None;
         }
         let held = Held::take();
         let free = (REGIONS / 2..REGIONS).find(|i| TABLE[*i].base.load(Relaxed) == 0)?;
-        (held.0 && !super::is_absurd(nbytes) && map(free, nbytes, false)).then_some(free)
+        (held.0 && !super::system::is_absurd(nbytes) && map(free, nbytes, false)).then_some(free)
     })?;
     let before = GRANTED.with(|c| c.replace(number));
     Ok(Grant { number, before, _here: std::marker::PhantomData })
@@ -537,12 +537,12 @@ pub fn packing<R>(f: impl FnOnce() -> R) -> R {
     })
 }
 
-#[cfg(all(test, feature = "allocator"))]
-mod tests {
+#[cfg(all(feature = "tests", feature = "allocator"))]
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn small_blocks_are_distinct_and_come_back() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn small_blocks_are_distinct_and_come_back() {
         prepare();
         let layouts: Vec<Layout> = [1usize, 8, 31, 32, 33, 100, 4096, SMALL_MAX]
             .iter()
@@ -567,8 +567,8 @@ mod tests {
         check().unwrap();
     }
 
-    #[test]
-    fn a_grant_serves_its_thread_and_outlives_itself() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn a_grant_serves_its_thread_and_outlives_itself() {
         let layout = Layout::from_size_align(1_000_000, 16).unwrap();
         let g = grant(2_500_000).unwrap();
         let (a, b) = (refused(layout), refused(layout));
@@ -580,8 +580,8 @@ mod tests {
         assert!(region_of(a).is_none(), "given back with its last block");
     }
 
-    #[test]
-    fn products_of_several_threads_take_turns() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn products_of_several_threads_take_turns() {
         prepare();
         let layout = Layout::from_size_align(8 << 20, 64).unwrap();
         std::thread::scope(|s| {

@@ -177,12 +177,12 @@ pub fn devices() -> Result<Vec<DeviceInfo>> {
     Ok(found()?.iter().map(|f| f.info.clone()).collect())
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn variables_that_make_no_sense_are_named() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn variables_that_make_no_sense_are_named() {
         check_features("fp64, fp16,").unwrap();
         let e = check_features("fp64,double").unwrap_err();
         assert!(e.message.contains("'double' is no feature") && e.message.contains("fp64 and fp16"), "{e}");
@@ -192,8 +192,8 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_choice_narrows_and_orders() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn a_choice_narrows_and_orders() {
         let device = |name: &str, platform: &str| DeviceInfo {
             name: name.into(),
             platform: platform.into(),

@@ -1,7 +1,7 @@
 //! OpenCL: any 1.2 device, found at run time. What a launch looks like is decided in `backend::gpu`.
 
 mod cl;
-mod device;
+pub(crate) mod device;
 mod driver;
 
 pub use super::gpu::{cache_dir, compile_counts, host_waits, kernels_launched};
@@ -45,12 +45,12 @@ fn make(index: u16) -> Result<&'static Gpu> {
     Gpu::new(Device { kind: DeviceType::OpenCl, index }, Box::new(driver), found.info.clone(), disk_cache)
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn devices_are_described_and_found_by_name() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn devices_are_described_and_found_by_name() {
         let Ok(all) = devices() else {
             eprintln!("SKIPPED: no OpenCL device");
             return;

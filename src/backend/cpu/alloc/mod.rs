@@ -743,5 +743,5 @@ pub fn keep(nbytes: usize, block: Block) {
     drop(surplus);
 }
 
-#[cfg(test)]
-mod tests;
+#[cfg(feature = "tests")]
+pub(crate) mod tests;

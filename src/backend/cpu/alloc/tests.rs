@@ -1,8 +1,8 @@
 use super::*;
 use crate::base::error::ErrorKind;
 
-#[test]
-fn classes_cover_every_size() {
+#[cfg_attr(test, test)]
+pub(crate) fn classes_cover_every_size() {
     for n in (0..5000).chain([32 << 10, (32 << 10) + 1, HUGE - 1, HUGE, HUGE + 1, 40_000_000, 1 << 40]) {
         let c = class_of(n);
         assert!(class_size(c) >= n, "{n}");
@@ -15,8 +15,8 @@ fn classes_cover_every_size() {
     }
 }
 
-#[test]
-fn blocks_are_aligned_distinct_and_reused() {
+#[cfg_attr(test, test)]
+pub(crate) fn blocks_are_aligned_distinct_and_reused() {
     for n in [0, 1, 63, 64, 65, 4096, 33_000, 1 << 20, HUGE, 5 * HUGE + 3] {
         let blocks: Vec<Block> = (0..5).map(|_| Block::new(n).unwrap()).collect();
         for (i, b) in blocks.iter().enumerate() {
@@ -37,8 +37,8 @@ fn blocks_are_aligned_distinct_and_reused() {
     assert!(b.ptr() == p || system_mode());
 }
 
-#[test]
-fn too_large_is_an_error() {
+#[cfg_attr(test, test)]
+pub(crate) fn too_large_is_an_error() {
     for n in [usize::MAX, isize::MAX as usize + 1, isize::MAX as usize, 1 << 60, 1 << 47] {
         let Err(e) = Block::new(n) else { panic!("{n} bytes given") };
         assert_eq!(e.kind, ErrorKind::OutOfMemory);
@@ -46,8 +46,8 @@ fn too_large_is_an_error() {
     }
 }
 
-#[test]
-fn threads_exchange_blocks_and_end() {
+#[cfg_attr(test, test)]
+pub(crate) fn threads_exchange_blocks_and_end() {
     let (tx, rx) = std::sync::mpsc::channel::<Block>();
     let t = std::thread::spawn(move || rx.into_iter().count());
     for i in 0..20_000 {
@@ -57,8 +57,8 @@ fn threads_exchange_blocks_and_end() {
     assert_eq!(t.join().unwrap(), 20_000);
 }
 
-#[test]
-fn freed_while_the_thread_ends() {
+#[cfg_attr(test, test)]
+pub(crate) fn freed_while_the_thread_ends() {
     struct Late(Cell<Option<Block>>);
     thread_local!(static LATE: Late = const { Late(Cell::new(None)) });
     std::thread::spawn(|| {
@@ -72,8 +72,8 @@ fn freed_while_the_thread_ends() {
 }
 
 /// What one phase of a program needed does not stay while the next one runs.
-#[test]
-fn unneeded_blocks_go_back() {
+#[cfg_attr(test, test)]
+pub(crate) fn unneeded_blocks_go_back() {
     if system_mode() {
         return;
     }
@@ -89,8 +89,8 @@ fn unneeded_blocks_go_back() {
     assert!(allowed() <= LIMIT.load(Relaxed).max(FLOOR));
 }
 
-#[test]
-fn stats_follow() {
+#[cfg_attr(test, test)]
+pub(crate) fn stats_follow() {
     // Other tests run meanwhile, so only large sizes say something.
     const N: usize = 3 << 30;
     let before = memory_stats();

@@ -326,5 +326,5 @@ fn conv_backward_weight_with(set: Level, grad: View, input: View, p: &ConvParams
     )
 }
 
-#[cfg(test)]
-mod tests;
+#[cfg(feature = "tests")]
+pub(crate) mod tests;

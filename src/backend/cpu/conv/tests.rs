@@ -166,12 +166,12 @@ fn make_bias(c: &Case) -> Host {
     Host::new(c.dtype, &[(c.groups * c.oc) as i64], || r.eighth())
 }
 
-#[test]
-fn random_geometries() {
+#[cfg_attr(test, test)]
+pub(crate) fn random_geometries() {
     random_cases(220, &[]);
 }
-#[test]
-fn zeros_around_meet_no_infinities() {
+#[cfg_attr(test, test)]
+pub(crate) fn zeros_around_meet_no_infinities() {
     random_cases(120, &[f64::INFINITY]);
     random_cases(60, &[f64::NEG_INFINITY, f64::NAN]);
 }
@@ -204,8 +204,8 @@ fn random_cases(count: u64, bad: &[f64]) {
     }
 }
 
-#[test]
-fn chosen_geometries() {
+#[cfg_attr(test, test)]
+pub(crate) fn chosen_geometries() {
     let two = |v: i64| vec![v, v];
     let case = |n, groups, ic, oc, hw: i64, k: i64, s: i64, pad: i64| Case {
         dtype: DType::F32,
@@ -241,8 +241,8 @@ fn chosen_geometries() {
     }
 }
 
-#[test]
-fn empty_shapes() {
+#[cfg_attr(test, test)]
+pub(crate) fn empty_shapes() {
     let p = ConvParams { stride: vec![1, 1], padding: vec![0, 0], dilation: vec![1, 1], groups: 1 };
     let f = DType::F32;
     // No images: the weight's gradient is zero.
@@ -266,8 +266,8 @@ fn empty_shapes() {
     assert_eq!(o.to_vec()[8..10], [1.0, 2.0]);
 }
 
-#[test]
-fn does_not_depend_on_threads() {
+#[cfg_attr(test, test)]
+pub(crate) fn does_not_depend_on_threads() {
     let c = Case {
         dtype: DType::F32,
         n: 7,
@@ -294,8 +294,8 @@ fn does_not_depend_on_threads() {
     assert!(all.iter().all(|r| *r == all[0]));
 }
 
-#[test]
-fn misfits_are_errors() {
+#[cfg_attr(test, test)]
+pub(crate) fn misfits_are_errors() {
     let f = DType::F32;
     let (x, w, o) = (Host::zeros(f, &[1, 2, 5]), Host::zeros(f, &[3, 3, 3]), Host::zeros(f, &[1, 3, 3]));
     let p = ConvParams { stride: vec![1], padding: vec![0], dilation: vec![1], groups: 1 };

@@ -46,12 +46,12 @@ unsafe fn pieces<P: Copy>(to: *mut u8, from: *const u8, n: usize) {
     }
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn every_length() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn every_length() {
         let from: Vec<u8> = (0..70_000).map(|i| (i * 7 + i / 251) as u8).collect();
         for n in (0..200).chain([1000, 4095, 65_535, 65_536, 69_000]) {
             for start in [0, 3] {

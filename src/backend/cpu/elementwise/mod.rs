@@ -4,7 +4,7 @@
 //! interpreted block by block over the operands' joint iteration space: operands that are not dense are gathered
 //! into buffers first, so that kernels see dense runs only.
 
-mod copy;
+pub(crate) mod copy;
 pub(super) mod interp;
 pub(super) mod list;
 
@@ -528,5 +528,5 @@ fn copy_program(program: &Program, inputs: &[View], outputs: &[View]) -> bool {
         && inputs[0].dtype != DType::Bool
 }
 
-#[cfg(test)]
-mod tests;
+#[cfg(feature = "tests")]
+pub(crate) mod tests;

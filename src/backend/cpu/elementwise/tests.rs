@@ -290,9 +290,9 @@ fn check(op: Opcode, ty: DType, shape: &[i64], kinds: [Kind; 3], out_kind: Kind,
 }
 
 /// The CPU has the kernels that the specification has for other devices, and no others.
-#[test]
+#[cfg_attr(test, test)]
 #[cfg(any(feature = "opencl", feature = "cuda"))]
-fn kernels_are_those_of_the_specification() {
+pub(crate) fn kernels_are_those_of_the_specification() {
     for op in Opcode::ALL {
         for ty in COMPUTE {
             let inst = Inst { op, ty, args: [Src::Input(0); 3] };
@@ -302,8 +302,8 @@ fn kernels_are_those_of_the_specification() {
     }
 }
 
-#[test]
-fn every_op_on_every_dtype_dense() {
+#[cfg_attr(test, test)]
+pub(crate) fn every_op_on_every_dtype_dense() {
     for op in Opcode::ALL {
         for ty in COMPUTE {
             for n in [1i64, 5, 67] {
@@ -316,8 +316,8 @@ fn every_op_on_every_dtype_dense() {
     }
 }
 
-#[test]
-fn every_layout() {
+#[cfg_attr(test, test)]
+pub(crate) fn every_layout() {
     let mut r = Random(7);
     for shape in SHAPES {
         for out in OUT_KINDS {
@@ -336,8 +336,8 @@ fn every_layout() {
     }
 }
 
-#[test]
-fn inputs_are_converted() {
+#[cfg_attr(test, test)]
+pub(crate) fn inputs_are_converted() {
     let mut r = Random(9);
     for _ in 0..400 {
         let d = [0; 3].map(|_| DType::ALL[r.below(10) as usize]);
@@ -357,8 +357,8 @@ fn inputs_are_converted() {
     }
 }
 
-#[test]
-fn casts_between_all_dtypes_and_layouts() {
+#[cfg_attr(test, test)]
+pub(crate) fn casts_between_all_dtypes_and_layouts() {
     for from in DType::ALL {
         for to in DType::ALL {
             for (shape, kind) in
@@ -384,8 +384,8 @@ fn casts_between_all_dtypes_and_layouts() {
     }
 }
 
-#[test]
-fn special_values() {
+#[cfg_attr(test, test)]
+pub(crate) fn special_values() {
     let (nan, inf) = (f64::NAN, f64::INFINITY);
     let case = |op, a: &[f64], b: &[f64], want: &[f64]| {
         for ty in [DType::F32, DType::F64] {
@@ -424,8 +424,8 @@ fn special_values() {
 }
 
 /// On both sides of where the series change; values from mpmath.
-#[test]
-fn modified_bessel_functions() {
+#[cfg_attr(test, test)]
+pub(crate) fn modified_bessel_functions() {
     let points = [
         (0.5, 1.0634833707413236, 0.2578943053908963),
         (-11.75, 14917.234727230314, -14267.615320679373),
@@ -452,8 +452,8 @@ fn modified_bessel_functions() {
     }
 }
 
-#[test]
-fn integer_rules() {
+#[cfg_attr(test, test)]
+pub(crate) fn integer_rules() {
     let run = |op, ty: DType, a: &[f64], b: &[f64]| {
         let shape = [a.len() as i64];
         let (x, y) = (Array::of_slice(&shape, ty, a), Array::of_slice(&shape, ty, b));
@@ -479,8 +479,8 @@ fn integer_rules() {
 }
 
 /// relu(a * s + b) with the sum and its sign kept too, in place on `a`.
-#[test]
-fn fused_program_with_several_outputs_in_place() {
+#[cfg_attr(test, test)]
+pub(crate) fn fused_program_with_several_outputs_in_place() {
     let f = DType::F32;
     for kind in OUT_KINDS {
         for shape in SHAPES {
@@ -512,8 +512,8 @@ fn fused_program_with_several_outputs_in_place() {
     }
 }
 
-#[test]
-fn same_numbers_on_any_number_of_threads() {
+#[cfg_attr(test, test)]
+pub(crate) fn same_numbers_on_any_number_of_threads() {
     let n = 300_001;
     let a = Array::of(&[n], DType::F32, Kind::Contiguous, |i| (i as f64 * 0.37).sin() * 9.0);
     let b = Array::of(&[3, n / 3], DType::F32, Kind::BroadcastRows, |i| i as f64);
@@ -544,9 +544,8 @@ fn same_numbers_on_any_number_of_threads() {
 }
 
 /// Timings, printed; run with `cargo test --release --lib elementwise::tests::speed -- --ignored --nocapture`.
-#[test]
-#[ignore = "measures, does not check"]
-fn speed() {
+#[cfg_attr(test, test, ignore = "measures, does not check")]
+pub(crate) fn speed() {
     use std::time::Instant;
     let time = |name: &str, bytes: f64, reps: usize, f: &mut dyn FnMut()| {
         f();

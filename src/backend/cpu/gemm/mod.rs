@@ -42,5 +42,5 @@ pub fn gemm(a: View, b: View, out: View, alpha: f64, beta: f64, e: &Epilogue) ->
     Ok(())
 }
 
-#[cfg(test)]
-mod tests;
+#[cfg(feature = "tests")]
+pub(crate) mod tests;

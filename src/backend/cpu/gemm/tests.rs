@@ -62,8 +62,8 @@ fn dispatch_wrap(dtype: DType, v: i64) -> f64 {
     }
 }
 
-#[test]
-fn all_layouts_and_dtypes() {
+#[cfg_attr(test, test)]
+pub(crate) fn all_layouts_and_dtypes() {
     let floats = [DType::F32, DType::F64, DType::F16, DType::BF16];
     let sizes = [
         (1, 1, 1, 1),
@@ -137,8 +137,8 @@ fn check_epilogue(
     }
 }
 
-#[test]
-fn epilogues() {
+#[cfg_attr(test, test)]
+pub(crate) fn epilogues() {
     for dtype in [DType::F32, DType::F64, DType::F16, DType::BF16] {
         for s in
             [(1, 1, 1, 1), (1, 5, 7, 3), (2, 1, 37, 19), (2, 37, 1, 19), (1, 9, 11, 0), (0, 2, 2, 2), (1, 80, 70, 40)]
@@ -167,8 +167,8 @@ fn epilogues() {
     assert!(e.message.contains("a bias of 2 elements"), "{}", e.message);
 }
 
-#[test]
-fn every_instruction_set() {
+#[cfg_attr(test, test)]
+pub(crate) fn every_instruction_set() {
     fn run<T: Real>() {
         for isa in levels() {
             for (m, n, k) in [(1, 1, 1), (3, 5, 2), (13, 16, 4), (9, 31, 7), (20, 33, 5), (11, 65, 3)] {
@@ -200,8 +200,8 @@ fn every_instruction_set() {
     run::<f64>();
 }
 
-#[test]
-fn broadcast_batch_and_threads() {
+#[cfg_attr(test, test)]
+pub(crate) fn broadcast_batch_and_threads() {
     let mut r = Lcg(5);
     let a = Host::strided(DType::F32, &[6, 40, 90], &[0, 90, 1], 0, || r.eighth() + 0.01);
     let b = Host::new(DType::F32, &[6, 90, 300], || r.eighth() * 0.7);
@@ -216,8 +216,8 @@ fn broadcast_batch_and_threads() {
     assert!(results.iter().all(|x| *x == results[0]), "results depend on the number of threads");
 }
 
-#[test]
-fn bool_and_mixed_dtypes_are_errors() {
+#[cfg_attr(test, test)]
+pub(crate) fn bool_and_mixed_dtypes_are_errors() {
     let a = Host::zeros(DType::Bool, &[1, 2, 2]);
     let e = gemm(a.view(), a.view(), a.view(), 1.0, 0.0, &Epilogue::NONE).unwrap_err();
     assert!(e.message.contains("\"gemm\" not implemented for bool"), "{}", e.message);

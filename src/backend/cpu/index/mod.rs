@@ -382,8 +382,8 @@ fn is_nonzero<T: Element>(v: T) -> bool {
     v != <T as Element>::from_i64(0)
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::gather::{gather, scatter};
     use super::*;
     use crate::backend::cpu::testing::{assert_close, Host, Lcg};
@@ -420,8 +420,8 @@ mod tests {
         })
     }
 
-    #[test]
-    fn gather_and_scatter() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn gather_and_scatter() {
         let mut r = Lcg(11);
         for dtype in DType::ALL {
             for (shape, ishape, dim) in [
@@ -489,8 +489,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn advanced_indexing() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn advanced_indexing() {
         let mut r = Lcg(12);
         for dtype in DType::ALL {
             for (shape, ishape, count) in [
@@ -539,8 +539,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn bounds() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn bounds() {
         let x = Host::from_vec(DType::F32, &[3], &[1.0, 2.0, 3.0]);
         // Zeros: what a scatter adds before it meets the bad index changes nothing.
         let (y, z) = (Host::zeros(DType::F32, &[2]), Host::zeros(DType::F32, &[2]));
@@ -561,8 +561,8 @@ mod tests {
         assert!(gather(x.view(), 0, float.view(), y.view()).is_err());
     }
 
-    #[test]
-    fn long_and_deterministic() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn long_and_deterministic() {
         let mut r = Lcg(13);
         let n = 100_000;
         let x = Host::new(DType::F32, &[n], || r.eighth() * 0.37);
@@ -585,8 +585,8 @@ mod tests {
         assert!(all[0].1.iter().enumerate().all(|(i, v)| *v == xv[bv[i] as usize]));
     }
 
-    #[test]
-    fn nonzero_positions() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn nonzero_positions() {
         let mut r = Lcg(14);
         for dtype in DType::ALL {
             for layout in 0..3 {
@@ -609,8 +609,8 @@ mod tests {
         assert!(nonzero(Host::from_vec(DType::F32, &[], &[1.0]).view()).unwrap().is_empty());
     }
 
-    #[test]
-    fn empty_shapes() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn empty_shapes() {
         let x = Host::zeros(DType::F32, &[3, 0]);
         let ix = Host::zeros(DType::I64, &[2, 0]);
         let y = Host::zeros(DType::F32, &[2, 0]);

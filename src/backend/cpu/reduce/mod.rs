@@ -4,8 +4,12 @@
 //! element; where it is kept, blocks are added up side by side. Sums of floats are carried on in f64 from block to
 //! block. How the work is cut depends on the shape alone, never on the number of threads.
 
+mod arg;
+mod job;
 mod kernels;
 
+use self::arg::arg_extreme;
+use self::job::*;
 use self::kernels::*;
 use crate::backend::cpu::alloc::Block;
 use crate::backend::cpu::elementwise::grain;
@@ -13,7 +17,6 @@ use crate::backend::cpu::elementwise::interp::*;
 use crate::backend::cpu::geometry::{Rows, Space};
 use crate::backend::cpu::simd::convert::convert;
 use crate::backend::cpu::simd::{self, Kernel};
-use crate::backend::cpu::threads::parallel::parallel_for;
 use crate::backend::cpu::transpose::transpose;
 use crate::backend::program::{Opcode, Program};
 use crate::backend::{ReduceOp, View};
@@ -22,191 +25,14 @@ use crate::base::error::{Error, Result};
 use crate::base::scalar::Scalar;
 use crate::{bail, ensure};
 use smallvec::SmallVec;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::Mutex;
 
-/// Blocks that one part of a long reduction covers.
-const SEGMENT: usize = 32;
 /// Rows longer than this are not handled several at a time.
 const SHORT_ROW: usize = 512;
 
 /// The longest rows that are folded side by side.
 const SHORTEST_ROW: usize = 24;
-
-/// How the values of a reduction are had, block by block.
-struct Source {
-    code: Compiled,
-    value: Loc,
-    base: SmallVec<[*mut u8; 6]>,
-    sizes: SmallVec<[usize; 6]>,
-    constant: SmallVec<[bool; 6]>,
-    /// Buffers for operands that are gathered.
-    slots: SmallVec<[usize; 6]>,
-}
-// SAFETY: threads read the inputs and write disjoint elements of the output.
-unsafe impl Sync for Source {}
-
-/// The values over one space, cut into blocks; one per thread.
-struct Reader<'a> {
-    source: &'a Source,
-    space: &'a Space,
-    direct: SmallVec<[bool; 6]>,
-    scratch: Scratch,
-    at: SmallVec<[*mut u8; 6]>,
-    zero_division: bool,
-}
-
-impl<'a> Reader<'a> {
-    fn new(source: &'a Source, space: &'a Space, blocks: &Blocks) -> Result<Reader<'a>> {
-        let n = source.base.len();
-        Ok(Reader {
-            source,
-            space,
-            direct: (0..n).map(|k| blocks.is_direct(space, k, source.sizes[k])).collect(),
-            scratch: source.code.scratch(blocks.elements())?,
-            at: SmallVec::from_elem(std::ptr::null_mut(), n),
-            zero_division: false,
-        })
-    }
-    /// The values of a block, dense; `shift` moves each operand (the position in dimensions outside the space).
-    #[inline]
-    fn block(&mut self, shift: &[isize], rows: &Rows, col: usize, count: usize, len: usize) -> *const u8 {
-        let s = self.source;
-        for k in 1..s.base.len() {
-            if s.constant[k] {
-                continue;
-            }
-            // SAFETY: offsets of elements of the operand; buffers hold a block.
-            unsafe {
-                let base = s.base[k].offset(shift[k]);
-                self.at[k] = if self.direct[k] {
-                    base.offset(rows.offsets[k] + col as isize * self.space.strides[k][0])
-                } else {
-                    let slot = self.scratch.slot(s.slots[k]);
-                    gather(slot, base, self.space, k, s.sizes[k], rows, col, count, len);
-                    slot
-                };
-            }
-        }
-        // SAFETY: every operand that the steps name points at count * len dense elements.
-        self.zero_division |= unsafe { s.code.run(count * len, &self.at, &self.scratch) };
-        self.scratch.at(s.value, &self.at)
-    }
-}
-
-/// What is done before folding, and the fold.
-fn plan(op: ReduceOp, dtype: DType) -> (Option<Opcode>, Fold, DType) {
-    let sum_type = if dtype.is_float() { dtype.compute() } else { DType::I64 };
-    match op {
-        ReduceOp::Sum | ReduceOp::NanSum => (None, Fold::Sum, sum_type),
-        ReduceOp::SumSquares => (Some(Opcode::Square), Fold::Sum, sum_type),
-        ReduceOp::SumAbs => (Some(Opcode::Abs), Fold::Sum, sum_type),
-        ReduceOp::Prod => (None, Fold::Prod, sum_type),
-        ReduceOp::Max | ReduceOp::ArgMax => (None, Fold::Max, dtype.compute()),
-        ReduceOp::Min | ReduceOp::ArgMin => (None, Fold::Min, dtype.compute()),
-        ReduceOp::Any => (None, Fold::Or, DType::Bool),
-        ReduceOp::All => (None, Fold::And, DType::Bool),
-    }
-}
-
-/// Zero in place of NaN.
-unsafe fn nan_to_zero(n: usize, out: *mut u8, a: *const u8, _: *const u8, _: *const u8) -> bool {
-    for i in 0..n {
-        // SAFETY: i < n.
-        unsafe {
-            let v = a.cast::<f32>().add(i).read_unaligned();
-            out.cast::<f32>().add(i).write_unaligned(if v.is_nan() { 0.0 } else { v });
-        }
-    }
-    false
-}
-unsafe fn nan_to_zero64(n: usize, out: *mut u8, a: *const u8, _: *const u8, _: *const u8) -> bool {
-    for i in 0..n {
-        // SAFETY: i < n.
-        unsafe {
-            let v = a.cast::<f64>().add(i).read_unaligned();
-            out.cast::<f64>().add(i).write_unaligned(if v.is_nan() { 0.0 } else { v });
-        }
-    }
-    false
-}
-
-/// Everything one call shares between threads.
-struct Job {
-    source: Source,
-    fold: Fold,
-    /// Dtype of values and of results carried from block to block.
-    dtype: DType,
-    carry: DType,
-    rows: RowKernel,
-    pairs: Kernel,
-    carry_pairs: Kernel,
-    out_dtype: DType,
-    /// The first input's dtype where its elements, widened, are the values.
-    input: Option<DType>,
-    failed: Mutex<Option<Error>>,
-    zero_division: AtomicBool,
-    cost: usize,
-}
-
-impl Job {
-    /// Whether the values are the first input's, dense along dimension 0 of `space`.
-    fn is_plain(&self, space: &Space) -> bool {
-        self.source.code.is_identity() && space.strides[1][0] == self.dtype.size() as isize
-    }
-    /// Kernel for rows that are read where they lie, dense along dimension 0 of `space`.
-    fn row_kernel(&self, space: &Space) -> Option<LongRowKernel> {
-        let dtype = self.input?;
-        (space.strides[1][0] == dtype.size() as isize).then(|| self.fold.long_rows(dtype)).flatten()
-    }
-    /// Runs `f` over parts of `0..n` and keeps the first error.
-    fn parallel(&self, n: usize, grain: usize, f: impl Fn(std::ops::Range<usize>) -> Result<bool> + Sync) {
-        parallel_for(n, grain.max(1), |range| match f(range) {
-            Ok(zero) => {
-                if zero {
-                    self.zero_division.store(true, Ordering::Relaxed);
-                }
-            }
-            Err(e) => {
-                self.failed.lock().unwrap_or_else(|p| p.into_inner()).get_or_insert(e);
-            }
-        });
-    }
-    fn finish(self) -> Result<()> {
-        if let Some(e) = self.failed.into_inner().unwrap_or_else(|p| p.into_inner()) {
-            return Err(e);
-        }
-        if self.zero_division.into_inner() {
-            return Err(zero_division());
-        }
-        Ok(())
-    }
-    /// carry = fold(carry, value) for `n` elements; `temp` holds n elements of the carried dtype.
-    ///
-    /// # Safety
-    /// n elements behind each pointer.
-    unsafe fn carry_on(&self, n: usize, carry: *mut u8, value: *const u8, temp: *mut u8) {
-        // SAFETY: the caller's.
-        unsafe {
-            let value = if self.dtype == self.carry {
-                value
-            } else {
-                convert(self.dtype, self.carry)(n, temp, value, value, value);
-                temp
-            };
-            (self.carry_pairs)(n, carry, carry, value, value);
-        }
-    }
-    /// Stores one carried element as the output's.
-    ///
-    /// # Safety
-    /// `to` is an element of the output.
-    unsafe fn store_one(&self, from: DType, value: Bits, to: *mut u8) {
-        let bits = if from == self.out_dtype { value } else { convert_bits(value, from, self.out_dtype) };
-        // SAFETY: the caller's.
-        unsafe { std::ptr::copy_nonoverlapping(bits.as_ptr(), to, self.out_dtype.size()) };
-    }
-}
 
 pub fn reduce(
     op: ReduceOp,
@@ -457,32 +283,6 @@ fn short_rows(job: &Job, space: &Space) {
         }
         Ok(reader.zero_division)
     });
-}
-
-/// Partial results of several parts of each output, combined in order.
-struct Partials {
-    memory: Block,
-}
-// SAFETY: parts write disjoint elements.
-unsafe impl Sync for Partials {}
-impl Partials {
-    fn new(bytes: usize) -> Result<Partials> {
-        Ok(Partials { memory: Block::new(bytes)? })
-    }
-    fn at(&self, byte: usize) -> *mut u8 {
-        // SAFETY: callers stay within what they asked for.
-        unsafe { self.memory.ptr().as_ptr().add(byte) }
-    }
-}
-
-/// The position of output number `i` in `outer`: each operand's byte offset.
-fn outer_offsets(outer: &Space, i: usize) -> SmallVec<[isize; 4]> {
-    let row = Rows::at(outer, i / outer.shape[0]);
-    let mut o = row.offsets;
-    for (o, st) in o.iter_mut().zip(&outer.strides) {
-        *o += (i % outer.shape[0]) as isize * st[0];
-    }
-    o
 }
 
 /// `inner` holds the reduced dimensions, `outer` the kept ones: each output is the fold of all blocks of `inner`.
@@ -750,130 +550,5 @@ unsafe fn store_columns(
     }
 }
 
-/// Positions of extremes. `gone` holds the reduced dimensions, which are in row-major order where there are several.
-fn arg_extreme(job: &Job, space: &Space, kept: &[usize], gone: &[usize], max: bool) -> Result<()> {
-    let size = job.dtype.size();
-    if gone.is_empty() || gone[0] == 0 {
-        // Block by block: the block's extreme, then its place.
-        let inner = space.select(gone);
-        let outer = space.select(kept);
-        let blocks = Blocks::new(&inner);
-        let outputs = outer.numel();
-        let parts = blocks.count.div_ceil(SEGMENT);
-        let partials = Partials::new(outputs * parts * 16)?;
-        let work = inner.numel().div_ceil(parts);
-        job.parallel(outputs * parts, grain(job.cost * 2) / work, |range| {
-            let mut reader = Reader::new(&job.source, &inner, &blocks)?;
-            for unit in range {
-                let shift = outer_offsets(&outer, unit / parts);
-                let first = unit % parts * SEGMENT;
-                let (mut best, mut at, mut seen) = ([0u8; 8], 0i64, first * blocks.elements());
-                if blocks.block_rows == 1 {
-                    seen = first / blocks.parts * blocks.row_len + first % blocks.parts * blocks.block_len;
-                }
-                let mut started = false;
-                blocks.for_each(&inner, first..(first + SEGMENT).min(blocks.count), |rows, col, count, len| {
-                    let n = count * len;
-                    let values = reader.block(&shift, rows, col, count, len);
-                    let mut one = [0u8; 8];
-                    // SAFETY: n dense values.
-                    unsafe {
-                        (job.rows)(1, n, one.as_mut_ptr(), values);
-                        if !started || extreme_beats(job.dtype, max, one.as_ptr(), best.as_ptr()) {
-                            best = one;
-                            at = (seen + find(job.dtype, n, values, one.as_ptr())) as i64;
-                            started = true;
-                        }
-                    }
-                    seen += n;
-                });
-                // SAFETY: one of outputs * parts pairs.
-                unsafe {
-                    std::ptr::copy_nonoverlapping(best.as_ptr(), partials.at(unit * 16), 8);
-                    partials.at(unit * 16 + 8).cast::<i64>().write_unaligned(at);
-                }
-            }
-            Ok(reader.zero_division)
-        });
-        for i in 0..outputs {
-            let mut top = partials.at(i * parts * 16);
-            for p in 1..parts {
-                let other = partials.at((i * parts + p) * 16);
-                // SAFETY: pairs written above.
-                if unsafe { extreme_beats(job.dtype, max, other, top) } {
-                    top = other;
-                }
-            }
-            // SAFETY: as above; an element of the output.
-            unsafe {
-                let at = top.add(8).cast::<i64>().read_unaligned();
-                job.store_one(DType::I64, at.to_ne_bytes(), job.source.base[0].offset(outer_offsets(&outer, i)[0]));
-            }
-        }
-        return Ok(());
-    }
-    // The innermost dimension is kept: running extremes side by side.
-    let mut inside: SmallVec<[usize; 6]> = SmallVec::from_slice(&[0]);
-    inside.extend(gone.iter().copied());
-    let inner = space.select(&inside);
-    let outer = space.select(&kept[1..]);
-    let row_len = inner.shape[0];
-    let parts = row_len.div_ceil(BLOCK);
-    let len = row_len.div_ceil(parts);
-    let blocks = Blocks {
-        rows: inner.numel() / row_len,
-        row_len,
-        block_rows: 1,
-        block_len: len,
-        parts,
-        count: inner.numel() / row_len * parts,
-    };
-    job.parallel(outer.numel() * parts, grain(job.cost * 2) / (blocks.rows * len), |range| {
-        let mut reader = Reader::new(&job.source, &inner, &blocks)?;
-        let state = Block::new(len * 24)?;
-        let best = state.ptr().as_ptr();
-        let (at, stored) = (best.wrapping_add(len * 8).cast::<i64>(), best.wrapping_add(len * 16));
-        for unit in range {
-            let (o, tile) = (unit / parts, unit % parts);
-            let shift = outer_offsets(&outer, o);
-            let col = tile * len;
-            let cols = len.min(row_len - col);
-            let mut rows = Rows::at(&inner, 0);
-            for r in 0..blocks.rows {
-                let values = reader.block(&shift, &rows, col, 1, cols);
-                // SAFETY: cols elements of values, and room for as many in the state.
-                unsafe {
-                    if r == 0 {
-                        std::ptr::copy_nonoverlapping(values, best, cols * size);
-                        at.write_bytes(0, cols);
-                    } else {
-                        update_extremes(job.dtype, max, cols, best, at, values, r as i64);
-                    }
-                }
-                rows.advance();
-            }
-            // SAFETY: cols elements.
-            unsafe {
-                let p = at.cast::<u8>();
-                convert(DType::I64, job.out_dtype)(cols, stored, p, p, p);
-                let rows = Rows::at(&inner, 0);
-                scatter(
-                    stored,
-                    job.source.base[0].offset(shift[0]),
-                    &inner,
-                    0,
-                    job.out_dtype.size(),
-                    &rows,
-                    col,
-                    1,
-                    cols,
-                );
-            }
-        }
-        Ok(reader.zero_division)
-    });
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests;
+#[cfg(feature = "tests")]
+pub(crate) mod tests;

@@ -113,8 +113,8 @@ fn subsets(n: usize) -> impl Iterator<Item = Vec<bool>> {
     (0..1usize << n).map(move |m| (0..n).map(|d| m >> d & 1 == 1).collect())
 }
 
-#[test]
-fn every_op_dtype_and_layout() {
+#[cfg_attr(test, test)]
+pub(crate) fn every_op_dtype_and_layout() {
     let mut r = Random(3);
     for op in OPS {
         for dtype in DType::ALL {
@@ -134,8 +134,8 @@ fn every_op_dtype_and_layout() {
     }
 }
 
-#[test]
-fn large_shapes() {
+#[cfg_attr(test, test)]
+pub(crate) fn large_shapes() {
     let mut r = Random(4);
     for op in [ReduceOp::Sum, ReduceOp::Max, ReduceOp::ArgMin, ReduceOp::Any, ReduceOp::SumSquares] {
         for dtype in [DType::F32, DType::F16, DType::I16] {
@@ -163,8 +163,8 @@ fn large_shapes() {
 }
 
 /// Long sums lose no more than a few units in the last place, whatever the number of threads.
-#[test]
-fn long_sums_are_accurate() {
+#[cfg_attr(test, test)]
+pub(crate) fn long_sums_are_accurate() {
     let mut r = Random(5);
     for (shape, reduced) in [
         ([1i64, 300_001], [false, true]),
@@ -191,8 +191,8 @@ fn long_sums_are_accurate() {
     }
 }
 
-#[test]
-fn nan_is_the_extreme_and_the_first_counts() {
+#[cfg_attr(test, test)]
+pub(crate) fn nan_is_the_extreme_and_the_first_counts() {
     for n in [5usize, 3000] {
         let mut v: Vec<f64> = (0..n).map(|i| (i % 7) as f64).collect();
         let a = Array::of_slice(&[n as i64], DType::F32, &v);
@@ -216,8 +216,8 @@ fn nan_is_the_extreme_and_the_first_counts() {
     }
 }
 
-#[test]
-fn nothing_to_reduce() {
+#[cfg_attr(test, test)]
+pub(crate) fn nothing_to_reduce() {
     for (op, want) in [(ReduceOp::Sum, 0.0), (ReduceOp::Prod, 1.0), (ReduceOp::Any, 0.0), (ReduceOp::All, 1.0)] {
         for shape in [&[0i64][..], &[3, 0], &[0, 3]] {
             let a = Array::new(shape, DType::F32, Kind::Contiguous);
@@ -237,8 +237,8 @@ fn nothing_to_reduce() {
     reduce(ReduceOp::Max, None, &[a.view()], &[], &[false, true], out.view()).unwrap();
 }
 
-#[test]
-fn prologue() {
+#[cfg_attr(test, test)]
+pub(crate) fn prologue() {
     // sum((a - b)^2) with b broadcast and of another dtype, a scaled by a scalar.
     let f = DType::F32;
     let inst = |op, x, y| Inst { op, ty: f, args: [x, y, x] };
@@ -282,8 +282,8 @@ fn prologue() {
     assert_eq!(out.get(0), 2000.0);
 }
 
-#[test]
-fn sums_are_accurate_and_do_not_depend_on_threads() {
+#[cfg_attr(test, test)]
+pub(crate) fn sums_are_accurate_and_do_not_depend_on_threads() {
     let n = 1 << 20;
     let a = Array::of(&[n], DType::F32, Kind::Contiguous, |i| ((i * 2654435761) % 1000) as f64 * 1e-3);
     let exact: f64 = a.to_vec().iter().sum();
@@ -309,9 +309,8 @@ fn sums_are_accurate_and_do_not_depend_on_threads() {
 }
 
 /// Timings, printed; run with `cargo test --release --lib reduce::tests::speed -- --ignored --nocapture`.
-#[test]
-#[ignore = "measures, does not check"]
-fn speed() {
+#[cfg_attr(test, test, ignore = "measures, does not check")]
+pub(crate) fn speed() {
     use std::time::Instant;
     for threads in [1, 2] {
         set_num_threads(threads);

@@ -249,13 +249,13 @@ mod f16c {
     }
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
 
     /// The machine's own conversions give what `To` gives.
-    #[test]
-    fn f16_kernels() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn f16_kernels() {
         let all: Vec<u16> = (0..=u16::MAX).chain(0..5).collect();
         let wide: Vec<f32> = run(DType::F16, DType::F32, &all);
         for (h, x) in all.iter().zip(&wide) {
@@ -269,8 +269,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn every_f16_both_ways() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn every_f16_both_ways() {
         for bits in 0..=u16::MAX {
             let h = f16::from_bits(bits);
             let x: f32 = h.to();
@@ -285,8 +285,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn f32_rounds_to_half_as_the_half_crate_does() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn f32_rounds_to_half_as_the_half_crate_does() {
         let mut bits = 0u32;
         loop {
             let x = f32::from_bits(bits);
@@ -320,8 +320,8 @@ mod tests {
         out
     }
 
-    #[test]
-    fn floats_to_integers_as_pytorch() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn floats_to_integers_as_pytorch() {
         let x = [300.7f32, -1.0, 1e30, f32::NAN, -300.0, 3e9];
         assert_eq!(run::<_, u8>(DType::F32, DType::U8, &x[..5]), [44, 255, 0, 0, 212]);
         assert_eq!(run::<_, i8>(DType::F32, DType::I8, &x), [44, -1, 0, 0, -44, 0]);
@@ -332,8 +332,8 @@ mod tests {
         assert_eq!(run::<_, f32>(DType::Bool, DType::F32, &[0u8, 1, 7]), [0.0, 1.0, 1.0]);
     }
 
-    #[test]
-    fn all_pairs_keep_small_integers() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn all_pairs_keep_small_integers() {
         for from in DType::ALL {
             for to in DType::ALL {
                 for n in [1usize, 5, 37, 100] {

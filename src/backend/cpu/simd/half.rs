@@ -70,14 +70,14 @@ where
     })
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::super::{convert::convert, kernel as float_kernel};
     use super::*;
 
     /// One pass gives the bits that a conversion, the f32 kernel and a conversion back give.
-    #[test]
-    fn one_pass_equals_three() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn one_pass_equals_three() {
         use Opcode::*;
         for dtype in [DType::BF16, DType::F16] {
             for op in [Add, Sub, Mul, Div, Maximum, Minimum, Relu, ReluGrad] {

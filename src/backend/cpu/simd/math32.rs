@@ -422,8 +422,8 @@ pub fn pow<I: Isa>(x: f32, y: f32) -> f32 {
     }
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use crate::backend::cpu::simd::{kernel, run_base, Kernel, Op};
     use crate::backend::program::Opcode;
     use crate::base::dtype::DType;
@@ -498,8 +498,8 @@ mod tests {
         x * 0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2)
     }
 
-    #[test]
-    fn errors_in_ulps() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn errors_in_ulps() {
         use Opcode::*;
         let check = |op, most, f| check_kernel(&format!("{op:?}"), kernel(op, DType::F32).unwrap(), most, f);
         check(Exp, 1.2, f64::exp);
@@ -529,8 +529,8 @@ mod tests {
     }
 
     /// Sigmoid overflows in its exponential below -88, as PyTorch's does.
-    #[test]
-    fn activations() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn activations() {
         let x: Vec<f32> = samples().into_iter().filter(|x| x.abs() < 80.0).collect();
         for (op, most, floor, f) in [
             (Opcode::Sigmoid, 2.5, 0.0, sigmoid as fn(f64) -> f64),
@@ -548,8 +548,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn powers() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn powers() {
         let special =
             [0.0, -0.0, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 0.5, -0.5, 1e10, -7.0, 16777217.0, 4194305.0, 8388607.0];
         let mut a: Vec<f32> = vec![f32::INFINITY, f32::NEG_INFINITY, f32::NAN];
@@ -571,8 +571,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn acosh_of_f64() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn acosh_of_f64() {
         let (x, mut y) = ([-6969.0f64, -1.0, 0.5, 1.0, 2.0, f64::NAN], [0f64; 6]);
         let p = x.as_ptr().cast();
         // SAFETY: six elements each.
@@ -582,8 +582,8 @@ mod tests {
         assert!((y[4] - 1.3169578969248167).abs() < 1e-15);
     }
 
-    #[test]
-    fn of_two_arguments() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn of_two_arguments() {
         let mut v: Vec<f32> = (0..=u32::MAX).step_by(7_919_011).map(f32::from_bits).collect();
         v.extend((-60..60).map(|i| i as f32 * 0.25));
         v.extend((1..60).map(|i| i as f32 * 0.1));
@@ -617,8 +617,8 @@ mod tests {
     }
 
     /// The baseline, without fused multiply-add, stays close too.
-    #[test]
-    fn baseline() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn baseline() {
         use crate::backend::cpu::simd::float_ops::op;
         fn base<O: Op>() -> Kernel {
             run_base::<O, 16>

@@ -115,12 +115,12 @@ pub fn nextafter32(a: f32, b: f32) -> f32 {
     }
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn digamma_values() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn digamma_values() {
         // Reference values from mpmath.
         for (x, want) in [
             (1.0, -0.577_215_664_901_532_9),
@@ -138,8 +138,8 @@ mod tests {
         assert_eq!(digamma(f64::INFINITY), f64::INFINITY);
     }
 
-    #[test]
-    fn erfinv_inverts() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn erfinv_inverts() {
         for i in -999..1000 {
             let y = i as f64 / 1000.0;
             let back = libm::erf(erfinv(y));

@@ -205,13 +205,13 @@ pub fn polynomial(x: f64, degree: f64, kind: f64) -> f64 {
     q
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
 
     /// Values of mpmath.
-    #[test]
-    fn known_values() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn known_values() {
         let close = |a: f64, b: f64| assert!((a - b).abs() <= 2e-13 * b.abs(), "{a} instead of {b}");
         close(zeta(2.0, 1.0), 1.644_934_066_848_226_4);
         close(zeta(3.0, -1.5), 0.1181020258208637);

@@ -4,7 +4,7 @@
 //! with their positions; equal elements then keep their order whatever the sort does. One long line is coarse work, which
 //! several threads share.
 
-pub(super) mod topk;
+pub(crate) mod topk;
 
 use crate::backend::cpu::elementwise::interp::data;
 use crate::backend::cpu::geometry::{Rows, Space};
@@ -143,31 +143,9 @@ fn sort_words(v: &mut Vec<u64>) -> Result<()> {
         v.sort_unstable();
         return Ok(());
     }
-    const BITS: u32 = 11;
-    let mut other = memory::zeroed::<u64>(v.len())?;
-    for pass in 0..3 {
-        let shift = 32 + pass * BITS;
-        let digit = |w: u64| (w >> shift) as usize & ((1 << BITS) - 1);
-        let mut starts = [0usize; 1 << BITS];
-        for w in v.iter() {
-            starts[digit(*w)] += 1;
-        }
-        // All alike in this digit: nothing moves.
-        if starts[digit(v[0])] == v.len() {
-            continue;
-        }
-        let mut sum = 0;
-        for s in starts.iter_mut() {
-            sum += std::mem::replace(s, sum);
-        }
-        for w in v.iter() {
-            let s = &mut starts[digit(*w)];
-            other[*s] = *w;
-            *s += 1;
-        }
-        std::mem::swap(v, &mut other);
-    }
-    Ok(())
+    let len = v.len();
+    let mut other = memory::zeroed::<u64>(len)?;
+    sort_words_in_parts(v, &mut other, 1, |_| 0..len)
 }
 
 /// From here on one line is sorted by several threads.
@@ -190,7 +168,7 @@ unsafe fn sort_long<T: Key + Send + Sync + Zeroable>(
     let at = Ptr(words.as_mut_ptr());
     // SAFETY: parts are disjoint ranges of the words.
     coarse::each(parts, |p| range(p).for_each(|i| unsafe { *at.at(i as isize) = word(i) }));
-    sort_words_together(&mut words, &mut other, parts, range)?;
+    sort_words_in_parts(&mut words, &mut other, parts, range)?;
     // Written after all is read: `values` may be the input itself.
     let mut copy = memory::zeroed::<T>(len)?;
     let to = Ptr(copy.as_mut_ptr());
@@ -201,9 +179,9 @@ unsafe fn sort_long<T: Key + Send + Sync + Zeroable>(
     Ok(())
 }
 
-/// `sort_words` by several threads: each counts the digits of its part, and moves it to the places behind those of the
-/// parts before it, so that the order of equal words stays.
-fn sort_words_together(
+/// `sort_words` in parts, which several threads take: each counts the digits of its part, and moves it to the places behind
+/// those of the parts before it, so that the order of equal words stays.
+fn sort_words_in_parts(
     v: &mut Vec<u64>,
     other: &mut Vec<u64>,
     parts: usize,
@@ -333,8 +311,8 @@ pub fn sort(input: View, dim: usize, descending: bool, values: View, indices: Vi
     try_parallel_for(lines.count(), grain, sort_lines)
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
     use crate::backend::cpu::testing::arrays::*;
     use crate::backend::cpu::threads::parallel::set_num_threads;
@@ -366,8 +344,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn every_dtype_and_layout() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn every_dtype_and_layout() {
         let mut r = Random(8);
         for dtype in DType::ALL {
             for shape in [&[][..], &[1], &[40], &[5, 9], &[3, 4, 5], &[9000]] {
@@ -388,8 +366,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn long_lines_by_several_threads() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn long_lines_by_several_threads() {
         const N: usize = LONG + 77;
         let mut r = Random(3);
         for (dtype, spread) in [(DType::F32, 1e3), (DType::I64, 1e4), (DType::F64, 1e300), (DType::U8, 255.0)] {
@@ -402,8 +380,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn extreme_values_and_nothing() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn extreme_values_and_nothing() {
         let a = Array::of_slice(&[5], DType::F64, &[f64::INFINITY, -1e308, f64::NEG_INFINITY, 5e-324, -5e-324]);
         check(&a, 0, false, Kind::Contiguous);
         for spread in [100.0, u32::MAX as f64, 2.0 * u32::MAX as f64] {

@@ -135,14 +135,14 @@ unsafe fn run_lines<T: Copy, W: Ord + Copy + Default>(
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::super::sort;
     use super::*;
     use crate::backend::cpu::testing::arrays::*;
 
-    #[test]
-    fn the_front_of_a_sorted_line() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn the_front_of_a_sorted_line() {
         let mut r = Random(9);
         for dtype in DType::ALL {
             for (shape, dim) in [(&[40][..], 0), (&[5, 90], 1), (&[90, 37], 0), (&[3, 20, 5], 1), (&[700], 0)] {

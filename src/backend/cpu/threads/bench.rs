@@ -32,9 +32,8 @@ fn round(gap: Duration, calls: usize, f: &(dyn Fn() + Sync)) -> f64 {
     times[calls / 2]
 }
 
-#[test]
-#[ignore]
-fn helpers_and_rayon() {
+#[cfg_attr(test, test, ignore = "measures, does not check")]
+pub(crate) fn helpers_and_rayon() {
     let threads = num_threads();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     println!("{threads} threads; medians in us: out += in over n floats, cut at the same places");

@@ -111,14 +111,14 @@ pub fn parts() -> usize {
     }
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
     use crate::backend::cpu::threads::parallel::{parallel_for, set_num_threads};
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-    #[test]
-    fn every_part_once_and_kernels_inside_run_serially() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn every_part_once_and_kernels_inside_run_serially() {
         for threads in [1, 2, 5] {
             set_num_threads(threads);
             let sum = AtomicUsize::new(0);
@@ -133,8 +133,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_first_error_is_the_lowest_numbers() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn the_first_error_is_the_lowest_numbers() {
         set_num_threads(3);
         let mut all = [0u8; 105];
         let tried = try_chunks(&mut all, 2, |i, piece| {
@@ -154,17 +154,17 @@ mod tests {
         assert!(all.iter().all(|v| *v == 2));
     }
 
-    #[test]
-    fn a_panic_reaches_the_caller() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn a_panic_reaches_the_caller() {
         set_num_threads(2);
         let caught = std::panic::catch_unwind(|| each(20, |i| assert!(i != 11, "part failed")));
         assert!(caught.is_err());
         each(20, |_| {});
     }
 
-    #[test]
+    #[cfg_attr(test, test)]
     #[cfg(unix)]
-    fn works_after_fork() {
+    pub(crate) fn works_after_fork() {
         set_num_threads(2);
         each(10, |_| {});
         // SAFETY: the child runs parts only and leaves through _exit.

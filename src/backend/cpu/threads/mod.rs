@@ -1,6 +1,6 @@
 //! Threads: what kernels call to run in parallel, the helper threads that do it, and rayon's for coarse work.
-#[cfg(test)]
-mod bench;
+#[cfg(feature = "tests")]
+pub(crate) mod bench;
 pub mod coarse;
 pub mod parallel;
-mod workers;
+pub(crate) mod workers;

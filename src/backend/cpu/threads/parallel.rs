@@ -153,8 +153,8 @@ fn run_parallel(n: usize, unit: usize, grain: usize, f: &(dyn Fn(Range<usize>) +
     }
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
     use std::sync::atomic::AtomicU32;
 
@@ -169,8 +169,8 @@ mod tests {
         assert!(hits.iter().all(|h| h.load(Ordering::Relaxed) == 1), "n {n}, grain {grain}");
     }
 
-    #[test]
-    fn every_index_once() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn every_index_once() {
         for threads in [1, 2, 3, 7] {
             set_num_threads(threads);
             for (n, grain) in [(0, 4), (1, 4), (4, 4), (5, 4), (1000, 1), (1023, 16), (100_000, 1000)] {
@@ -179,8 +179,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn nested_calls_run_serially() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn nested_calls_run_serially() {
         set_num_threads(4);
         let total = AtomicUsize::new(0);
         parallel_for(64, 1, |outer| {
@@ -195,8 +195,8 @@ mod tests {
         assert_eq!(total.into_inner(), 6400);
     }
 
-    #[test]
-    fn panic_reaches_the_caller() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn panic_reaches_the_caller() {
         set_num_threads(3);
         let r = std::panic::catch_unwind(|| {
             parallel_for(100, 1, |r| {
@@ -211,9 +211,9 @@ mod tests {
         assert!(!is_inside());
     }
 
-    #[test]
+    #[cfg_attr(test, test)]
     #[cfg(unix)]
-    fn works_after_fork() {
+    pub(crate) fn works_after_fork() {
         set_num_threads(2);
         covers_once(1000, 10);
         // SAFETY: the child runs parallel_for only and leaves through _exit.

@@ -245,14 +245,14 @@ fn look_out(done: impl Fn() -> bool) -> bool {
     }
 }
 
-#[cfg(test)]
-mod tests {
+#[cfg(feature = "tests")]
+pub(crate) mod tests {
     use super::*;
     use std::sync::atomic::AtomicUsize;
 
     /// Many short jobs, with pauses now and then so that helpers fall asleep: every part is done exactly once.
-    #[test]
-    fn short_jobs_and_sleep() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn short_jobs_and_sleep() {
         for count in [1, 3] {
             let workers = Workers::start(count, || {}).unwrap();
             for round in 0..3000usize {
@@ -275,8 +275,8 @@ mod tests {
     }
 
     /// The caller waits for a helper that takes long.
-    #[test]
-    fn waits_for_those_who_joined() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn waits_for_those_who_joined() {
         let workers = Workers::start(1, || {}).unwrap();
         for pause in [0, 3] {
             let (started, finished) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -297,8 +297,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn several_callers() {
+    #[cfg_attr(test, test)]
+    pub(crate) fn several_callers() {
         let workers = Workers::start(2, || {}).unwrap();
         let (ran, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|s| {

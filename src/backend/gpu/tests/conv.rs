@@ -142,8 +142,8 @@ fn check_with(d: &Gpu, c: &Case, dtype: DType, method: Option<ConvMethod>, bad: 
     assert_close(&out.values(d), &gw, tol * 4.0, &format!("weight gradient {what}"));
 }
 
-#[test]
-fn convolutions_by_every_method() {
+#[cfg_attr(test, test)]
+pub(crate) fn convolutions_by_every_method() {
     let Some(d) = device() else { return };
     for c in cases() {
         for m in METHODS {
@@ -153,8 +153,8 @@ fn convolutions_by_every_method() {
     }
 }
 
-#[test]
-fn zeros_around_meet_no_infinities() {
+#[cfg_attr(test, test)]
+pub(crate) fn zeros_around_meet_no_infinities() {
     let Some(d) = device() else { return };
     let inf = Some(f64::INFINITY);
     for c in cases() {
@@ -166,8 +166,8 @@ fn zeros_around_meet_no_infinities() {
     }
 }
 
-#[test]
-fn convolutions_of_every_float_dtype() {
+#[cfg_attr(test, test)]
+pub(crate) fn convolutions_of_every_float_dtype() {
     let Some(d) = device() else { return };
     for dtype in [DType::F64, DType::F16, DType::BF16] {
         if dtype == DType::F64 && !d.info.fp64 {
@@ -179,8 +179,8 @@ fn convolutions_of_every_float_dtype() {
     }
 }
 
-#[test]
-fn a_strided_input_and_a_transposed_weight() {
+#[cfg_attr(test, test)]
+pub(crate) fn a_strided_input_and_a_transposed_weight() {
     let Some(d) = device() else { return };
     let c = case(2, 4, 4, 1, &[6, 6], &[3, 3], &[1, 1], &[1, 1], &[1, 1]);
     let (x, w) = (noise(2 * 4 * 36, 55), noise(4 * 4 * 9, 56));
@@ -255,8 +255,8 @@ fn poolings() -> Vec<Pooling> {
     ]
 }
 
-#[test]
-fn pooling_and_its_gradients() {
+#[cfg_attr(test, test)]
+pub(crate) fn pooling_and_its_gradients() {
     let Some(d) = device() else { return };
     for dtype in [DType::F32, DType::F16] {
         for q in poolings() {

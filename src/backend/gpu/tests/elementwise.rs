@@ -34,8 +34,8 @@ fn run_on_cpu(op: Opcode, ty: DType, inputs: &[(DType, &[f64])], out: DType) -> 
 }
 
 /// Every opcode on every dtype that it has, on values that suit the dtype, compared with the CPU's results.
-#[test]
-fn every_opcode_is_the_cpus() {
+#[cfg_attr(test, test)]
+pub(crate) fn every_opcode_is_the_cpus() {
     let Some(d) = device() else { return };
     for (row, dtype) in DType::ALL.into_iter().enumerate() {
         if dtype == DType::F64 && !d.info.fp64 {
@@ -98,8 +98,8 @@ fn ulps(got: f64, want: f64) -> f64 {
     (got - want).abs() / 2f64.powi((want.abs().max(1.2e-38).log2().floor() as i32).max(-126) - 23)
 }
 
-#[test]
-fn functions_are_accurate_over_all_of_float32() {
+#[cfg_attr(test, test)]
+pub(crate) fn functions_are_accurate_over_all_of_float32() {
     let Some(d) = device() else { return };
     let specials = [0.0, -0.0, 1.0, -1.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MAX, f32::MIN, 1.5e-45];
     let edges =
@@ -149,8 +149,8 @@ fn functions_are_accurate_over_all_of_float32() {
     }
 }
 
-#[test]
-fn special_functions_at_known_points() {
+#[cfg_attr(test, test)]
+pub(crate) fn special_functions_at_known_points() {
     let Some(d) = device() else { return };
     // Values from scipy.special.
     let digamma = [
@@ -196,8 +196,8 @@ fn special_functions_at_known_points() {
     assert_eq!(next[0], 1.0);
 }
 
-#[test]
-fn integers_and_bools_at_their_ends() {
+#[cfg_attr(test, test)]
+pub(crate) fn integers_and_bools_at_their_ends() {
     let Some(d) = device() else { return };
     // The one quotient that overflows must not trap.
     let (a, c) = (T::new(d, &[i64::MIN, i32::MIN as i64], &[2]), T::new(d, &[-1i64, -1], &[2]));
@@ -212,8 +212,8 @@ fn integers_and_bools_at_their_ends() {
     assert_eq!(run(d, BitNot, DType::Bool, &[&t], DType::Bool), [1.0, 1.0, 0.0, 0.0]);
 }
 
-#[test]
-fn every_dtype_converts_to_every_dtype() {
+#[cfg_attr(test, test)]
+pub(crate) fn every_dtype_converts_to_every_dtype() {
     let Some(d) = device() else { return };
     let x = [0.0, 1.0, 2.0, 3.75, 100.0, 127.0];
     for (row, from) in DType::ALL.into_iter().enumerate() {
@@ -231,8 +231,8 @@ fn every_dtype_converts_to_every_dtype() {
     assert_eq!(run(d, Cast, DType::I64, &[&t], DType::I64), [-1.0, 300.0, -1.0]);
 }
 
-#[test]
-fn half_conversions_are_exact_for_every_bit_pattern() {
+#[cfg_attr(test, test)]
+pub(crate) fn half_conversions_are_exact_for_every_bit_pattern() {
     let Some(d) = device() else { return };
     let bits: Vec<u16> = (0..=u16::MAX).collect();
     let n = bits.len() as i64;
@@ -278,8 +278,8 @@ fn half_conversions_are_exact_for_every_bit_pattern() {
     check!(bf16, DType::BF16);
 }
 
-#[test]
-fn layouts_broadcast_transpose_and_offset() {
+#[cfg_attr(test, test)]
+pub(crate) fn layouts_broadcast_transpose_and_offset() {
     let Some(d) = device() else { return };
     let (r, c) = (37usize, 53usize);
     let x: Vec<f32> = noise(r * c, 3).iter().map(|v| *v as f32).collect();
@@ -317,8 +317,8 @@ fn layouts_broadcast_transpose_and_offset() {
     assert_eq!(so.values(d), [-4.0]);
 }
 
-#[test]
-fn longer_programs_scalars_and_several_outputs() {
+#[cfg_attr(test, test)]
+pub(crate) fn longer_programs_scalars_and_several_outputs() {
     let Some(d) = device() else { return };
     let inst = |op, ty, args: [Src; 3]| Inst { op, ty, args };
     // r0 = x * s0; r1 = r0 + y; r2 = r1 > 0; r3 = where(r2, r1, s1); outputs r3 (f16), r2 (bool), r1 (f32)

@@ -29,8 +29,8 @@ pub(super) fn both(d: &Gpu, dist: Distribution, dtype: DType, n: usize) -> (Vec<
     (t.values(d), want)
 }
 
-#[test]
-fn draws_equal_the_cpus() {
+#[cfg_attr(test, test)]
+pub(crate) fn draws_equal_the_cpus() {
     let Some(d) = device() else { return };
     use Distribution::*;
     for (row, dtype) in [DType::F32, DType::F64, DType::F16, DType::BF16].into_iter().enumerate() {
@@ -199,8 +199,8 @@ pub(super) fn kinds() -> [(StepKind, usize); 5] {
     ]
 }
 
-#[test]
-fn optimiser_steps_over_many_parameters_in_one_launch() {
+#[cfg_attr(test, test)]
+pub(crate) fn optimiser_steps_over_many_parameters_in_one_launch() {
     let Some(d) = device() else { return };
     for dtype in [DType::F32, DType::F64, DType::F16, DType::BF16] {
         if dtype == DType::F64 && !d.info.fp64 {

@@ -47,8 +47,8 @@ pub(super) fn check(d: &Gpu, method: Method, dtype: DType, s: [usize; 4], ta: bo
 
 pub(super) const METHODS: [Method; 5] = [Method::Tiled, Method::Packed, Method::Stream, Method::Dot, Method::Direct];
 
-#[test]
-fn every_method_and_dtype() {
+#[cfg_attr(test, test)]
+pub(crate) fn every_method_and_dtype() {
     let Some(d) = device() else { return };
     for (row, dtype) in DType::ALL.into_iter().enumerate() {
         if dtype == DType::Bool || (dtype == DType::F64 && !d.info.fp64) {
@@ -70,8 +70,8 @@ fn every_method_and_dtype() {
     );
 }
 
-#[test]
-fn shapes_and_layouts() {
+#[cfg_attr(test, test)]
+pub(crate) fn shapes_and_layouts() {
     let Some(d) = device() else { return };
     for method in METHODS {
         for s in [[1, 1, 1, 1], [1, 1, 70, 33], [1, 70, 1, 33], [3, 65, 130, 40], [1, 128, 64, 100], [1, 9, 9, 0]] {
@@ -83,8 +83,8 @@ fn shapes_and_layouts() {
     }
 }
 
-#[test]
-fn a_batch_of_stride_zero_is_broadcast_and_beta_zero_ignores_nan() {
+#[cfg_attr(test, test)]
+pub(crate) fn a_batch_of_stride_zero_is_broadcast_and_beta_zero_ignores_nan() {
     let Some(d) = device() else { return };
     let (av, bv) = (noise(3 * 20 * 30, 24), noise(30 * 40, 25));
     let a = T::of(d, DType::F32, &av, &[3, 20, 30]);
@@ -149,8 +149,8 @@ fn check_epilogue(
     }
 }
 
-#[test]
-fn epilogues() {
+#[cfg_attr(test, test)]
+pub(crate) fn epilogues() {
     let Some(d) = device() else { return };
     let (relu, gelu) = (Some(Activation::Relu), Some(Activation::Gelu));
     for (row, dtype) in [DType::F32, DType::F64, DType::F16, DType::BF16].into_iter().enumerate() {
@@ -189,8 +189,8 @@ fn epilogues() {
     assert!(e.message.contains("gemm_epilogue") && e.message.contains("int32"), "{e}");
 }
 
-#[test]
-fn every_tile_that_tuning_tries() {
+#[cfg_attr(test, test)]
+pub(crate) fn every_tile_that_tuning_tries() {
     let Some(d) = device() else { return };
     let [m, n, k] = [70usize, 141, 45];
     for (method, dtype) in [(Method::Packed, DType::F32), (Method::Packed, DType::F64), (Method::Tiled, DType::F32)] {
@@ -222,9 +222,8 @@ fn every_tile_that_tuning_tries() {
 }
 
 /// `cargo test --release -- --ignored --nocapture matmul_speed`
-#[test]
-#[ignore = "a measurement"]
-fn matmul_speed() {
+#[cfg_attr(test, test, ignore = "a measurement")]
+pub(crate) fn matmul_speed() {
     let Some(d) = device() else { return };
     for n in [64usize, 128, 256, 512, 1024, 2048] {
         let v: Vec<f32> = noise(n * n, 1).iter().map(|x| *x as f32).collect();

@@ -70,8 +70,8 @@ fn check(d: &Gpu, op: ReduceOp, t: &T, reduced: &[bool], tol: f64) {
 
 const ALL_OPS: [ReduceOp; 11] = [Sum, Prod, Max, Min, ArgMax, ArgMin, Any, All, SumSquares, SumAbs, NanSum];
 
-#[test]
-fn every_op_and_dtype() {
+#[cfg_attr(test, test)]
+pub(crate) fn every_op_and_dtype() {
     let Some(d) = device() else { return };
     for (row, dtype) in DType::ALL.into_iter().enumerate() {
         if dtype == DType::F64 && !d.info.fp64 {
@@ -97,8 +97,8 @@ fn every_op_and_dtype() {
     }
 }
 
-#[test]
-fn any_dimensions_of_any_layout() {
+#[cfg_attr(test, test)]
+pub(crate) fn any_dimensions_of_any_layout() {
     let Some(d) = device() else { return };
     let shape = [5i64, 6, 70, 3];
     let x = noise(5 * 6 * 70 * 3, 12);
@@ -116,8 +116,8 @@ fn any_dimensions_of_any_layout() {
     check(d, ArgMin, &t, &[true; 4], 0.0);
 }
 
-#[test]
-fn long_rows_columns_and_totals() {
+#[cfg_attr(test, test)]
+pub(crate) fn long_rows_columns_and_totals() {
     let Some(d) = device() else { return };
     let big = noise(300_000, 13);
     for shape in [[1i64, 300_000], [3, 100_000], [100_000, 3], [300_000, 1], [500, 600]] {
@@ -134,8 +134,8 @@ fn long_rows_columns_and_totals() {
 }
 
 /// Rows that share a group of work-items on a GPU.
-#[test]
-fn many_short_rows() {
+#[cfg_attr(test, test)]
+pub(crate) fn many_short_rows() {
     let Some(d) = device() else { return };
     for (rows, columns) in [(1003i64, 16), (300, 131), (129, 1000), (70, 4096)] {
         for dtype in [DType::F32, DType::Bool, DType::U8, DType::BF16, DType::I64] {
@@ -159,8 +159,8 @@ fn many_short_rows() {
     }
 }
 
-#[test]
-fn nan_ties_and_empty() {
+#[cfg_attr(test, test)]
+pub(crate) fn nan_ties_and_empty() {
     let Some(d) = device() else { return };
     let mut x = noise(10_000, 14);
     x[7000] = f64::NAN;
@@ -184,8 +184,8 @@ fn nan_ties_and_empty() {
     assert_eq!(out.values(d), [16.0]);
 }
 
-#[test]
-fn a_program_runs_before_the_reduction() {
+#[cfg_attr(test, test)]
+pub(crate) fn a_program_runs_before_the_reduction() {
     let Some(d) = device() else { return };
     let (r, c) = (40i64, 333i64);
     let (x, y) = (noise((r * c) as usize, 15), noise(c as usize, 16));
@@ -206,8 +206,8 @@ fn a_program_runs_before_the_reduction() {
 }
 
 /// Sums of a million equal numbers, which a plain float32 accumulator gets wrong by a percent.
-#[test]
-fn long_sums() {
+#[cfg_attr(test, test)]
+pub(crate) fn long_sums() {
     let Some(d) = device() else { return };
     let n = 1i64 << 20;
     let all = |shape: &[i64], strides: &[i64]| {

@@ -31,8 +31,8 @@ fn softmax(row: &[f64], log: bool) -> Vec<f64> {
     row.iter().map(|x| if log { x - top - sum.ln() } else { (x - top).exp() / sum }).collect()
 }
 
-#[test]
-fn softmax_and_its_gradient() {
+#[cfg_attr(test, test)]
+pub(crate) fn softmax_and_its_gradient() {
     let Some(d) = device() else { return };
     for (row, dtype) in [DType::F32, DType::F64, DType::F16, DType::BF16].into_iter().enumerate() {
         if dtype == DType::F64 && !d.info.fp64 {
@@ -79,8 +79,8 @@ fn softmax_and_its_gradient() {
     assert!(v[0] == 0.0 && v[1] == 1.0 && v[2].is_nan() && v[4] == 0.0 && v[5] == 1.0, "{v:?}");
 }
 
-#[test]
-fn scans() {
+#[cfg_attr(test, test)]
+pub(crate) fn scans() {
     let Some(d) = device() else { return };
     let shape = [3i64, 50, 4];
     let x = noise(600, 33);
@@ -163,8 +163,8 @@ pub(super) fn check_sort(d: &Gpu, dtype: DType, shape: &[i64], dim: usize, x: &[
     }
 }
 
-#[test]
-fn sorting_is_stable_and_puts_nan_last() {
+#[cfg_attr(test, test)]
+pub(crate) fn sorting_is_stable_and_puts_nan_last() {
     let Some(d) = device() else { return };
     for dtype in DType::ALL {
         if dtype == DType::F64 && !d.info.fp64 {
@@ -188,8 +188,8 @@ fn sorting_is_stable_and_puts_nan_last() {
     assert_eq!((v.values(d), i.values(d)), (vec![2.0], vec![0.0]));
 }
 
-#[test]
-fn gather_and_scatter() {
+#[cfg_attr(test, test)]
+pub(crate) fn gather_and_scatter() {
     let Some(d) = device() else { return };
     let (shape, ishape) = ([6i64, 7, 5], [4i64, 9, 5]);
     for dtype in [DType::F32, DType::F16, DType::I64, DType::Bool] {
@@ -224,8 +224,8 @@ fn gather_and_scatter() {
     }
 }
 
-#[test]
-fn advanced_indexing() {
+#[cfg_attr(test, test)]
+pub(crate) fn advanced_indexing() {
     let Some(d) = device() else { return };
     let shape = [8i64, 6, 5];
     let x = noise(240, 38);
@@ -275,8 +275,8 @@ fn advanced_indexing() {
     }
 }
 
-#[test]
-fn an_index_out_of_range_is_reported_at_the_next_read() {
+#[cfg_attr(test, test)]
+pub(crate) fn an_index_out_of_range_is_reported_at_the_next_read() {
     let Some((d, _alone)) = device_alone() else { return };
     let t = T::of(d, DType::F32, &[1.0, 2.0, 3.0], &[3]);
     let bad = T::new(d, &[0i64, 7], &[2]);
@@ -298,8 +298,8 @@ fn an_index_out_of_range_is_reported_at_the_next_read() {
     assert_eq!(t.values(d)[1..], [2.0, 3.0]);
 }
 
-#[test]
-fn nonzero_lists_positions() {
+#[cfg_attr(test, test)]
+pub(crate) fn nonzero_lists_positions() {
     let Some(d) = device() else { return };
     let x: Vec<f64> = (0..60).map(|i| ((i * 7) % 3) as f64).collect();
     let t = T::of(d, DType::F32, &x, &[5, 12]).transposed(0, 1);

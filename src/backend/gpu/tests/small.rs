@@ -5,9 +5,8 @@ use super::conv::case;
 use super::*;
 use crate::backend::gpu::tile::Method;
 
-#[test]
-#[ignore = "lane opencl.oclgrind"]
-fn products() {
+#[cfg_attr(test, test, ignore = "lane opencl.oclgrind")]
+pub(crate) fn products() {
     let Some(d) = device() else { return };
     for method in gemm::METHODS {
         for (ta, tb) in [(false, false), (false, true), (true, true)] {
@@ -20,9 +19,8 @@ fn products() {
     gemm::check(d, Method::Stream, DType::F32, [1, 2, 3, 2060], false, false, 1.0, 0.0);
 }
 
-#[test]
-#[ignore = "lane opencl.oclgrind"]
-fn convolutions() {
+#[cfg_attr(test, test, ignore = "lane opencl.oclgrind")]
+pub(crate) fn convolutions() {
     let Some(d) = device() else { return };
     let cases = [
         case(2, 2, 3, 1, &[4, 5], &[2, 3], &[1, 1], &[1, 1], &[1, 1]),
@@ -38,9 +36,8 @@ fn convolutions() {
 }
 
 /// Windows two wide, over rows long enough for vectors.
-#[test]
-#[ignore = "lane opencl.oclgrind"]
-fn pools_by_rows() {
+#[cfg_attr(test, test, ignore = "lane opencl.oclgrind")]
+pub(crate) fn pools_by_rows() {
     let Some(d) = device() else { return };
     for (height, width) in [(4i64, 8i64), (3, 17), (2, 6)] {
         let n = (2 * height * width) as usize;
@@ -67,9 +64,8 @@ fn pools_by_rows() {
     }
 }
 
-#[test]
-#[ignore = "lane opencl.oclgrind"]
-fn merged_sorts_and_sorted_writes() {
+#[cfg_attr(test, test, ignore = "lane opencl.oclgrind")]
+pub(crate) fn merged_sorts_and_sorted_writes() {
     let Some(d) = device() else { return };
     let x: Vec<f64> = noise(2 * 70, 91).iter().map(|v| (v * 8.0).round()).collect();
     for dtype in [DType::F32, DType::I8] {
@@ -90,9 +86,8 @@ fn merged_sorts_and_sorted_writes() {
     }
 }
 
-#[test]
-#[ignore = "lane opencl.oclgrind"]
-fn draws_and_steps() {
+#[cfg_attr(test, test, ignore = "lane opencl.oclgrind")]
+pub(crate) fn draws_and_steps() {
     let Some(d) = device() else { return };
     use Distribution::*;
     for (dist, dtype) in [
