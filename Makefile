@@ -11,7 +11,7 @@ LIBDIR ?= $(PREFIX)/lib
 LANES ?=
 EPOCHS ?=
 .DEFAULT_GOAL := lib
-.PHONY: lib demo demo-c demo-cpp demo-go demo-python test check-release bench bench-opencl lint format gen install uninstall wheel deb dist clean deps help
+.PHONY: lib demo demo-c demo-cpp demo-go demo-python test packages check-release bench bench-opencl lint format gen install uninstall wheel deb dist clean deps help
 
 lib:
 	@scripts/build.sh
@@ -25,6 +25,10 @@ demo-c demo-cpp demo-go demo-python: demo-%: lib
 
 test:
 	@scripts/test.sh $(LANES)
+
+# Packages of PyPI on Taper, compared with what they do with PyTorch (needs the network once).
+packages: lib
+	@scripts/packages.sh $(NAMES)
 
 check-release:
 	@scripts/test.sh --release-check $(LANES)

@@ -68,6 +68,7 @@ everyday_lanes() {
     lane go.race after=build
     lane python.lint turn=python.lint
     lane python.test after=build
+    lane python.pypi after=build turn=python.pypi
     lane behaviour.c after=build
     lane behaviour.cpp after=build
     lane behaviour.go after=build
@@ -228,6 +229,15 @@ lane_python.test() {
     # What goes wrong with OpenCL has a lane of its own.
     PYTHONPATH=bindings/python "$PYTHON" -m pytest -q -x --maxfail=20 bindings/python/tests \
         --ignore=bindings/python/tests/test_opencl.py
+}
+
+# einops and safetensors from PyPI on Taper; `make packages` tries more.
+lane_python.pypi() {
+    need_library
+    local status=0
+    scripts/packages.sh --small || status=$?
+    [ $status -ne 75 ] || skip "no packages from PyPI here"
+    return $status
 }
 
 # The same cases in every language, compared with what PyTorch printed.

@@ -110,7 +110,17 @@ class Size(tuple):
 
 Size.__module__ = "taper"
 
-_DEVICE_CODES = {k.lower(): v for k, v in DEVICE.items()}
+
+class _Codes(dict):
+    def __missing__(self, name):
+        raise RuntimeError(f"Taper has no tensors on device '{name}': expected one of cpu, cuda, opencl")
+
+
+_DEVICE_CODES = _Codes({k.lower(): v for k, v in DEVICE.items()})
+# PyTorch's other kinds of devices, which programs compare with: they can be named.
+_OTHER_DEVICES = frozenset(
+    "fpga hip hpu ideep ipu lazy maia meta mkldnn mps mtia opengl ort privateuseone ve vulkan xla xpu".split()
+)
 _DEVICE_NAMES = {v: k for k, v in _DEVICE_CODES.items()}
 current = {}  # the index that a type without one means, where `set_device` has changed it
 
@@ -140,7 +150,7 @@ class device:
             if not number.isdecimal():
                 raise RuntimeError(f"Invalid device string: '{spec}'")
             spec, index = name, builtins.int(number)
-        if spec not in _DEVICE_CODES:
+        if spec not in _DEVICE_CODES and spec not in _OTHER_DEVICES:
             raise RuntimeError(f"Expected one of cpu, cuda, opencl device type at start of device string: {spec}")
         if index is not None and not 0 <= index <= 0xFFFF:
             raise RuntimeError(f"Device index must be between 0 and 65535, got {index}")

@@ -173,7 +173,12 @@ def torchvision(torch):
     )
     image = torch.arange(3 * 8 * 8, dtype=torch.float32).view(3, 8, 8) / 192
     chain = transforms.Compose(
-        [transforms.Resize(6), transforms.CenterCrop(4), transforms.Normalize([0.5] * 3, [0.2] * 3), transforms.Pad(1)]
+        [
+            transforms.Resize(6, antialias=False),
+            transforms.CenterCrop(4),
+            transforms.Normalize([0.5] * 3, [0.2] * 3),
+            transforms.Pad(1),
+        ]
     )
     made["transforms"] = chain(image)
     made["grid"] = make_grid(torch.stack([image, image]), nrow=2).mean()
