@@ -222,6 +222,28 @@ pub struct LayerNormGrads<'a> {
     pub bias: Option<View<'a>>,
 }
 
+/// softmax(query @ key^T * scale + mask) @ value over [batch, head, row, column], where a head of keys and values may serve
+/// several of queries.
+#[derive(Clone, Copy)]
+pub struct Attention<'a> {
+    pub query: View<'a>,
+    pub key: View<'a>,
+    pub value: View<'a>,
+    /// [batch, head, query, key]: of the queries' dtype, added; or bool, where false hides a key.
+    pub mask: Option<View<'a>>,
+    /// Query i sees the keys up to i.
+    pub causal: bool,
+    pub scale: f64,
+}
+/// The gradient of its result and where those of its arguments go, which are contiguous.
+#[derive(Clone, Copy)]
+pub struct AttentionSlopes<'a> {
+    pub grad: View<'a>,
+    pub query: View<'a>,
+    pub key: View<'a>,
+    pub value: View<'a>,
+}
+
 /// The views one parameter brings to a fused optimiser step; all contiguous, of one dtype and size.
 pub struct StepTensors<'a> {
     pub param: View<'a>,
@@ -437,6 +459,16 @@ pub trait Backend: Send + Sync {
         eps: f64,
         grads: LayerNormGrads,
     ) -> Result<bool> {
+        Ok(false)
+    }
+    /// Attention without its matrix of scores. A query that may look at nothing gets 0. `lse`, [batch, head, query, 1] of the
+    /// type computed in, receives the logarithm of each query's sum. False where the device has no kernel for it: then
+    /// nothing was done.
+    fn attention(&self, a: &Attention, out: View, lse: View) -> Result<bool> {
+        Ok(false)
+    }
+    /// Its gradients, given what it returned; false as above.
+    fn attention_backward(&self, a: &Attention, out: View, lse: View, slopes: &AttentionSlopes) -> Result<bool> {
         Ok(false)
     }
     /// Sorts along `dim`, stably; indices are int64. NaN counts as the largest.

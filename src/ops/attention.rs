@@ -59,6 +59,12 @@ pub fn scaled_dot_product_attention(
             name(query)
         );
     }
+    if dropout_p == 0.0 {
+        let scale = norm::attention_scale(query, scale);
+        if let Some(out) = tiled::attention_at_once([query, key, value], attn_mask, is_causal, scale, enable_gqa)? {
+            return Ok(out);
+        }
+    }
     let grouped;
     let (key, value) = match enable_gqa {
         true => {

@@ -47,6 +47,7 @@ mod special;
 #[rustfmt::skip]
 #[allow(clippy::excessive_precision)]
 mod special_gen;
+mod tiled;
 mod unary;
 mod written;
 

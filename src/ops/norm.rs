@@ -360,8 +360,26 @@ pub(super) fn attention(
     is_causal: bool,
     scale: Option<f64>,
 ) -> Result<Tensor> {
+    let p = attention_weights(query, key, attn_mask, is_causal, attention_scale(query, scale))?;
+    if dropout_p > 0.0 {
+        return matmul(&dropout(&p, dropout_p, true, None)?, value);
+    }
+    matmul(&p, value)
+}
+/// What scores are multiplied by, unless it is given.
+pub(super) fn attention_scale(query: &Tensor, scale: Option<f64>) -> f64 {
     let s = query.shape();
-    let scale = scale.unwrap_or_else(|| 1.0 / (s[s.len() - 1] as f64).sqrt());
+    scale.unwrap_or_else(|| 1.0 / (s[s.len() - 1] as f64).sqrt())
+}
+/// softmax(q k^T * scale + mask).
+pub(super) fn attention_weights(
+    query: &Tensor,
+    key: &Tensor,
+    attn_mask: Option<&Tensor>,
+    is_causal: bool,
+    scale: f64,
+) -> Result<Tensor> {
+    let s = query.shape();
     let mut scores = mul_scalar(&matmul(query, &transpose(key, -2, -1)?)?, Scalar::Float(scale))?;
     if is_causal {
         let (l, k) = (s[s.len() - 2], key.size(-2)?);
@@ -389,10 +407,7 @@ pub(super) fn attention(
     if let Some(rows) = &nothing {
         p = masked_fill_scalar(&p, rows, Scalar::Int(0))?;
     }
-    if dropout_p > 0.0 {
-        return matmul(&dropout(&p, dropout_p, true, None)?, value);
-    }
-    matmul(&p, value)
+    Ok(p)
 }
 /// x[..half] * sigmoid(x[half..]) along a dimension.
 pub fn glu(a: &Tensor, dim: i64) -> Result<Tensor> {

@@ -129,6 +129,11 @@ pub trait Lanes: Copy {
     unsafe fn max(self, b: Self) -> Self;
     /// e to the power of each lane, as the elementwise kernels have it.
     unsafe fn exp(self) -> Self;
+    /// The same of what is not above 80, where what would be subnormal is 0.
+    #[inline(always)]
+    unsafe fn exp_low(self) -> Self {
+        self.exp()
+    }
     /// `load_n` with `fill` in the lanes beyond `n`.
     unsafe fn load_or(p: *const Self::T, n: usize, fill: Self) -> Self;
     /// Sum of the lanes, in a fixed order.
@@ -243,7 +248,7 @@ mod x86 {
          $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident, $mul:ident,
          $sub:ident, $max:ident, load_or: |$op:ident, $on:ident, $of:ident| $load_or:expr,
          load_n: |$lp:ident, $ln:ident| $load_n:expr, store_n: |$sv:ident, $sp:ident, $sn:ident| $store_n:expr,
-         sum: |$v:ident| $sum:expr) => {
+         sum: |$v:ident| $sum:expr $(, exp_low: |$ev:ident| $exp_low:expr)?) => {
             #[derive(Clone, Copy)]
             pub struct $name($raw);
             impl Lanes for $name {
@@ -306,6 +311,11 @@ mod x86 {
                     }
                     $name($load(lanes.as_ptr()))
                 }
+                $(#[inline(always)]
+                unsafe fn exp_low(self) -> Self {
+                    let $ev = self.0;
+                    $name($exp_low)
+                })?
                 #[inline(always)]
                 unsafe fn sum(self) -> $t {
                     let $v = self.0;
@@ -350,6 +360,40 @@ mod x86 {
         let h = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
         _mm_cvtsd_f64(_mm_add_sd(h, _mm_unpackhi_pd(h, h)))
     }
+    // exp as `math32` has it, without the second step that results below 2^-126 take.
+    const ROUND: f32 = 12582912.0; // 1.5 * 2^23
+    const LEAST: f32 = -87.336_54; // ln 2^-126
+    const EXP: [f32; 5] = [4.999_999_4e-1, 1.666_652e-1, 4.166_839_3e-2, 8.368_78e-3, 1.381_447_1e-3];
+    #[inline(always)]
+    unsafe fn exp_low8(x: __m256) -> __m256 {
+        let s = |v| _mm256_set1_ps(v);
+        let t = _mm256_fmadd_ps(x, s(std::f32::consts::LOG2_E), s(ROUND));
+        let n = _mm256_sub_ps(t, s(ROUND));
+        let r = _mm256_fmadd_ps(n, s(2.121_944_4e-4), _mm256_fmadd_ps(n, s(-0.693_359_375), x));
+        let mut p = s(EXP[4]);
+        for k in (0..4).rev() {
+            p = _mm256_fmadd_ps(p, r, s(EXP[k]));
+        }
+        let y = _mm256_add_ps(_mm256_fmadd_ps(_mm256_mul_ps(p, r), r, r), s(1.0));
+        let y = _mm256_add_epi32(_mm256_castps_si256(y), _mm256_slli_epi32::<23>(_mm256_castps_si256(t)));
+        let y = _mm256_and_ps(_mm256_castsi256_ps(y), _mm256_cmp_ps::<_CMP_NLT_UQ>(x, s(LEAST)));
+        _mm256_or_ps(y, _mm256_cmp_ps::<_CMP_UNORD_Q>(x, x))
+    }
+    #[inline(always)]
+    unsafe fn exp_low16(x: __m512) -> __m512 {
+        let s = |v| _mm512_set1_ps(v);
+        let t = _mm512_fmadd_ps(x, s(std::f32::consts::LOG2_E), s(ROUND));
+        let n = _mm512_sub_ps(t, s(ROUND));
+        let r = _mm512_fmadd_ps(n, s(2.121_944_4e-4), _mm512_fmadd_ps(n, s(-0.693_359_375), x));
+        let mut p = s(EXP[4]);
+        for k in (0..4).rev() {
+            p = _mm512_fmadd_ps(p, r, s(EXP[k]));
+        }
+        let y = _mm512_add_ps(_mm512_fmadd_ps(_mm512_mul_ps(p, r), r, r), s(1.0));
+        let y = _mm512_add_epi32(_mm512_castps_si512(y), _mm512_slli_epi32::<23>(_mm512_castps_si512(t)));
+        let y = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_NLT_UQ>(x, s(LEAST)), _mm512_castsi512_ps(y));
+        _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x), x)
+    }
     #[inline(always)]
     fn bits16(n: usize) -> __mmask16 {
         ((1u32 << n.min(16)) - 1) as __mmask16
@@ -364,7 +408,8 @@ mod x86 {
         _mm512_sub_ps, _mm512_max_ps, load_or: |p, n, f| _mm512_mask_loadu_ps(f, bits16(n), p),
         load_n: |p, n| _mm512_maskz_loadu_ps(bits16(n), p),
         store_n: |v, p, n| _mm512_mask_storeu_ps(p, bits16(n), v),
-        sum: |v| sum8(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1))));
+        sum: |v| sum8(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1))),
+        exp_low: |v| exp_low16(v));
     lanes!(F64x8, __m512d, f64, 8, 24, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd,
         _mm512_add_pd, _mm512_mul_pd,
         _mm512_sub_pd, _mm512_max_pd, load_or: |p, n, f| _mm512_mask_loadu_pd(f, bits8(n), p),
@@ -376,7 +421,8 @@ mod x86 {
         _mm256_sub_ps, _mm256_max_ps, load_or: |p, n, f| _mm256_blendv_ps(f, _mm256_maskload_ps(p, mask8(n)), _mm256_castsi256_ps(mask8(n))),
         load_n: |p, n| _mm256_maskload_ps(p, mask8(n)),
         store_n: |v, p, n| _mm256_maskstore_ps(p, mask8(n), v),
-        sum: |v| sum8(v));
+        sum: |v| sum8(v),
+        exp_low: |v| exp_low8(v));
     lanes!(F64x4, __m256d, f64, 4, 12, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_fmadd_pd,
         _mm256_add_pd, _mm256_mul_pd,
         _mm256_sub_pd, _mm256_max_pd, load_or: |p, n, f| _mm256_blendv_pd(f, _mm256_maskload_pd(p, mask4(n)), _mm256_castsi256_pd(mask4(n))),

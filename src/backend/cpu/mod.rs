@@ -1,5 +1,6 @@
 //! The CPU backend. Each kernel family has its file; this one only delegates.
 pub mod alloc;
+mod attention;
 #[cfg(feature = "tests")]
 pub(crate) mod bench;
 pub(crate) mod conv;
@@ -151,6 +152,12 @@ impl Backend for CpuBackend {
         grads: LayerNormGrads,
     ) -> Result<bool> {
         norm::layer_norm_backward(grad, input, weight, eps, grads)
+    }
+    fn attention(&self, a: &Attention, out: View, lse: View) -> Result<bool> {
+        attention::attention(a, out, lse)
+    }
+    fn attention_backward(&self, a: &Attention, out: View, lse: View, slopes: &AttentionSlopes) -> Result<bool> {
+        attention::attention_backward(a, out, lse, slopes)
     }
     fn random(&self, dist: Distribution, generator: &Generator, out: View) -> Result<()> {
         random::random(dist, generator, out)

@@ -10,7 +10,7 @@ mod mat;
 mod other;
 mod problem;
 mod real;
-mod small;
+pub(super) mod small;
 
 pub(super) use self::real::matmul_serial;
 

@@ -3,10 +3,10 @@
 use crate::backend::cpu::lanes::{Lanes, Real};
 use crate::simd_dispatch;
 
-simd_dispatch!(pub(super) fn tiles => tiles_body(
+simd_dispatch!(pub(in crate::backend::cpu) fn tiles => tiles_body(
     m: usize, n: usize, k: usize, a: *const T, a_row: isize, a_col: isize, b: *const T, b_row: isize,
     c: *mut T, c_row: isize, alpha: T, beta: T));
-simd_dispatch!(pub(super) fn dots => dots_body(
+simd_dispatch!(pub(in crate::backend::cpu) fn dots => dots_body(
     n: usize, k: usize, a: *const T, b: *const T, b_col: isize, c: *mut T, c_col: isize, alpha: T, beta: T));
 simd_dispatch!(pub(super) fn transpose_into => transpose_body(
     k: usize, n: usize, b: *const T, b_row: isize, b_col: isize, to: *mut T));
@@ -46,6 +46,10 @@ unsafe fn tiles_body<T: Real, V: Lanes<T = T>>(
                 if V::REGS >= 16 {
                     step!(8);
                 }
+                // As many accumulators as there are registers for; four rows left over are one step, not two and two.
+                if V::REGS >= 12 {
+                    step!(6);
+                }
                 step!(4);
                 step!(2);
                 step!(1);
@@ -53,7 +57,12 @@ unsafe fn tiles_body<T: Real, V: Lanes<T = T>>(
         }
         if left > V::N {
             let tail = (left - V::N).min(V::N);
-            rows!(2, tail);
+            // Whole vectors are loaded and stored without masks.
+            if tail == V::N {
+                rows!(2, V::N);
+            } else {
+                rows!(2, tail);
+            }
             j += V::N + tail;
         } else {
             rows!(1, left);
