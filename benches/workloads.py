@@ -179,6 +179,39 @@ def transposed_matmul(T):
     return lambda: a @ b
 
 
+def few_rows_workload(m, n, k):
+    @workload(f"matmul {m}x{k} by {k}x{n}", ("GFLOP", 2 * m * n * k / 1e9))
+    def make(T):
+        a, b = T.rand(m, k), T.rand(k, n)
+        return lambda: a @ b
+
+
+for rows, columns in ((1, 3072), (16, 768), (128, 192)):
+    few_rows_workload(rows, columns, 768)
+
+
+def attention_workload(length, causal, trained):
+    name = f"attention, 8 heads of 64, {length} positions" + (", causal" if causal else "")
+    products = 7 if trained else 2
+
+    @workload(name + (", and its gradients" if trained else ""), ("GFLOP", products * 2 * 8 * 64 * length**2 / 1e9))
+    def make(T):
+        q, k, v = [T.rand(1, 8, length, 64).requires_grad_(trained) for _ in range(3)]
+        attend = T.nn.functional.scaled_dot_product_attention
+
+        def run():
+            if not trained:
+                return attend(q, k, v, is_causal=causal)
+            return T.autograd.grad(attend(q, k, v, is_causal=causal).sum(), (q, k, v))
+
+        return run
+
+
+for causal in (False, True):
+    attention_workload(512, causal, False)
+    attention_workload(512, causal, True)
+
+
 @workload("conv2d 16x16x32x32, 32 kernels 3x3", ("GFLOP", 2 * 16 * 32 * 30 * 30 * 16 * 9 / 1e9))
 def conv2d(T):
     x, w = T.rand(16, 16, 32, 32), T.rand(32, 16, 3, 3)

@@ -244,6 +244,47 @@ pub struct AttentionSlopes<'a> {
     pub value: View<'a>,
 }
 
+/// A layer of an LSTM or a GRU in one direction over all steps, whose input's part of the gates is there already.
+#[derive(Clone, Copy)]
+pub struct Recurrent<'a> {
+    pub lstm: bool,
+    /// From the last step to the first.
+    pub backwards: bool,
+    /// Rows of each step, which never grow; none where all have the batch's.
+    pub sizes: Option<&'a [i64]>,
+    /// [line, gates * units], contiguous. With `kept` the gates themselves come in its place.
+    pub gates: View<'a>,
+    /// [gates * units, units].
+    pub weight: View<'a>,
+    pub bias: Option<View<'a>>,
+    /// The first state, [batch, units].
+    pub h: View<'a>,
+    pub c: Option<View<'a>>,
+    /// For gradients, [line, unit], contiguous: c of an LSTM or the recurrent part of a GRU's n, and h before each step.
+    pub kept: Option<View<'a>>,
+    pub before: Option<View<'a>>,
+}
+/// Where its results go: h of each line, and the last state, which is contiguous.
+#[derive(Clone, Copy)]
+pub struct RecurrentOutput<'a> {
+    pub out: View<'a>,
+    pub last_h: View<'a>,
+    pub last_c: Option<View<'a>>,
+}
+/// The gradients of its results, as far as there are any, and where those of the gates' sums and of the first state go, which
+/// are contiguous.
+#[derive(Clone, Copy)]
+pub struct RecurrentSlopes<'a> {
+    pub grad: Option<View<'a>>,
+    pub grad_h: Option<View<'a>>,
+    pub grad_c: Option<View<'a>>,
+    /// Of the input's part, [line, gates * units]; of a GRU's recurrent part, which an LSTM's equals.
+    pub slopes: View<'a>,
+    pub recurrent: Option<View<'a>>,
+    pub first_h: View<'a>,
+    pub first_c: Option<View<'a>>,
+}
+
 /// The views one parameter brings to a fused optimiser step; all contiguous, of one dtype and size.
 pub struct StepTensors<'a> {
     pub param: View<'a>,
@@ -469,6 +510,14 @@ pub trait Backend: Send + Sync {
     }
     /// Its gradients, given what it returned; false as above.
     fn attention_backward(&self, a: &Attention, out: View, lse: View, slopes: &AttentionSlopes) -> Result<bool> {
+        Ok(false)
+    }
+    /// All steps of a recurrent layer. False where the device has no kernel for it: then nothing was done.
+    fn recurrent(&self, r: &Recurrent, out: &RecurrentOutput) -> Result<bool> {
+        Ok(false)
+    }
+    /// Its gradients, given what it kept; false as above.
+    fn recurrent_backward(&self, r: &Recurrent, slopes: &RecurrentSlopes) -> Result<bool> {
         Ok(false)
     }
     /// Sorts along `dim`, stably; indices are int64. NaN counts as the largest.

@@ -42,6 +42,7 @@ mod sampling;
 mod scan;
 mod scatter_reduce;
 mod search;
+mod sequence;
 mod shape;
 mod special;
 #[rustfmt::skip]

@@ -4,6 +4,7 @@
 //! recorded, the same formulas run as ops. Conventions are PyTorch's: gates lie side by side as i, f, g, o (LSTM) and r, z, n
 //! (GRU), weights come layer by layer and direction by direction as w_ih, w_hh, b_ih, b_hh, w_hr.
 
+use super::sequence::whole;
 use super::*;
 use crate::autograd::{record_many, recording};
 use crate::backend::memory;
@@ -261,7 +262,7 @@ fn gru_step(x: &Tensor, y: &Tensor, h: &Tensor) -> Result<Tensor> {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+pub(super) enum Kind {
     Lstm,
     Gru,
     Tanh,
@@ -287,9 +288,9 @@ impl Kind {
 
 /// What goes from step to step: h, and an LSTM's c.
 #[derive(Clone)]
-struct State {
-    h: Tensor,
-    c: Option<Tensor>,
+pub(super) struct State {
+    pub h: Tensor,
+    pub c: Option<Tensor>,
 }
 impl State {
     fn each(&self, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<State> {
@@ -316,13 +317,13 @@ impl State {
 
 /// The weights of a layer in one direction.
 #[derive(Clone, Copy)]
-struct Cell<'a> {
-    kind: Kind,
-    w_ih: &'a Tensor,
-    w_hh: &'a Tensor,
-    b_ih: Option<&'a Tensor>,
-    b_hh: Option<&'a Tensor>,
-    w_hr: Option<&'a Tensor>,
+pub(super) struct Cell<'a> {
+    pub kind: Kind,
+    pub w_ih: &'a Tensor,
+    pub w_hh: &'a Tensor,
+    pub b_ih: Option<&'a Tensor>,
+    pub b_hh: Option<&'a Tensor>,
+    pub w_hr: Option<&'a Tensor>,
 }
 impl<'a> Cell<'a> {
     /// Refuses weights that do not fit each other.
@@ -384,11 +385,11 @@ impl<'a> Cell<'a> {
     fn output(&self) -> i64 {
         self.w_hh.shape()[1]
     }
-    fn hidden(&self) -> i64 {
+    pub fn hidden(&self) -> i64 {
         self.w_hh.shape()[0] / self.kind.gates()
     }
     /// The input's part of the gates, of one step or of many.
-    fn of_input(&self, x: &Tensor) -> Result<Tensor> {
+    pub fn of_input(&self, x: &Tensor) -> Result<Tensor> {
         linear(x, self.w_ih, self.b_ih)
     }
     fn step(&self, x: &Tensor, state: &State) -> Result<State> {
@@ -443,15 +444,24 @@ fn steps(x: &Tensor, sizes: Option<&[i64]>) -> Result<Vec<Tensor>> {
     Ok(parts)
 }
 
-/// One layer in one direction: the outputs in order of time, and the last state of each row.
-fn direction(
+/// The outputs of all steps as one tensor.
+pub(super) fn joined(outs: &[Tensor], packed: bool) -> Result<Tensor> {
+    if packed {
+        cat(outs, 0)
+    } else {
+        stack(outs, 0)
+    }
+}
+/// One layer in one direction step by step, from the input's part of the gates: the outputs in order of time, and the last
+/// state of each row.
+pub(super) fn direction(
     cell: &Cell,
-    x: &Tensor,
+    gates: &Tensor,
     first: &State,
     sizes: Option<&[i64]>,
     backwards: bool,
 ) -> Result<(Vec<Tensor>, State)> {
-    let inputs = steps(&cell.of_input(x)?, sizes)?;
+    let inputs = steps(gates, sizes)?;
     let count = inputs.len();
     let size = |t: usize| sizes.map_or(0, |s| s[t]);
     let mut outputs = memory::with_capacity(count)?;
@@ -566,8 +576,14 @@ fn sequence(l: &Layers, input: &Tensor, hx: &[&Tensor], sizes: Option<&[i64]>) -
             let at = (i as i64) * directions + d as i64;
             let c = hx.get(1).map(|c| select(c, 0, at)).transpose()?;
             let start = State { h: select(hx[0], 0, at)?, c };
-            let (outs, last) = direction(cell, &x, &start, sizes, d == 1)?;
-            halves.push(if sizes.is_some() { cat(&outs, 0)? } else { stack(&outs, 0)? });
+            let (out, last) = match whole(cell, &x, &start, sizes, d == 1)? {
+                Some(done) => done,
+                None => {
+                    let (outs, last) = direction(cell, &cell.of_input(&x)?, &start, sizes, d == 1)?;
+                    (joined(&outs, sizes.is_some())?, last)
+                }
+            };
+            halves.push(out);
             lasts.push(last);
         }
         x = match &halves[..] {

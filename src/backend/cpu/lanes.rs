@@ -125,6 +125,7 @@ pub trait Lanes: Copy {
     unsafe fn add(self, b: Self) -> Self;
     unsafe fn sub(self, b: Self) -> Self;
     unsafe fn mul(self, b: Self) -> Self;
+    unsafe fn div(self, b: Self) -> Self;
     /// The larger; `b` where either is NaN.
     unsafe fn max(self, b: Self) -> Self;
     /// e to the power of each lane, as the elementwise kernels have it.
@@ -134,6 +135,15 @@ pub trait Lanes: Copy {
     unsafe fn exp_low(self) -> Self {
         self.exp()
     }
+    /// 1 / (1 + e^-x) of each lane.
+    #[inline(always)]
+    unsafe fn sigmoid(self) -> Self {
+        let one = Self::splat(Self::T::ONE);
+        // What the sum of exponentials is at most keeps it in range where `exp_low` wants that; NaN stays.
+        let x = Self::splat(Self::T::from_f64(-85.0)).max(self);
+        one.div(one.add(Self::zero().sub(x).exp_low()))
+    }
+    unsafe fn tanh(self) -> Self;
     /// `load_n` with `fill` in the lanes beyond `n`.
     unsafe fn load_or(p: *const Self::T, n: usize, fill: Self) -> Self;
     /// Sum of the lanes, in a fixed order.
@@ -196,6 +206,18 @@ impl<T: Real, const N: usize> Lanes for Portable<T, N> {
         Portable(std::array::from_fn(|i| self.0[i] * b.0[i]))
     }
     #[inline(always)]
+    unsafe fn div(self, b: Self) -> Self {
+        Portable(std::array::from_fn(|i| self.0[i] / b.0[i]))
+    }
+    #[inline(always)]
+    unsafe fn tanh(self) -> Self {
+        let mut lanes = self.0;
+        for x in &mut lanes {
+            *x = Float::tanh::<Base>(*x);
+        }
+        Portable(lanes)
+    }
+    #[inline(always)]
     unsafe fn max(self, b: Self) -> Self {
         Portable(std::array::from_fn(|i| if self.0[i] > b.0[i] { self.0[i] } else { b.0[i] }))
     }
@@ -246,7 +268,7 @@ mod x86 {
     macro_rules! lanes {
         ($name:ident, $raw:ty, $t:ty, $n:literal, $regs:literal,
          $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident, $mul:ident,
-         $sub:ident, $max:ident, load_or: |$op:ident, $on:ident, $of:ident| $load_or:expr,
+         $sub:ident, $max:ident, $div:ident, $tanh:ident, load_or: |$op:ident, $on:ident, $of:ident| $load_or:expr,
          load_n: |$lp:ident, $ln:ident| $load_n:expr, store_n: |$sv:ident, $sp:ident, $sn:ident| $store_n:expr,
          sum: |$v:ident| $sum:expr $(, exp_low: |$ev:ident| $exp_low:expr)?) => {
             #[derive(Clone, Copy)]
@@ -291,6 +313,14 @@ mod x86 {
                 #[inline(always)]
                 unsafe fn sub(self, b: Self) -> Self {
                     $name($sub(self.0, b.0))
+                }
+                #[inline(always)]
+                unsafe fn div(self, b: Self) -> Self {
+                    $name($div(self.0, b.0))
+                }
+                #[inline(always)]
+                unsafe fn tanh(self) -> Self {
+                    $name($tanh(self.0))
                 }
                 #[inline(always)]
                 unsafe fn max(self, b: Self) -> Self {
@@ -394,6 +424,62 @@ mod x86 {
         let y = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_NLT_UQ>(x, s(LEAST)), _mm512_castsi512_ps(y));
         _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x), x)
     }
+    /// (e^y - 1) / (e^y + 1) of y = 2 |x|, e^y - 1 as `math32` has it.
+    const EXPM1: [f32; 6] = [0.5, 1.666_666_6e-1, 4.166_636e-2, 8.333_39e-3, 1.394_072e-3, 1.984_588_9e-4];
+    const HALF: i32 = 126 << 23;
+    #[inline(always)]
+    unsafe fn tanh8(x: __m256) -> __m256 {
+        let s = |v| _mm256_set1_ps(v);
+        let sign = s(-0.0);
+        // The second is taken where one is NaN.
+        let y = _mm256_min_ps(s(10.0), _mm256_andnot_ps(sign, x));
+        let y = _mm256_add_ps(y, y);
+        let t = _mm256_fmadd_ps(y, s(std::f32::consts::LOG2_E), s(ROUND));
+        let n = _mm256_sub_ps(t, s(ROUND));
+        let r = _mm256_fmadd_ps(n, s(2.121_944_4e-4), _mm256_fmadd_ps(n, s(-0.693_359_375), y));
+        let mut p = s(EXPM1[5]);
+        for k in (0..5).rev() {
+            p = _mm256_fmadd_ps(p, r, s(EXPM1[k]));
+        }
+        let q = _mm256_fmadd_ps(_mm256_mul_ps(p, r), r, r);
+        let half = _mm256_slli_epi32::<23>(_mm256_castps_si256(t));
+        let half = _mm256_castsi256_ps(_mm256_add_epi32(half, _mm256_set1_epi32(HALF)));
+        let e = _mm256_fmadd_ps(half, q, _mm256_sub_ps(half, s(0.5)));
+        let e = _mm256_add_ps(e, e);
+        _mm256_or_ps(_mm256_div_ps(e, _mm256_add_ps(e, s(2.0))), _mm256_and_ps(sign, x))
+    }
+    #[inline(always)]
+    unsafe fn tanh16(x: __m512) -> __m512 {
+        let s = |v| _mm512_set1_ps(v);
+        let sign = s(-0.0);
+        let y = _mm512_min_ps(s(10.0), _mm512_andnot_ps(sign, x));
+        let y = _mm512_add_ps(y, y);
+        let t = _mm512_fmadd_ps(y, s(std::f32::consts::LOG2_E), s(ROUND));
+        let n = _mm512_sub_ps(t, s(ROUND));
+        let r = _mm512_fmadd_ps(n, s(2.121_944_4e-4), _mm512_fmadd_ps(n, s(-0.693_359_375), y));
+        let mut p = s(EXPM1[5]);
+        for k in (0..5).rev() {
+            p = _mm512_fmadd_ps(p, r, s(EXPM1[k]));
+        }
+        let q = _mm512_fmadd_ps(_mm512_mul_ps(p, r), r, r);
+        let half = _mm512_slli_epi32::<23>(_mm512_castps_si512(t));
+        let half = _mm512_castsi512_ps(_mm512_add_epi32(half, _mm512_set1_epi32(HALF)));
+        let e = _mm512_fmadd_ps(half, q, _mm512_sub_ps(half, s(0.5)));
+        let e = _mm512_add_ps(e, e);
+        _mm512_or_ps(_mm512_div_ps(e, _mm512_add_ps(e, s(2.0))), _mm512_and_ps(sign, x))
+    }
+    #[inline(always)]
+    unsafe fn tanh_4(x: __m256d) -> __m256d {
+        let mut lanes = [0.0; 4];
+        _mm256_storeu_pd(lanes.as_mut_ptr(), x);
+        _mm256_loadu_pd(lanes.map(|x: f64| Float::tanh::<Fma>(x)).as_ptr())
+    }
+    #[inline(always)]
+    unsafe fn tanh_8(x: __m512d) -> __m512d {
+        let mut lanes = [0.0; 8];
+        _mm512_storeu_pd(lanes.as_mut_ptr(), x);
+        _mm512_loadu_pd(lanes.map(|x: f64| Float::tanh::<Fma>(x)).as_ptr())
+    }
     #[inline(always)]
     fn bits16(n: usize) -> __mmask16 {
         ((1u32 << n.min(16)) - 1) as __mmask16
@@ -405,27 +491,27 @@ mod x86 {
 
     lanes!(F32x16, __m512, f32, 16, 24, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps,
         _mm512_add_ps, _mm512_mul_ps,
-        _mm512_sub_ps, _mm512_max_ps, load_or: |p, n, f| _mm512_mask_loadu_ps(f, bits16(n), p),
+        _mm512_sub_ps, _mm512_max_ps, _mm512_div_ps, tanh16, load_or: |p, n, f| _mm512_mask_loadu_ps(f, bits16(n), p),
         load_n: |p, n| _mm512_maskz_loadu_ps(bits16(n), p),
         store_n: |v, p, n| _mm512_mask_storeu_ps(p, bits16(n), v),
         sum: |v| sum8(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1))),
         exp_low: |v| exp_low16(v));
     lanes!(F64x8, __m512d, f64, 8, 24, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd,
         _mm512_add_pd, _mm512_mul_pd,
-        _mm512_sub_pd, _mm512_max_pd, load_or: |p, n, f| _mm512_mask_loadu_pd(f, bits8(n), p),
+        _mm512_sub_pd, _mm512_max_pd, _mm512_div_pd, tanh_8, load_or: |p, n, f| _mm512_mask_loadu_pd(f, bits8(n), p),
         load_n: |p, n| _mm512_maskz_loadu_pd(bits8(n), p),
         store_n: |v, p, n| _mm512_mask_storeu_pd(p, bits8(n), v),
         sum: |v| sum4(_mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd(v, 1))));
     lanes!(F32x8, __m256, f32, 8, 12, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps,
         _mm256_add_ps, _mm256_mul_ps,
-        _mm256_sub_ps, _mm256_max_ps, load_or: |p, n, f| _mm256_blendv_ps(f, _mm256_maskload_ps(p, mask8(n)), _mm256_castsi256_ps(mask8(n))),
+        _mm256_sub_ps, _mm256_max_ps, _mm256_div_ps, tanh8, load_or: |p, n, f| _mm256_blendv_ps(f, _mm256_maskload_ps(p, mask8(n)), _mm256_castsi256_ps(mask8(n))),
         load_n: |p, n| _mm256_maskload_ps(p, mask8(n)),
         store_n: |v, p, n| _mm256_maskstore_ps(p, mask8(n), v),
         sum: |v| sum8(v),
         exp_low: |v| exp_low8(v));
     lanes!(F64x4, __m256d, f64, 4, 12, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_fmadd_pd,
         _mm256_add_pd, _mm256_mul_pd,
-        _mm256_sub_pd, _mm256_max_pd, load_or: |p, n, f| _mm256_blendv_pd(f, _mm256_maskload_pd(p, mask4(n)), _mm256_castsi256_pd(mask4(n))),
+        _mm256_sub_pd, _mm256_max_pd, _mm256_div_pd, tanh_4, load_or: |p, n, f| _mm256_blendv_pd(f, _mm256_maskload_pd(p, mask4(n)), _mm256_castsi256_pd(mask4(n))),
         load_n: |p, n| _mm256_maskload_pd(p, mask4(n)),
         store_n: |v, p, n| _mm256_maskstore_pd(p, mask4(n), v),
         sum: |v| sum4(v));

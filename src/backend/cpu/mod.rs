@@ -1,6 +1,6 @@
 //! The CPU backend. Each kernel family has its file; this one only delegates.
 pub mod alloc;
-mod attention;
+pub(crate) mod attention;
 #[cfg(feature = "tests")]
 pub(crate) mod bench;
 pub(crate) mod conv;
@@ -15,6 +15,7 @@ pub(crate) mod norm;
 mod optim;
 pub(crate) mod pool;
 pub(crate) mod random;
+pub(crate) mod recurrent;
 pub(crate) mod reduce;
 pub(crate) mod scan;
 mod scratch;
@@ -158,6 +159,12 @@ impl Backend for CpuBackend {
     }
     fn attention_backward(&self, a: &Attention, out: View, lse: View, slopes: &AttentionSlopes) -> Result<bool> {
         attention::attention_backward(a, out, lse, slopes)
+    }
+    fn recurrent(&self, r: &Recurrent, out: &RecurrentOutput) -> Result<bool> {
+        recurrent::recurrent(r, out)
+    }
+    fn recurrent_backward(&self, r: &Recurrent, slopes: &RecurrentSlopes) -> Result<bool> {
+        recurrent::recurrent_backward(r, slopes)
     }
     fn random(&self, dist: Distribution, generator: &Generator, out: View) -> Result<()> {
         random::random(dist, generator, out)

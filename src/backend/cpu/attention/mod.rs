@@ -13,6 +13,7 @@ use super::lanes::{FloatElement, Real};
 use super::level::{level, Level};
 use super::scratch::{ptr, Ptr, Scratch};
 use super::threads::parallel::{parallel_for, try_parallel_for};
+use crate::backend::memory::retrying;
 use crate::backend::{Attention, AttentionSlopes, View};
 use crate::base::dtype::{DType, Element};
 use crate::base::error::Result;
@@ -89,7 +90,15 @@ fn job<T: FloatElement>(a: &Attention, out: View, lse: View) -> Result<Job<T>> {
 
 /// See `Backend::attention`.
 pub fn attention(a: &Attention, out: View, lse: View) -> Result<bool> {
-    dispatch_float!(a.query.dtype, T, run(level(), &job::<T>(a, out, lse)?).map(|_| true), Ok(false))
+    dispatch_float!(
+        a.query.dtype,
+        T,
+        {
+            let job = job::<T>(a, out, lse)?;
+            retrying(|| run(level(), &job)).map(|_| true)
+        },
+        Ok(false)
+    )
 }
 fn run<T: FloatElement>(set: Level, job: &Job<T>) -> Result<()> {
     // Few queries read keys and values where they lie.
@@ -119,7 +128,12 @@ const MANY: usize = 8;
 
 /// See `Backend::attention_backward`.
 pub fn attention_backward(a: &Attention, out: View, lse: View, s: &AttentionSlopes) -> Result<bool> {
-    dispatch_float!(a.query.dtype, T, gradients::<T>(level(), job(a, out, lse)?, &out, s).map(|_| true), Ok(false))
+    dispatch_float!(
+        a.query.dtype,
+        T,
+        retrying(|| gradients::<T>(level(), job(a, out, lse)?, &out, s)).map(|_| true),
+        Ok(false)
+    )
 }
 fn gradients<T: FloatElement>(set: Level, job: Job<T>, out: &View, s: &AttentionSlopes) -> Result<()> {
     let (b, h, hk) = (job.batch as i64, job.heads as i64, (job.heads / job.group) as i64);
@@ -175,5 +189,5 @@ fn gradients<T: FloatElement>(set: Level, job: Job<T>, out: &View, s: &Attention
     Ok(())
 }
 
-#[cfg(test)]
-mod tests;
+#[cfg(feature = "tests")]
+pub(crate) mod tests;

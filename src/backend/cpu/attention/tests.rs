@@ -121,8 +121,8 @@ fn check(set: Level, c: Case) -> [Vec<f64>; 4] {
     got
 }
 
-#[test]
-fn against_plain_sums() {
+#[cfg_attr(test, test)]
+pub(crate) fn against_plain_sums() {
     let sizes = [
         [1, 1, 1, 1, 1, 1, 1],
         [2, 4, 2, 1, 19, 8, 5],
@@ -143,8 +143,8 @@ fn against_plain_sums() {
     }
 }
 
-#[test]
-fn threads_change_nothing() {
+#[cfg_attr(test, test)]
+pub(crate) fn threads_change_nothing() {
     let case =
         Case { dtype: DType::F32, sizes: [1, 2, 1, 150, 400, 32, 32], perm: [0, 2, 1, 3], causal: true, mask: 0 };
     let mut all = vec![];
@@ -155,8 +155,8 @@ fn threads_change_nothing() {
     assert!(all.iter().all(|x| *x == all[0]), "results depend on the number of threads");
 }
 
-#[test]
-fn what_does_not_fit_is_an_error() {
+#[cfg_attr(test, test)]
+pub(crate) fn what_does_not_fit_is_an_error() {
     let (a, b) = (Host::zeros(DType::F32, &[1, 3, 4, 8]), Host::zeros(DType::F32, &[1, 2, 4, 8]));
     let lse = Host::zeros(DType::F32, &[1, 3, 4, 1]);
     let call = Attention { query: a.view(), key: b.view(), value: b.view(), mask: None, causal: false, scale: 1.0 };

@@ -8,6 +8,7 @@ mod finish;
 mod instances;
 mod mat;
 mod other;
+mod panels;
 mod problem;
 mod real;
 pub(super) mod small;

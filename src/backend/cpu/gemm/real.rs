@@ -3,6 +3,7 @@
 use super::finish::Finish;
 use super::instances::{product, Strided};
 use super::mat::Mat;
+use super::panels;
 use super::problem::{Problem, BLOCK, TASK};
 use super::small::{dots, tiles, transpose_into};
 use crate::backend::cpu::lanes::{FloatElement, Real};
@@ -48,7 +49,9 @@ pub(super) fn run_real<T: Real + FloatElement<C = T>>(p: Problem<T>, alpha: T, b
     }
     // Kept until the product is done.
     let mut copy = None;
-    let p = rows_of_b(p, &mut copy, true);
+    let by_panels = (PANEL_ROWS..=panels::ROWS).contains(&m) && p.c.col == 1 && p.a.col == 1;
+    let along = m <= panels::FEW && p.c.col == 1 && p.b.col == 1;
+    let p = if by_panels { p } else { rows_of_b(p, &mut copy, true) };
     let (mb, nb) = block_grid(m, n, k);
     let (rows, cols) = (m.div_ceil(mb), n.div_ceil(nb));
     let grain = (TASK / (mb * nb * k)).max(1);
@@ -59,12 +62,24 @@ pub(super) fn run_real<T: Real + FloatElement<C = T>>(p: Problem<T>, alpha: T, b
             let (rows, cols) = (mb.min(m - r0), nb.min(n - c0));
             // SAFETY: blocks are disjoint and lie inside the views.
             unsafe {
-                block(&p, i, r0, rows, c0, cols, alpha, beta);
+                let (a, b) = (p.a.at(i, r0, 0) as *const T, p.b.at(i, 0, c0) as *const T);
+                let (c, c_row) = (p.c.at(i, r0, c0), p.c.row);
+                let (by_a, by_b) = ((p.a.row, p.a.col), (p.b.row, p.b.col));
+                if along {
+                    panels::along(set, rows, cols, k, a, p.a.row, p.a.col, b, p.b.row, c, c_row, alpha, beta);
+                } else if !by_panels
+                    || !panels::product(set, (rows, cols, k), (a, by_a), (b, by_b), (c, c_row), alpha, beta)
+                {
+                    block(&p, i, r0, rows, c0, cols, alpha, beta);
+                }
                 p.finish.block(&p.c, i, r0, rows, c0, cols);
             }
         }
     });
 }
+
+/// Rows of the result from which panels beat the gemm crate.
+const PANEL_ROWS: usize = 16;
 
 /// Rows of the result from which a transposed copy of b is paid back, and from which it is where the columns of b
 /// lie so that they share cache sets.

@@ -3,10 +3,10 @@
 use crate::backend::cpu::lanes::{Lanes, Real};
 use crate::simd_dispatch;
 
-simd_dispatch!(pub(in crate::backend::cpu) fn tiles => tiles_body(
+simd_dispatch!(pub fn tiles => tiles_body(
     m: usize, n: usize, k: usize, a: *const T, a_row: isize, a_col: isize, b: *const T, b_row: isize,
     c: *mut T, c_row: isize, alpha: T, beta: T));
-simd_dispatch!(pub(in crate::backend::cpu) fn dots => dots_body(
+simd_dispatch!(pub fn dots => dots_body(
     n: usize, k: usize, a: *const T, b: *const T, b_col: isize, c: *mut T, c_col: isize, alpha: T, beta: T));
 simd_dispatch!(pub(super) fn transpose_into => transpose_body(
     k: usize, n: usize, b: *const T, b_row: isize, b_col: isize, to: *mut T));

@@ -89,6 +89,12 @@ pub(crate) fn all_layouts_and_dtypes() {
         }
     }
     check(DType::F32, (1, 300, 530, 90), (0, 1, 0), 1, 0.5, 1.0);
+    // Panels of several depths, and few rows along those of b.
+    for perms in [(0, 0, 0), (0, 1, 0), (0, 2, 0)] {
+        check(DType::F32, (2, 40, 50, 600), perms, 1, 0.5, 2.0);
+        check(DType::F64, (1, 3, 1100, 30), perms, 0, 1.0, 0.0);
+        check(DType::F32, (1, 2, 1050, 43), perms, 1, 2.0, 1.0);
+    }
     check(DType::F32, (1, 1030, 20, 700), (0, 0, 0), 0, 1.0, 0.0);
     check(DType::F16, (1, 300, 530, 90), (1, 0, 0), 0, 1.0, 0.0);
 }
