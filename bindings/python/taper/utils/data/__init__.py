@@ -21,12 +21,23 @@ from .sampler import (
     WeightedRandomSampler,
 )
 
+
+def __getattr__(name):
+    if name in ("DistributedSampler", "distributed"):
+        from importlib import import_module
+
+        module = import_module("taper.utils.data.distributed")
+        return module if name == "distributed" else module.DistributedSampler
+    raise AttributeError(f"module 'taper.utils.data' has no attribute '{name}'")
+
+
 __all__ = [
     "BatchSampler",
     "ChainDataset",
     "ConcatDataset",
     "DataLoader",
     "Dataset",
+    "DistributedSampler",
     "IterableDataset",
     "RandomSampler",
     "Sampler",
