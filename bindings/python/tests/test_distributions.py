@@ -32,7 +32,7 @@ def numbers(value):
     return np.array([float(v) for v in np.asarray(value, dtype=object).reshape(-1)])
 
 
-def same(got, want, where):
+def same(got, want, where, atol=2e-5):
     """Compares what `tidy` made: texts, shapes, tensors within float32's precision."""
     if isinstance(got, dict) and "missing" in got:
         return
@@ -41,7 +41,9 @@ def same(got, want, where):
         assert got["dtype"] == want["dtype"], where
         a, b = np.array(got["value"], dtype=object), np.array(want["value"], dtype=object)
         assert a.shape == b.shape, f"{where}: {got} instead of {want}"
-        np.testing.assert_allclose(numbers(got["value"]), numbers(want["value"]), rtol=2e-4, atol=2e-5, err_msg=where)
+        np.testing.assert_allclose(
+            numbers(got["value"]), numbers(want["value"]), rtol=max(2e-4, atol), atol=atol, err_msg=where
+        )
     elif isinstance(want, dict):
         assert isinstance(got, dict) and "error" in got, f"{where}: {got} instead of {want}"
         assert got["error"] == want["error"], f"{where}: {got} instead of {want}"
@@ -49,7 +51,7 @@ def same(got, want, where):
     elif isinstance(want, list):
         assert isinstance(got, list) and len(got) == len(want), f"{where}: {got} instead of {want}"
         for a, b in zip(got, want):
-            same(a, b, where)
+            same(a, b, where, atol)
     elif isinstance(want, str) and isinstance(got, str):
         text = lambda s: re.sub(r"-?\d+\.?\d*(e[+-]?\d+)?", "#", plain(s))
         assert text(got) == text(want), where
@@ -63,17 +65,8 @@ def recorded(part):
     return list(RECORDED[part])
 
 
-# Made by ops with tests of their own for what they draw: _standard_gamma, _sample_dirichlet, poisson, binomial.
-BY_SAMPLERS = frozenset(
-    "Beta Binomial Chi2 Dirichlet FisherSnedecor Gamma InverseGamma LKJCholesky NegativeBinomial Poisson StudentT Wishart".split()
-)
-DRAWN = ("sample", "after sample", "rsample", "rsample gradients")
-
-
-def same_kind(got, want, where):
-    """Compares dtypes and shapes."""
-    if isinstance(want, dict) and "dtype" in want and "missing" not in got:
-        assert got["dtype"] == want["dtype"] and np.shape(got["value"]) == np.shape(want["value"]), where
+# What depends on the concentration's gradient of a gamma or Dirichlet draw, a series whose float32 sums differ.
+ROUGH = frozenset("Beta Chi2 Dirichlet FisherSnedecor Gamma InverseGamma StudentT Wishart".split())
 
 
 @pytest.mark.cpu_only("recorded draws are the CPU's")
@@ -84,10 +77,9 @@ def test_instance(name):
     if "missing" in got:
         pytest.skip(got["missing"])
     for key, value in want.items():
-        if key in DRAWN and name.split()[0] in BY_SAMPLERS:
-            same_kind(got[key] or {"missing": ""}, value, f"{name}, {key}")
-        elif not (key == "after sample" and got[key] is None):
-            same(got[key], value, f"{name}, {key}")
+        rough = key == "rsample gradients" and name.split()[0] in ROUGH
+        if not (key == "after sample" and got[key] is None):
+            same(got[key], value, f"{name}, {key}", 1e-3 if rough else 2e-5)
 
 
 @pytest.mark.cpu_only("one comparison of them is enough")
