@@ -139,34 +139,27 @@ class Wishart(ExponentialFamily):
         return chol @ chol.mT
 
     def rsample(self, sample_shape=Size(), max_try_correction=None):
-        """Matrices that come out singular are drawn again, some times over."""
+        """Draws. PyTorch means to draw singular matrices again, but asks its first check the wrong way round, and so
+        replaces the regular ones, once; for its numbers the same is done here."""
         if max_try_correction is None:
-            max_try_correction = 3
+            max_try_correction = 10
         sample_shape = Size(sample_shape)
         sample = self._bartlett_sampling(sample_shape)
-        singular = self.support.check(sample).logical_not()
-        if self._batch_shape:
-            singular = singular.amax(self._batch_dims)
-        if taper.any(singular):
-            warnings.warn("Singular sample detected.", stacklevel=2)
-            for _ in range(max_try_correction):
-                again = self._bartlett_sampling(Size((int(singular.sum()),)) if sample_shape else Size())
-                sample = sample.clone()
-                if sample_shape:
-                    sample[singular] = again
-                else:
-                    sample = again
-                still = self.support.check(again).logical_not()
-                if self._batch_shape:
-                    still = still.amax(self._batch_dims)
-                singular = singular.clone()
-                if sample_shape:
-                    singular[singular.clone()] = still
-                else:
-                    singular = still
-                if not taper.any(singular):
-                    break
+        again = self._checked(sample)
+        for _ in range(max_try_correction):
+            if not again.any():
+                break
+            new = self._bartlett_sampling(Size((int(again.sum()),)))
+            sample = sample.clone()
+            sample[again] = new
+            following = again.clone()
+            following[again] = ~self._checked(new)
+            again = following
         return sample
+
+    def _checked(self, sample):
+        valid = self.support.check(sample.detach())
+        return valid.amax(self._batch_dims) if self._batch_shape else valid
 
     def log_prob(self, value):
         if self._validate_args:
