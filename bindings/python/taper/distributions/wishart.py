@@ -153,13 +153,14 @@ class Wishart(ExponentialFamily):
             sample = sample.clone()
             sample[again] = new
             following = again.clone()
-            following[again] = ~self._checked(new)
+            following[again] = self._checked(new, singular=True)
             again = following
         return sample
 
-    def _checked(self, sample):
-        valid = self.support.check(sample.detach())
-        return valid.amax(self._batch_dims) if self._batch_shape else valid
+    def _checked(self, sample, singular=False):
+        found = self.support.check(sample.detach())
+        found = ~found if singular else found
+        return found.amax(self._batch_dims) if self._batch_shape else found
 
     def log_prob(self, value):
         if self._validate_args:
