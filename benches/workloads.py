@@ -212,6 +212,26 @@ for causal in (False, True):
     attention_workload(512, causal, True)
 
 
+def factorisation(name, f, shape, spread=3.0):
+    @workload(name)
+    def make(T):
+        T.manual_seed(0)
+        a = T.randn(*shape) + spread * T.eye(shape[-1])
+        b = T.randn(*shape[:-1], 1)
+        return lambda: f(T.linalg, a, b)
+
+
+for _name, _f in {
+    "solve": lambda linalg, a, b: linalg.solve(a, b),
+    "LU": lambda linalg, a, b: linalg.lu_factor(a),
+    "Cholesky": lambda linalg, a, b: linalg.cholesky_ex(a),
+    "QR": lambda linalg, a, b: linalg.qr(a),
+}.items():
+    # Of a matrix that is not symmetric Cholesky's factorisation reads a triangle; so large a diagonal makes it positive.
+    factorisation(f"{_name} of 1024x1024", _f, (1024, 1024), 100.0)
+    factorisation(f"{_name} of 10000 times 3x3", _f, (10000, 3, 3), 10.0)
+
+
 @workload("conv2d 16x16x32x32, 32 kernels 3x3", ("GFLOP", 2 * 16 * 32 * 30 * 30 * 16 * 9 / 1e9))
 def conv2d(T):
     x, w = T.rand(16, 16, 32, 32), T.rand(32, 16, 3, 3)

@@ -4829,7 +4829,7 @@ taper_error *taper_baddbmm_(taper_tensor *self,
                             taper_scalar alpha);
 
 /*
- * Square matrices times themselves n times, n at least 0.
+ * Square matrices times themselves n times; negative powers are those of the inverse.
  *
  * `matrix_power(Tensor self, int n) -> Tensor`. Since 0.1.
  */
@@ -5023,6 +5023,687 @@ taper_error *taper_linear_activation(taper_tensor *input,
                                      taper_tensor *bias,
                                      bool use_gelu,
                                      taper_tensor **out);
+
+/* ==== Ops: Factorisations ================================================================================= */
+
+/*
+ * The inverse of square matrices; an error where one is singular.
+ *
+ * `linalg_inv(Tensor A) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_linalg_inv(taper_tensor *A, taper_tensor **out);
+
+/*
+ * The inverse, and the first pivot that is zero (0 where none is).
+ *
+ * `linalg_inv_ex(Tensor A, *, bool check_errors=False) -> (Tensor inverse, Tensor info)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_inv_ex(taper_tensor *A,
+                                 bool check_errors,
+                                 taper_tensor **inverse,
+                                 taper_tensor **info);
+
+/*
+ * The inverse of square matrices; an error where one is singular.
+ *
+ * `inverse(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_inverse(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The determinant of square matrices.
+ *
+ * `linalg_det(Tensor A) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_linalg_det(taper_tensor *A, taper_tensor **out);
+
+/*
+ * The determinant of square matrices.
+ *
+ * `det(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_det(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The determinant's sign and the logarithm of its absolute value.
+ *
+ * `linalg_slogdet(Tensor A) -> (Tensor sign, Tensor logabsdet)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_slogdet(taper_tensor *A,
+                                  taper_tensor **sign,
+                                  taper_tensor **logabsdet);
+
+/*
+ * The determinant's sign and the logarithm of its absolute value.
+ *
+ * `slogdet(Tensor self) -> (Tensor sign, Tensor logabsdet)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_slogdet(taper_tensor *self, taper_tensor **sign, taper_tensor **logabsdet);
+
+/*
+ * The logarithm of the determinant, NaN where that is negative.
+ *
+ * `logdet(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_logdet(taper_tensor *self, taper_tensor **out);
+
+/*
+ * X of A X = B (or of X A = B); B may be a batch of vectors; an error where a matrix is singular.
+ *
+ * `linalg_solve(Tensor A, Tensor B, *, bool left=True) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_solve(taper_tensor *A,
+                                taper_tensor *B,
+                                bool left,
+                                taper_tensor **out);
+
+/*
+ * X of A X = B, and the first pivot that is zero (0 where none is).
+ *
+ * `linalg_solve_ex(Tensor A, Tensor B, *, bool left=True, bool check_errors=False) -> (Tensor result, Tensor info)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_solve_ex(taper_tensor *A,
+                                   taper_tensor *B,
+                                   bool left,
+                                   bool check_errors,
+                                   taper_tensor **result,
+                                   taper_tensor **info);
+
+/*
+ * X of A X = B (or of X A = B) for the upper or lower triangle of A.
+ *
+ * `linalg_solve_triangular(Tensor self, Tensor B, *, bool upper, bool left=True, bool unitriangular=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_solve_triangular(taper_tensor *self,
+                                           taper_tensor *B,
+                                           bool upper,
+                                           bool left,
+                                           bool unitriangular,
+                                           taper_tensor **out);
+
+/*
+ * X of A X = self for a triangle of A.
+ *
+ * `triangular_solve(Tensor self, Tensor A, bool upper=True, bool transpose=False, bool unitriangular=False) -> (Tensor solution, Tensor cloned_coefficient)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_triangular_solve(taper_tensor *self,
+                                    taper_tensor *A,
+                                    bool upper,
+                                    bool transpose,
+                                    bool unitriangular,
+                                    taper_tensor **solution,
+                                    taper_tensor **cloned_coefficient);
+
+/*
+ * L and U of A = P L U in one matrix, and the rows that were exchanged, from 1; an error where a pivot is zero.
+ *
+ * `linalg_lu_factor(Tensor A, *, bool pivot=True) -> (Tensor LU, Tensor pivots)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_lu_factor(taper_tensor *A,
+                                    bool pivot,
+                                    taper_tensor **LU,
+                                    taper_tensor **pivots);
+
+/*
+ * L and U of A = P L U in one matrix, the rows that were exchanged, and the first pivot that is zero (0 where none is).
+ *
+ * `linalg_lu_factor_ex(Tensor A, *, bool pivot=True, bool check_errors=False) -> (Tensor LU, Tensor pivots, Tensor info)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_lu_factor_ex(taper_tensor *A,
+                                       bool pivot,
+                                       bool check_errors,
+                                       taper_tensor **LU,
+                                       taper_tensor **pivots,
+                                       taper_tensor **info);
+
+/*
+ * A = P L U with a permutation, a unit lower and an upper triangle.
+ *
+ * `linalg_lu(Tensor A, *, bool pivot=True) -> (Tensor P, Tensor L, Tensor U)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_lu(taper_tensor *A,
+                             bool pivot,
+                             taper_tensor **P,
+                             taper_tensor **L,
+                             taper_tensor **U);
+
+/*
+ * P, L and U of what lu_factor gave.
+ *
+ * `lu_unpack(Tensor LU_data, Tensor LU_pivots, bool unpack_data=True, bool unpack_pivots=True) -> (Tensor P, Tensor L, Tensor U)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_lu_unpack(taper_tensor *LU_data,
+                             taper_tensor *LU_pivots,
+                             bool unpack_data,
+                             bool unpack_pivots,
+                             taper_tensor **P,
+                             taper_tensor **L,
+                             taper_tensor **U);
+
+/*
+ * X of A X = B (of A^T X = B, of X A = B) by what lu_factor gave of A.
+ *
+ * `linalg_lu_solve(Tensor LU, Tensor pivots, Tensor B, *, bool left=True, bool adjoint=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_lu_solve(taper_tensor *LU,
+                                   taper_tensor *pivots,
+                                   taper_tensor *B,
+                                   bool left,
+                                   bool adjoint,
+                                   taper_tensor **out);
+
+/*
+ * X of A X = self by what lu_factor gave of A.
+ *
+ * `lu_solve(Tensor self, Tensor LU_data, Tensor LU_pivots) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_lu_solve(taper_tensor *self,
+                            taper_tensor *LU_data,
+                            taper_tensor *LU_pivots,
+                            taper_tensor **out);
+
+/*
+ * L of A = L L^T for symmetric positive matrices (or U of A = U^T U); an error where one is not positive.
+ *
+ * `linalg_cholesky(Tensor self, *, bool upper=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_linalg_cholesky(taper_tensor *self, bool upper, taper_tensor **out);
+
+/*
+ * L of A = L L^T, and the order of the first leading minor that is not positive (0 where all are).
+ *
+ * `linalg_cholesky_ex(Tensor self, *, bool upper=False, bool check_errors=False) -> (Tensor L, Tensor info)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_cholesky_ex(taper_tensor *self,
+                                      bool upper,
+                                      bool check_errors,
+                                      taper_tensor **L,
+                                      taper_tensor **info);
+
+/*
+ * X of A X = self by the factor of A.
+ *
+ * `cholesky_solve(Tensor self, Tensor input2, bool upper=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_cholesky_solve(taper_tensor *self,
+                                  taper_tensor *input2,
+                                  bool upper,
+                                  taper_tensor **out);
+
+/*
+ * The inverse of A by its factor.
+ *
+ * `cholesky_inverse(Tensor self, bool upper=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_cholesky_inverse(taper_tensor *self, bool upper, taper_tensor **out);
+
+/*
+ * L and D of symmetric matrices, D with blocks of one and two rows; an error where one of D is zero. On the CPU alone.
+ *
+ * `linalg_ldl_factor(Tensor self, *, bool hermitian=False) -> (Tensor LD, Tensor pivots)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_ldl_factor(taper_tensor *self,
+                                     bool hermitian,
+                                     taper_tensor **LD,
+                                     taper_tensor **pivots);
+
+/*
+ * L and D of symmetric matrices, and which element of D is zero (0 where none is). On the CPU alone.
+ *
+ * `linalg_ldl_factor_ex(Tensor self, *, bool hermitian=False, bool check_errors=False) -> (Tensor LD, Tensor pivots, Tensor info)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_ldl_factor_ex(taper_tensor *self,
+                                        bool hermitian,
+                                        bool check_errors,
+                                        taper_tensor **LD,
+                                        taper_tensor **pivots,
+                                        taper_tensor **info);
+
+/*
+ * X of A X = B by what ldl_factor gave of A. On the CPU alone.
+ *
+ * `linalg_ldl_solve(Tensor LD, Tensor pivots, Tensor B, *, bool hermitian=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_ldl_solve(taper_tensor *LD,
+                                    taper_tensor *pivots,
+                                    taper_tensor *B,
+                                    bool hermitian,
+                                    taper_tensor **out);
+
+/*
+ * A = Q R; mode 'complete' gives all columns of Q, 'r' no Q.
+ *
+ * `linalg_qr(Tensor A, str mode="reduced") -> (Tensor Q, Tensor R)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_qr(taper_tensor *A,
+                             const char *mode,
+                             taper_tensor **Q,
+                             taper_tensor **R);
+
+/*
+ * R of A = Q R with the Householder vectors of Q below it, and their factors.
+ *
+ * `geqrf(Tensor self) -> (Tensor a, Tensor tau)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_geqrf(taper_tensor *self, taper_tensor **a, taper_tensor **tau);
+
+/*
+ * The first columns of a product of Householder reflections.
+ *
+ * `linalg_householder_product(Tensor input, Tensor tau) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_householder_product(taper_tensor *input,
+                                              taper_tensor *tau,
+                                              taper_tensor **out);
+
+/*
+ * The first columns of a product of Householder reflections.
+ *
+ * `orgqr(Tensor self, Tensor input2) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_orgqr(taper_tensor *self, taper_tensor *input2, taper_tensor **out);
+
+/*
+ * input3 times the product of Householder reflections of self and input2.
+ *
+ * `ormqr(Tensor self, Tensor input2, Tensor input3, bool left=True, bool transpose=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_ormqr(taper_tensor *self,
+                         taper_tensor *input2,
+                         taper_tensor *input3,
+                         bool left,
+                         bool transpose,
+                         taper_tensor **out);
+
+/*
+ * Eigenvalues in rising order and eigenvectors of symmetric matrices, of which one triangle is read. On the CPU alone.
+ *
+ * `linalg_eigh(Tensor self, str UPLO="L") -> (Tensor eigenvalues, Tensor eigenvectors)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_eigh(taper_tensor *self,
+                               const char *UPLO,
+                               taper_tensor **eigenvalues,
+                               taper_tensor **eigenvectors);
+
+/*
+ * Eigenvalues of symmetric matrices in rising order. On the CPU alone.
+ *
+ * `linalg_eigvalsh(Tensor self, str UPLO="L") -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_linalg_eigvalsh(taper_tensor *self, const char *UPLO, taper_tensor **out);
+
+/*
+ * A = U diag(S) Vh, S in falling order. On the CPU alone.
+ *
+ * `linalg_svd(Tensor A, bool full_matrices=True, *, str? driver=None) -> (Tensor U, Tensor S, Tensor Vh)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_svd(taper_tensor *A,
+                              bool full_matrices,
+                              const char *driver,
+                              taper_tensor **U,
+                              taper_tensor **S,
+                              taper_tensor **Vh);
+
+/*
+ * Singular values in falling order. On the CPU alone.
+ *
+ * `linalg_svdvals(Tensor A, *, str? driver=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_linalg_svdvals(taper_tensor *A, const char *driver, taper_tensor **out);
+
+/*
+ * A = U diag(S) V^T, S in falling order. On the CPU alone.
+ *
+ * `svd(Tensor self, bool some=True, bool compute_uv=True) -> (Tensor U, Tensor S, Tensor V)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_svd(taper_tensor *self,
+                       bool some,
+                       bool compute_uv,
+                       taper_tensor **U,
+                       taper_tensor **S,
+                       taper_tensor **V);
+
+/*
+ * A = U H with orthonormal columns of U and a symmetric positive H. On the CPU alone.
+ *
+ * `linalg_polar(Tensor A) -> (Tensor U, Tensor H)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_linalg_polar(taper_tensor *A, taper_tensor **U, taper_tensor **H);
+
+/*
+ * The symmetric positive square root of symmetric positive matrices. On the CPU alone.
+ *
+ * `linalg_matrix_sqrth(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_linalg_matrix_sqrth(taper_tensor *self, taper_tensor **out);
+
+/*
+ * X that makes |A X - B| least; driver: 'gels' (full rank), 'gelsy', 'gelsd', 'gelss'. On the CPU alone.
+ *
+ * `linalg_lstsq(Tensor self, Tensor b, float? rcond=None, *, str? driver=None) -> (Tensor solution, Tensor residuals, Tensor rank, Tensor singular_values)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_lstsq(taper_tensor *self,
+                                taper_tensor *b,
+                                const double *rcond,
+                                const char *driver,
+                                taper_tensor **solution,
+                                taper_tensor **residuals,
+                                taper_tensor **rank,
+                                taper_tensor **singular_values);
+
+/*
+ * The pseudoinverse, by the singular values above rcond times the largest. On the CPU alone.
+ *
+ * `linalg_pinv(Tensor self, float rcond, bool hermitian=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_pinv(taper_tensor *self,
+                               double rcond,
+                               bool hermitian,
+                               taper_tensor **out);
+
+/*
+ * The pseudoinverse, by the singular values above max(atol, rtol times the largest). On the CPU alone.
+ *
+ * `linalg_pinv.atol_rtol_float(Tensor self, *, float? atol=None, float? rtol=None, bool hermitian=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_pinv_atol_rtol_float(taper_tensor *self,
+                                               const double *atol,
+                                               const double *rtol,
+                                               bool hermitian,
+                                               taper_tensor **out);
+
+/*
+ * The pseudoinverse, with tolerances for each matrix. On the CPU alone.
+ *
+ * `linalg_pinv.atol_rtol_tensor(Tensor self, *, Tensor? atol=None, Tensor? rtol=None, bool hermitian=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_pinv_atol_rtol_tensor(taper_tensor *self,
+                                                taper_tensor *atol,
+                                                taper_tensor *rtol,
+                                                bool hermitian,
+                                                taper_tensor **out);
+
+/*
+ * The pseudoinverse, by the singular values above rcond times the largest. On the CPU alone.
+ *
+ * `pinverse(Tensor self, float rcond=1e-15) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_pinverse(taper_tensor *self, double rcond, taper_tensor **out);
+
+/*
+ * The number of singular values above tol. On the CPU alone.
+ *
+ * `linalg_matrix_rank(Tensor self, float tol, bool hermitian=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_matrix_rank(taper_tensor *self,
+                                      double tol,
+                                      bool hermitian,
+                                      taper_tensor **out);
+
+/*
+ * The number of singular values above max(atol, rtol times the largest). On the CPU alone.
+ *
+ * `linalg_matrix_rank.atol_rtol_float(Tensor self, *, float? atol=None, float? rtol=None, bool hermitian=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_matrix_rank_atol_rtol_float(taper_tensor *self,
+                                                      const double *atol,
+                                                      const double *rtol,
+                                                      bool hermitian,
+                                                      taper_tensor **out);
+
+/*
+ * The number of singular values, with tolerances for each matrix. On the CPU alone.
+ *
+ * `linalg_matrix_rank.atol_rtol_tensor(Tensor input, *, Tensor? atol=None, Tensor? rtol=None, bool hermitian=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_matrix_rank_atol_rtol_tensor(taper_tensor *input,
+                                                       taper_tensor *atol,
+                                                       taper_tensor *rtol,
+                                                       bool hermitian,
+                                                       taper_tensor **out);
+
+/*
+ * The condition number by the norm of that number (2 if none is named).
+ *
+ * `linalg_cond(Tensor self, Scalar? p=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_linalg_cond(taper_tensor *self, const taper_scalar *p, taper_tensor **out);
+
+/*
+ * The condition number by the norm 'fro' or 'nuc'.
+ *
+ * `linalg_cond.p_str(Tensor self, str p) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_linalg_cond_p_str(taper_tensor *self, const char *p, taper_tensor **out);
+
+/*
+ * e to the power of square matrices.
+ *
+ * `matrix_exp(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_matrix_exp(taper_tensor *self, taper_tensor **out);
+
+/*
+ * e to the power of square matrices.
+ *
+ * `linalg_matrix_exp(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_linalg_matrix_exp(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Square matrices times themselves n times; negative powers are those of the inverse.
+ *
+ * `linalg_matrix_power(Tensor self, int n) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_linalg_matrix_power(taper_tensor *self, int64_t n, taper_tensor **out);
+
+/*
+ * Matrix product with PyTorch's rules for vectors, matrices and broadcast batches.
+ *
+ * `linalg_matmul(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_linalg_matmul(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * The product of matrices in the order that takes the fewest multiplications; the first and last may be vectors.
+ *
+ * `linalg_multi_dot(Tensor[] tensors) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_multi_dot(taper_tensor *const *tensors,
+                                    size_t tensors_len,
+                                    taper_tensor **out);
+
+/*
+ * X of tensordot(self, X) = other.
+ *
+ * `linalg_tensorsolve(Tensor self, Tensor other, int[]? dims=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_tensorsolve(taper_tensor *self,
+                                      taper_tensor *other,
+                                      const int64_t *dims,
+                                      size_t dims_len,
+                                      taper_tensor **out);
+
+/*
+ * The inverse of self as a matrix of its first ind dimensions by the others.
+ *
+ * `linalg_tensorinv(Tensor self, int ind=2) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_linalg_tensorinv(taper_tensor *self, int64_t ind, taper_tensor **out);
+
+/*
+ * The powers 0 to N - 1 of each element, in a new last dimension.
+ *
+ * `linalg_vander(Tensor x, *, int? N=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_linalg_vander(taper_tensor *x, const int64_t *N, taper_tensor **out);
+
+/*
+ * Inner products of vectors along a dimension.
+ *
+ * `linalg_vecdot(Tensor x, Tensor y, *, int dim=-1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_vecdot(taper_tensor *x,
+                                 taper_tensor *y,
+                                 int64_t dim,
+                                 taper_tensor **out);
+
+/*
+ * The vector product along a dimension of size 3.
+ *
+ * `linalg_cross(Tensor self, Tensor other, *, int dim=-1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_cross(taper_tensor *self,
+                                taper_tensor *other,
+                                int64_t dim,
+                                taper_tensor **out);
+
+/*
+ * A view of the diagonals of matrices.
+ *
+ * `linalg_diagonal(Tensor A, *, int offset=0, int dim1=-2, int dim2=-1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_diagonal(taper_tensor *A,
+                                   int64_t offset,
+                                   int64_t dim1,
+                                   int64_t dim2,
+                                   taper_tensor **out);
+
+/*
+ * The norm of vectors over one dimension, of matrices over two; without ord, of all elements.
+ *
+ * `linalg_norm(Tensor self, Scalar? ord=None, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_norm(taper_tensor *self,
+                               const taper_scalar *ord,
+                               const int64_t *dim,
+                               size_t dim_len,
+                               bool keepdim,
+                               int32_t dtype,
+                               taper_tensor **out);
+
+/*
+ * The norm 'fro' or 'nuc' of matrices.
+ *
+ * `linalg_norm.ord_str(Tensor self, str ord, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_norm_ord_str(taper_tensor *self,
+                                       const char *ord,
+                                       const int64_t *dim,
+                                       size_t dim_len,
+                                       bool keepdim,
+                                       int32_t dtype,
+                                       taper_tensor **out);
+
+/*
+ * The ord-norm over dimensions.
+ *
+ * `linalg_vector_norm(Tensor self, Scalar ord=2, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_vector_norm(taper_tensor *self,
+                                      taper_scalar ord,
+                                      const int64_t *dim,
+                                      size_t dim_len,
+                                      bool keepdim,
+                                      int32_t dtype,
+                                      taper_tensor **out);
+
+/*
+ * The norm of matrices: 1, -1, 2, -2, inf or -inf.
+ *
+ * `linalg_matrix_norm(Tensor self, Scalar ord, int[] dim=[-2, -1], bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_matrix_norm(taper_tensor *self,
+                                      taper_scalar ord,
+                                      const int64_t *dim,
+                                      size_t dim_len,
+                                      bool keepdim,
+                                      int32_t dtype,
+                                      taper_tensor **out);
+
+/*
+ * The norm 'fro' or 'nuc' of matrices.
+ *
+ * `linalg_matrix_norm.str_ord(Tensor self, str ord="fro", int[] dim=[-2, -1], bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_linalg_matrix_norm_str_ord(taper_tensor *self,
+                                              const char *ord,
+                                              const int64_t *dim,
+                                              size_t dim_len,
+                                              bool keepdim,
+                                              int32_t dtype,
+                                              taper_tensor **out);
+
+/*
+ * The root of the sum of squares over one or two dimensions.
+ *
+ * `frobenius_norm(Tensor self, int[1] dim, bool keepdim=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_frobenius_norm(taper_tensor *self,
+                                  const int64_t *dim,
+                                  size_t dim_len,
+                                  bool keepdim,
+                                  taper_tensor **out);
+
+/*
+ * The sum of singular values. On the CPU alone.
+ *
+ * `nuclear_norm(Tensor self, bool keepdim=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_nuclear_norm(taper_tensor *self, bool keepdim, taper_tensor **out);
+
+/*
+ * The sum of singular values of the matrices in two dimensions. On the CPU alone.
+ *
+ * `nuclear_norm.dim(Tensor self, int[2] dim, bool keepdim=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nuclear_norm_dim(taper_tensor *self,
+                                    const int64_t *dim,
+                                    size_t dim_len,
+                                    bool keepdim,
+                                    taper_tensor **out);
 
 /* ==== Ops: Views and shapes =============================================================================== */
 

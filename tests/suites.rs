@@ -7,6 +7,7 @@ mod autograd;
 mod cuda;
 mod gradcheck;
 mod layers;
+mod linalg;
 mod memory_failures;
 mod ops_fixtures;
 mod race;

@@ -8,6 +8,7 @@ package taper
 
 typedef struct { uintptr_t err; bool r0; } taper_go_b;
 typedef struct { uintptr_t err; double r0; } taper_go_f;
+typedef struct { uintptr_t err; uintptr_t r0; uintptr_t r1; uintptr_t r2; uintptr_t r3; } taper_go_t_t_t_t;
 typedef struct { uintptr_t err; uintptr_t r0; uintptr_t r1; uintptr_t r2; } taper_go_t_t_t;
 typedef struct { uintptr_t err; uintptr_t r0; uintptr_t r1; } taper_go_t_t;
 typedef struct { uintptr_t err; uintptr_t r0; } taper_go_l;
@@ -2345,6 +2346,522 @@ static inline taper_go_t go_taper_linear_activation(uintptr_t a_input, uintptr_t
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_linear_activation((taper_tensor *)a_input, (taper_tensor *)a_weight, (taper_tensor *)a_bias, a_use_gelu, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_inv(uintptr_t a_A) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_inv((taper_tensor *)a_A, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t_t go_taper_linalg_inv_ex(uintptr_t a_A, bool a_check_errors) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_linalg_inv_ex((taper_tensor *)a_A, a_check_errors, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t go_taper_inverse(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_inverse((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_det(uintptr_t a_A) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_det((taper_tensor *)a_A, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_det(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_det((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t_t go_taper_linalg_slogdet(uintptr_t a_A) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_linalg_slogdet((taper_tensor *)a_A, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t_t go_taper_slogdet(uintptr_t a_self) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_slogdet((taper_tensor *)a_self, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t go_taper_logdet(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_logdet((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_solve(uintptr_t a_A, uintptr_t a_B, bool a_left) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_solve((taper_tensor *)a_A, (taper_tensor *)a_B, a_left, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t_t go_taper_linalg_solve_ex(uintptr_t a_A, uintptr_t a_B, bool a_left, bool a_check_errors) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_linalg_solve_ex((taper_tensor *)a_A, (taper_tensor *)a_B, a_left, a_check_errors, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_solve_triangular(uintptr_t a_self, uintptr_t a_B, bool a_upper, bool a_left, bool a_unitriangular) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_solve_triangular((taper_tensor *)a_self, (taper_tensor *)a_B, a_upper, a_left, a_unitriangular, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t_t go_taper_triangular_solve(uintptr_t a_self, uintptr_t a_A, bool a_upper, bool a_transpose, bool a_unitriangular) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_triangular_solve((taper_tensor *)a_self, (taper_tensor *)a_A, a_upper, a_transpose, a_unitriangular, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t_t go_taper_linalg_lu_factor(uintptr_t a_A, bool a_pivot) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_linalg_lu_factor((taper_tensor *)a_A, a_pivot, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t_t_t go_taper_linalg_lu_factor_ex(uintptr_t a_A, bool a_pivot, bool a_check_errors) {
+    taper_go_t_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    taper_tensor *p2 = 0;
+    r.err = (uintptr_t)taper_linalg_lu_factor_ex((taper_tensor *)a_A, a_pivot, a_check_errors, &p0, &p1, &p2);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    r.r2 = (uintptr_t)p2;
+    return r;
+}
+static inline taper_go_t_t_t go_taper_linalg_lu(uintptr_t a_A, bool a_pivot) {
+    taper_go_t_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    taper_tensor *p2 = 0;
+    r.err = (uintptr_t)taper_linalg_lu((taper_tensor *)a_A, a_pivot, &p0, &p1, &p2);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    r.r2 = (uintptr_t)p2;
+    return r;
+}
+static inline taper_go_t_t_t go_taper_lu_unpack(uintptr_t a_LU_data, uintptr_t a_LU_pivots, bool a_unpack_data, bool a_unpack_pivots) {
+    taper_go_t_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    taper_tensor *p2 = 0;
+    r.err = (uintptr_t)taper_lu_unpack((taper_tensor *)a_LU_data, (taper_tensor *)a_LU_pivots, a_unpack_data, a_unpack_pivots, &p0, &p1, &p2);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    r.r2 = (uintptr_t)p2;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_lu_solve(uintptr_t a_LU, uintptr_t a_pivots, uintptr_t a_B, bool a_left, bool a_adjoint) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_lu_solve((taper_tensor *)a_LU, (taper_tensor *)a_pivots, (taper_tensor *)a_B, a_left, a_adjoint, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_lu_solve(uintptr_t a_self, uintptr_t a_LU_data, uintptr_t a_LU_pivots) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_lu_solve((taper_tensor *)a_self, (taper_tensor *)a_LU_data, (taper_tensor *)a_LU_pivots, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_cholesky(uintptr_t a_self, bool a_upper) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_cholesky((taper_tensor *)a_self, a_upper, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t_t go_taper_linalg_cholesky_ex(uintptr_t a_self, bool a_upper, bool a_check_errors) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_linalg_cholesky_ex((taper_tensor *)a_self, a_upper, a_check_errors, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t go_taper_cholesky_solve(uintptr_t a_self, uintptr_t a_input2, bool a_upper) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_cholesky_solve((taper_tensor *)a_self, (taper_tensor *)a_input2, a_upper, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_cholesky_inverse(uintptr_t a_self, bool a_upper) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_cholesky_inverse((taper_tensor *)a_self, a_upper, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t_t go_taper_linalg_ldl_factor(uintptr_t a_self, bool a_hermitian) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_linalg_ldl_factor((taper_tensor *)a_self, a_hermitian, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t_t_t go_taper_linalg_ldl_factor_ex(uintptr_t a_self, bool a_hermitian, bool a_check_errors) {
+    taper_go_t_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    taper_tensor *p2 = 0;
+    r.err = (uintptr_t)taper_linalg_ldl_factor_ex((taper_tensor *)a_self, a_hermitian, a_check_errors, &p0, &p1, &p2);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    r.r2 = (uintptr_t)p2;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_ldl_solve(uintptr_t a_LD, uintptr_t a_pivots, uintptr_t a_B, bool a_hermitian) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_ldl_solve((taper_tensor *)a_LD, (taper_tensor *)a_pivots, (taper_tensor *)a_B, a_hermitian, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t_t go_taper_linalg_qr(uintptr_t a_A, const char *a_mode) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_linalg_qr((taper_tensor *)a_A, a_mode, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t_t go_taper_geqrf(uintptr_t a_self) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_geqrf((taper_tensor *)a_self, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_householder_product(uintptr_t a_input, uintptr_t a_tau) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_householder_product((taper_tensor *)a_input, (taper_tensor *)a_tau, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_orgqr(uintptr_t a_self, uintptr_t a_input2) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_orgqr((taper_tensor *)a_self, (taper_tensor *)a_input2, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_ormqr(uintptr_t a_self, uintptr_t a_input2, uintptr_t a_input3, bool a_left, bool a_transpose) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_ormqr((taper_tensor *)a_self, (taper_tensor *)a_input2, (taper_tensor *)a_input3, a_left, a_transpose, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t_t go_taper_linalg_eigh(uintptr_t a_self, const char *a_UPLO) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_linalg_eigh((taper_tensor *)a_self, a_UPLO, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_eigvalsh(uintptr_t a_self, const char *a_UPLO) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_eigvalsh((taper_tensor *)a_self, a_UPLO, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t_t_t go_taper_linalg_svd(uintptr_t a_A, bool a_full_matrices, const char *a_driver) {
+    taper_go_t_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    taper_tensor *p2 = 0;
+    r.err = (uintptr_t)taper_linalg_svd((taper_tensor *)a_A, a_full_matrices, a_driver, &p0, &p1, &p2);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    r.r2 = (uintptr_t)p2;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_svdvals(uintptr_t a_A, const char *a_driver) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_svdvals((taper_tensor *)a_A, a_driver, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t_t_t go_taper_svd(uintptr_t a_self, bool a_some, bool a_compute_uv) {
+    taper_go_t_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    taper_tensor *p2 = 0;
+    r.err = (uintptr_t)taper_svd((taper_tensor *)a_self, a_some, a_compute_uv, &p0, &p1, &p2);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    r.r2 = (uintptr_t)p2;
+    return r;
+}
+static inline taper_go_t_t go_taper_linalg_polar(uintptr_t a_A) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_linalg_polar((taper_tensor *)a_A, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_matrix_sqrth(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_matrix_sqrth((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t_t_t_t go_taper_linalg_lstsq(uintptr_t a_self, uintptr_t a_b, bool has_a_rcond, double a_rcond, const char *a_driver) {
+    taper_go_t_t_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    taper_tensor *p2 = 0;
+    taper_tensor *p3 = 0;
+    r.err = (uintptr_t)taper_linalg_lstsq((taper_tensor *)a_self, (taper_tensor *)a_b, has_a_rcond ? &a_rcond : 0, a_driver, &p0, &p1, &p2, &p3);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    r.r2 = (uintptr_t)p2;
+    r.r3 = (uintptr_t)p3;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_pinv(uintptr_t a_self, double a_rcond, bool a_hermitian) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_pinv((taper_tensor *)a_self, a_rcond, a_hermitian, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_pinv_atol_rtol_float(uintptr_t a_self, bool has_a_atol, double a_atol, bool has_a_rtol, double a_rtol, bool a_hermitian) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_pinv_atol_rtol_float((taper_tensor *)a_self, has_a_atol ? &a_atol : 0, has_a_rtol ? &a_rtol : 0, a_hermitian, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_pinv_atol_rtol_tensor(uintptr_t a_self, uintptr_t a_atol, uintptr_t a_rtol, bool a_hermitian) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_pinv_atol_rtol_tensor((taper_tensor *)a_self, (taper_tensor *)a_atol, (taper_tensor *)a_rtol, a_hermitian, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_pinverse(uintptr_t a_self, double a_rcond) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_pinverse((taper_tensor *)a_self, a_rcond, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_matrix_rank(uintptr_t a_self, double a_tol, bool a_hermitian) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_matrix_rank((taper_tensor *)a_self, a_tol, a_hermitian, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_matrix_rank_atol_rtol_float(uintptr_t a_self, bool has_a_atol, double a_atol, bool has_a_rtol, double a_rtol, bool a_hermitian) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_matrix_rank_atol_rtol_float((taper_tensor *)a_self, has_a_atol ? &a_atol : 0, has_a_rtol ? &a_rtol : 0, a_hermitian, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_matrix_rank_atol_rtol_tensor(uintptr_t a_input, uintptr_t a_atol, uintptr_t a_rtol, bool a_hermitian) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_matrix_rank_atol_rtol_tensor((taper_tensor *)a_input, (taper_tensor *)a_atol, (taper_tensor *)a_rtol, a_hermitian, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_cond(uintptr_t a_self, bool has_a_p, taper_scalar a_p) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_cond((taper_tensor *)a_self, has_a_p ? &a_p : 0, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_cond_p_str(uintptr_t a_self, const char *a_p) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_cond_p_str((taper_tensor *)a_self, a_p, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_matrix_exp(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_matrix_exp((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_matrix_exp(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_matrix_exp((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_matrix_power(uintptr_t a_self, int64_t a_n) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_matrix_power((taper_tensor *)a_self, a_n, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_matmul(uintptr_t a_self, uintptr_t a_other) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_matmul((taper_tensor *)a_self, (taper_tensor *)a_other, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_multi_dot(uintptr_t *a_tensors, size_t a_tensors_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_multi_dot((taper_tensor *const *)a_tensors, a_tensors_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_tensorsolve(uintptr_t a_self, uintptr_t a_other, const int64_t *a_dims, size_t a_dims_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_tensorsolve((taper_tensor *)a_self, (taper_tensor *)a_other, a_dims, a_dims_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_tensorinv(uintptr_t a_self, int64_t a_ind) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_tensorinv((taper_tensor *)a_self, a_ind, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_vander(uintptr_t a_x, bool has_a_N, int64_t a_N) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_vander((taper_tensor *)a_x, has_a_N ? &a_N : 0, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_vecdot(uintptr_t a_x, uintptr_t a_y, int64_t a_dim) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_vecdot((taper_tensor *)a_x, (taper_tensor *)a_y, a_dim, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_cross(uintptr_t a_self, uintptr_t a_other, int64_t a_dim) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_cross((taper_tensor *)a_self, (taper_tensor *)a_other, a_dim, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_diagonal(uintptr_t a_A, int64_t a_offset, int64_t a_dim1, int64_t a_dim2) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_diagonal((taper_tensor *)a_A, a_offset, a_dim1, a_dim2, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_norm(uintptr_t a_self, bool has_a_ord, taper_scalar a_ord, const int64_t *a_dim, size_t a_dim_len, bool a_keepdim, int32_t a_dtype) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_norm((taper_tensor *)a_self, has_a_ord ? &a_ord : 0, a_dim, a_dim_len, a_keepdim, a_dtype, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_norm_ord_str(uintptr_t a_self, const char *a_ord, const int64_t *a_dim, size_t a_dim_len, bool a_keepdim, int32_t a_dtype) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_norm_ord_str((taper_tensor *)a_self, a_ord, a_dim, a_dim_len, a_keepdim, a_dtype, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_vector_norm(uintptr_t a_self, taper_scalar a_ord, const int64_t *a_dim, size_t a_dim_len, bool a_keepdim, int32_t a_dtype) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_vector_norm((taper_tensor *)a_self, a_ord, a_dim, a_dim_len, a_keepdim, a_dtype, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_matrix_norm(uintptr_t a_self, taper_scalar a_ord, const int64_t *a_dim, size_t a_dim_len, bool a_keepdim, int32_t a_dtype) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_matrix_norm((taper_tensor *)a_self, a_ord, a_dim, a_dim_len, a_keepdim, a_dtype, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_linalg_matrix_norm_str_ord(uintptr_t a_self, const char *a_ord, const int64_t *a_dim, size_t a_dim_len, bool a_keepdim, int32_t a_dtype) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_linalg_matrix_norm_str_ord((taper_tensor *)a_self, a_ord, a_dim, a_dim_len, a_keepdim, a_dtype, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_frobenius_norm(uintptr_t a_self, const int64_t *a_dim, size_t a_dim_len, bool a_keepdim) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_frobenius_norm((taper_tensor *)a_self, a_dim, a_dim_len, a_keepdim, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_nuclear_norm(uintptr_t a_self, bool a_keepdim) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_nuclear_norm((taper_tensor *)a_self, a_keepdim, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_nuclear_norm_dim(uintptr_t a_self, const int64_t *a_dim, size_t a_dim_len, bool a_keepdim) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_nuclear_norm_dim((taper_tensor *)a_self, a_dim, a_dim_len, a_keepdim, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
 }
@@ -8894,7 +9411,7 @@ func (t *Tensor) BaddbmmInPlace(batch1 *Tensor, batch2 *Tensor, opts ...BaddbmmI
 	return check(uintptr(r))
 }
 
-// MatrixPower: Square matrices times themselves n times, n at least 0.
+// MatrixPower: Square matrices times themselves n times; negative powers are those of the inverse.
 func (t *Tensor) MatrixPower(n int64) (*Tensor, error) {
 	r := C.go_taper_matrix_power(t.ptr(), C.int64_t(n))
 	runtime.KeepAlive(t)
@@ -9171,6 +9688,1063 @@ func LinearActivation(input *Tensor, weight *Tensor, opts ...LinearActivationOpt
 	runtime.KeepAlive(input)
 	runtime.KeepAlive(weight)
 	runtime.KeepAlive(o.Bias)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgInv: The inverse of square matrices; an error where one is singular.
+func LinalgInv(a *Tensor) (*Tensor, error) {
+	r := C.go_taper_linalg_inv(a.ptr())
+	runtime.KeepAlive(a)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgInvExOptions are the optional arguments of LinalgInvEx; unset fields take their defaults.
+type LinalgInvExOptions struct {
+	CheckErrors bool // default False
+}
+
+// LinalgInvEx: The inverse, and the first pivot that is zero (0 where none is).
+func LinalgInvEx(a *Tensor, opts ...LinalgInvExOptions) (*Tensor, *Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_inv_ex(a.ptr(), C.bool(o.CheckErrors))
+	runtime.KeepAlive(a)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// Inverse: The inverse of square matrices; an error where one is singular.
+func (t *Tensor) Inverse() (*Tensor, error) {
+	r := C.go_taper_inverse(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgDet: The determinant of square matrices.
+func LinalgDet(a *Tensor) (*Tensor, error) {
+	r := C.go_taper_linalg_det(a.ptr())
+	runtime.KeepAlive(a)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Det: The determinant of square matrices.
+func (t *Tensor) Det() (*Tensor, error) {
+	r := C.go_taper_det(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgSlogdet: The determinant's sign and the logarithm of its absolute value.
+func LinalgSlogdet(a *Tensor) (*Tensor, *Tensor, error) {
+	r := C.go_taper_linalg_slogdet(a.ptr())
+	runtime.KeepAlive(a)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// Slogdet: The determinant's sign and the logarithm of its absolute value.
+func (t *Tensor) Slogdet() (*Tensor, *Tensor, error) {
+	r := C.go_taper_slogdet(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// Logdet: The logarithm of the determinant, NaN where that is negative.
+func (t *Tensor) Logdet() (*Tensor, error) {
+	r := C.go_taper_logdet(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgSolveOptions are the optional arguments of LinalgSolve; unset fields take their defaults.
+type LinalgSolveOptions struct {
+	Left *bool // default True
+}
+
+// LinalgSolve: X of A X = B (or of X A = B); B may be a batch of vectors; an error where a matrix is singular.
+func LinalgSolve(a *Tensor, b *Tensor, opts ...LinalgSolveOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_solve(a.ptr(), b.ptr(), C.bool(or(o.Left, true)))
+	runtime.KeepAlive(a)
+	runtime.KeepAlive(b)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgSolveExOptions are the optional arguments of LinalgSolveEx; unset fields take their defaults.
+type LinalgSolveExOptions struct {
+	Left        *bool // default True
+	CheckErrors bool  // default False
+}
+
+// LinalgSolveEx: X of A X = B, and the first pivot that is zero (0 where none is).
+func LinalgSolveEx(a *Tensor, b *Tensor, opts ...LinalgSolveExOptions) (*Tensor, *Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_solve_ex(a.ptr(), b.ptr(), C.bool(or(o.Left, true)), C.bool(o.CheckErrors))
+	runtime.KeepAlive(a)
+	runtime.KeepAlive(b)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// LinalgSolveTriangularOptions are the optional arguments of LinalgSolveTriangular; unset fields take their defaults.
+type LinalgSolveTriangularOptions struct {
+	Left          *bool // default True
+	Unitriangular bool  // default False
+}
+
+// LinalgSolveTriangular: X of A X = B (or of X A = B) for the upper or lower triangle of A.
+func (t *Tensor) LinalgSolveTriangular(b *Tensor, upper bool, opts ...LinalgSolveTriangularOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_solve_triangular(t.ptr(), b.ptr(), C.bool(upper), C.bool(or(o.Left, true)), C.bool(o.Unitriangular))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(b)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// TriangularSolveOptions are the optional arguments of TriangularSolve; unset fields take their defaults.
+type TriangularSolveOptions struct {
+	Upper         *bool // default True
+	Transpose     bool  // default False
+	Unitriangular bool  // default False
+}
+
+// TriangularSolve: X of A X = self for a triangle of A.
+func (t *Tensor) TriangularSolve(a *Tensor, opts ...TriangularSolveOptions) (*Tensor, *Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_triangular_solve(t.ptr(), a.ptr(), C.bool(or(o.Upper, true)), C.bool(o.Transpose), C.bool(o.Unitriangular))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(a)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// LinalgLuFactorOptions are the optional arguments of LinalgLuFactor; unset fields take their defaults.
+type LinalgLuFactorOptions struct {
+	Pivot *bool // default True
+}
+
+// LinalgLuFactor: L and U of A = P L U in one matrix, and the rows that were exchanged, from 1; an error where a pivot is zero.
+func LinalgLuFactor(a *Tensor, opts ...LinalgLuFactorOptions) (*Tensor, *Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_lu_factor(a.ptr(), C.bool(or(o.Pivot, true)))
+	runtime.KeepAlive(a)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// LinalgLuFactorExOptions are the optional arguments of LinalgLuFactorEx; unset fields take their defaults.
+type LinalgLuFactorExOptions struct {
+	Pivot       *bool // default True
+	CheckErrors bool  // default False
+}
+
+// LinalgLuFactorEx: L and U of A = P L U in one matrix, the rows that were exchanged, and the first pivot that is zero (0 where none is).
+func LinalgLuFactorEx(a *Tensor, opts ...LinalgLuFactorExOptions) (*Tensor, *Tensor, *Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_lu_factor_ex(a.ptr(), C.bool(or(o.Pivot, true)), C.bool(o.CheckErrors))
+	runtime.KeepAlive(a)
+	if r.err != 0 {
+		return nil, nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), adopt(uintptr(r.r2)), nil
+}
+
+// LinalgLuOptions are the optional arguments of LinalgLu; unset fields take their defaults.
+type LinalgLuOptions struct {
+	Pivot *bool // default True
+}
+
+// LinalgLu: A = P L U with a permutation, a unit lower and an upper triangle.
+func LinalgLu(a *Tensor, opts ...LinalgLuOptions) (*Tensor, *Tensor, *Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_lu(a.ptr(), C.bool(or(o.Pivot, true)))
+	runtime.KeepAlive(a)
+	if r.err != 0 {
+		return nil, nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), adopt(uintptr(r.r2)), nil
+}
+
+// LuUnpackOptions are the optional arguments of LuUnpack; unset fields take their defaults.
+type LuUnpackOptions struct {
+	UnpackData   *bool // default True
+	UnpackPivots *bool // default True
+}
+
+// LuUnpack: P, L and U of what lu_factor gave.
+func LuUnpack(lUData *Tensor, lUPivots *Tensor, opts ...LuUnpackOptions) (*Tensor, *Tensor, *Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_lu_unpack(lUData.ptr(), lUPivots.ptr(), C.bool(or(o.UnpackData, true)), C.bool(or(o.UnpackPivots, true)))
+	runtime.KeepAlive(lUData)
+	runtime.KeepAlive(lUPivots)
+	if r.err != 0 {
+		return nil, nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), adopt(uintptr(r.r2)), nil
+}
+
+// LinalgLuSolveOptions are the optional arguments of LinalgLuSolve; unset fields take their defaults.
+type LinalgLuSolveOptions struct {
+	Left    *bool // default True
+	Adjoint bool  // default False
+}
+
+// LinalgLuSolve: X of A X = B (of A^T X = B, of X A = B) by what lu_factor gave of A.
+func LinalgLuSolve(lU *Tensor, pivots *Tensor, b *Tensor, opts ...LinalgLuSolveOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_lu_solve(lU.ptr(), pivots.ptr(), b.ptr(), C.bool(or(o.Left, true)), C.bool(o.Adjoint))
+	runtime.KeepAlive(lU)
+	runtime.KeepAlive(pivots)
+	runtime.KeepAlive(b)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LuSolve: X of A X = self by what lu_factor gave of A.
+func (t *Tensor) LuSolve(lUData *Tensor, lUPivots *Tensor) (*Tensor, error) {
+	r := C.go_taper_lu_solve(t.ptr(), lUData.ptr(), lUPivots.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(lUData)
+	runtime.KeepAlive(lUPivots)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgCholeskyOptions are the optional arguments of LinalgCholesky; unset fields take their defaults.
+type LinalgCholeskyOptions struct {
+	Upper bool // default False
+}
+
+// LinalgCholesky: L of A = L L^T for symmetric positive matrices (or U of A = U^T U); an error where one is not positive.
+func (t *Tensor) LinalgCholesky(opts ...LinalgCholeskyOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_cholesky(t.ptr(), C.bool(o.Upper))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgCholeskyExOptions are the optional arguments of LinalgCholeskyEx; unset fields take their defaults.
+type LinalgCholeskyExOptions struct {
+	Upper       bool // default False
+	CheckErrors bool // default False
+}
+
+// LinalgCholeskyEx: L of A = L L^T, and the order of the first leading minor that is not positive (0 where all are).
+func (t *Tensor) LinalgCholeskyEx(opts ...LinalgCholeskyExOptions) (*Tensor, *Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_cholesky_ex(t.ptr(), C.bool(o.Upper), C.bool(o.CheckErrors))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// CholeskySolveOptions are the optional arguments of CholeskySolve; unset fields take their defaults.
+type CholeskySolveOptions struct {
+	Upper bool // default False
+}
+
+// CholeskySolve: X of A X = self by the factor of A.
+func (t *Tensor) CholeskySolve(input2 *Tensor, opts ...CholeskySolveOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_cholesky_solve(t.ptr(), input2.ptr(), C.bool(o.Upper))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(input2)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// CholeskyInverseOptions are the optional arguments of CholeskyInverse; unset fields take their defaults.
+type CholeskyInverseOptions struct {
+	Upper bool // default False
+}
+
+// CholeskyInverse: The inverse of A by its factor.
+func (t *Tensor) CholeskyInverse(opts ...CholeskyInverseOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_cholesky_inverse(t.ptr(), C.bool(o.Upper))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgLdlFactorOptions are the optional arguments of LinalgLdlFactor; unset fields take their defaults.
+type LinalgLdlFactorOptions struct {
+	Hermitian bool // default False
+}
+
+// LinalgLdlFactor: L and D of symmetric matrices, D with blocks of one and two rows; an error where one of D is zero. On the CPU alone.
+func (t *Tensor) LinalgLdlFactor(opts ...LinalgLdlFactorOptions) (*Tensor, *Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_ldl_factor(t.ptr(), C.bool(o.Hermitian))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// LinalgLdlFactorExOptions are the optional arguments of LinalgLdlFactorEx; unset fields take their defaults.
+type LinalgLdlFactorExOptions struct {
+	Hermitian   bool // default False
+	CheckErrors bool // default False
+}
+
+// LinalgLdlFactorEx: L and D of symmetric matrices, and which element of D is zero (0 where none is). On the CPU alone.
+func (t *Tensor) LinalgLdlFactorEx(opts ...LinalgLdlFactorExOptions) (*Tensor, *Tensor, *Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_ldl_factor_ex(t.ptr(), C.bool(o.Hermitian), C.bool(o.CheckErrors))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), adopt(uintptr(r.r2)), nil
+}
+
+// LinalgLdlSolveOptions are the optional arguments of LinalgLdlSolve; unset fields take their defaults.
+type LinalgLdlSolveOptions struct {
+	Hermitian bool // default False
+}
+
+// LinalgLdlSolve: X of A X = B by what ldl_factor gave of A. On the CPU alone.
+func LinalgLdlSolve(lD *Tensor, pivots *Tensor, b *Tensor, opts ...LinalgLdlSolveOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_ldl_solve(lD.ptr(), pivots.ptr(), b.ptr(), C.bool(o.Hermitian))
+	runtime.KeepAlive(lD)
+	runtime.KeepAlive(pivots)
+	runtime.KeepAlive(b)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgQrOptions are the optional arguments of LinalgQr; unset fields take their defaults.
+type LinalgQrOptions struct {
+	Mode string // default "reduced"
+}
+
+// LinalgQr: A = Q R; mode 'complete' gives all columns of Q, 'r' no Q.
+func LinalgQr(a *Tensor, opts ...LinalgQrOptions) (*Tensor, *Tensor, error) {
+	o := first(opts)
+	modeText, err := text(orString(o.Mode, "reduced"))
+	if err != nil {
+		return nil, nil, err
+	}
+	defer freeText(modeText)
+	r := C.go_taper_linalg_qr(a.ptr(), (*C.char)(modeText))
+	runtime.KeepAlive(a)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// Geqrf: R of A = Q R with the Householder vectors of Q below it, and their factors.
+func (t *Tensor) Geqrf() (*Tensor, *Tensor, error) {
+	r := C.go_taper_geqrf(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// LinalgHouseholderProduct: The first columns of a product of Householder reflections.
+func LinalgHouseholderProduct(input *Tensor, tau *Tensor) (*Tensor, error) {
+	r := C.go_taper_linalg_householder_product(input.ptr(), tau.ptr())
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(tau)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Orgqr: The first columns of a product of Householder reflections.
+func (t *Tensor) Orgqr(input2 *Tensor) (*Tensor, error) {
+	r := C.go_taper_orgqr(t.ptr(), input2.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(input2)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// OrmqrOptions are the optional arguments of Ormqr; unset fields take their defaults.
+type OrmqrOptions struct {
+	Left      *bool // default True
+	Transpose bool  // default False
+}
+
+// Ormqr: input3 times the product of Householder reflections of self and input2.
+func (t *Tensor) Ormqr(input2 *Tensor, input3 *Tensor, opts ...OrmqrOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_ormqr(t.ptr(), input2.ptr(), input3.ptr(), C.bool(or(o.Left, true)), C.bool(o.Transpose))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(input2)
+	runtime.KeepAlive(input3)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgEighOptions are the optional arguments of LinalgEigh; unset fields take their defaults.
+type LinalgEighOptions struct {
+	UPLO string // default "L"
+}
+
+// LinalgEigh: Eigenvalues in rising order and eigenvectors of symmetric matrices, of which one triangle is read. On the CPU alone.
+func (t *Tensor) LinalgEigh(opts ...LinalgEighOptions) (*Tensor, *Tensor, error) {
+	o := first(opts)
+	uPLOText, err := text(orString(o.UPLO, "L"))
+	if err != nil {
+		return nil, nil, err
+	}
+	defer freeText(uPLOText)
+	r := C.go_taper_linalg_eigh(t.ptr(), (*C.char)(uPLOText))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// LinalgEigvalshOptions are the optional arguments of LinalgEigvalsh; unset fields take their defaults.
+type LinalgEigvalshOptions struct {
+	UPLO string // default "L"
+}
+
+// LinalgEigvalsh: Eigenvalues of symmetric matrices in rising order. On the CPU alone.
+func (t *Tensor) LinalgEigvalsh(opts ...LinalgEigvalshOptions) (*Tensor, error) {
+	o := first(opts)
+	uPLOText, err := text(orString(o.UPLO, "L"))
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(uPLOText)
+	r := C.go_taper_linalg_eigvalsh(t.ptr(), (*C.char)(uPLOText))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgSvdOptions are the optional arguments of LinalgSvd; unset fields take their defaults.
+type LinalgSvdOptions struct {
+	FullMatrices *bool  // default True
+	Driver       string // default None
+}
+
+// LinalgSvd: A = U diag(S) Vh, S in falling order. On the CPU alone.
+func LinalgSvd(a *Tensor, opts ...LinalgSvdOptions) (*Tensor, *Tensor, *Tensor, error) {
+	o := first(opts)
+	driverText, err := optionalText(o.Driver)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	defer freeText(driverText)
+	r := C.go_taper_linalg_svd(a.ptr(), C.bool(or(o.FullMatrices, true)), (*C.char)(driverText))
+	runtime.KeepAlive(a)
+	if r.err != 0 {
+		return nil, nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), adopt(uintptr(r.r2)), nil
+}
+
+// LinalgSvdvalsOptions are the optional arguments of LinalgSvdvals; unset fields take their defaults.
+type LinalgSvdvalsOptions struct {
+	Driver string // default None
+}
+
+// LinalgSvdvals: Singular values in falling order. On the CPU alone.
+func LinalgSvdvals(a *Tensor, opts ...LinalgSvdvalsOptions) (*Tensor, error) {
+	o := first(opts)
+	driverText, err := optionalText(o.Driver)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(driverText)
+	r := C.go_taper_linalg_svdvals(a.ptr(), (*C.char)(driverText))
+	runtime.KeepAlive(a)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SvdOptions are the optional arguments of Svd; unset fields take their defaults.
+type SvdOptions struct {
+	Some      *bool // default True
+	ComputeUv *bool // default True
+}
+
+// Svd: A = U diag(S) V^T, S in falling order. On the CPU alone.
+func (t *Tensor) Svd(opts ...SvdOptions) (*Tensor, *Tensor, *Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_svd(t.ptr(), C.bool(or(o.Some, true)), C.bool(or(o.ComputeUv, true)))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), adopt(uintptr(r.r2)), nil
+}
+
+// LinalgPolar: A = U H with orthonormal columns of U and a symmetric positive H. On the CPU alone.
+func LinalgPolar(a *Tensor) (*Tensor, *Tensor, error) {
+	r := C.go_taper_linalg_polar(a.ptr())
+	runtime.KeepAlive(a)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
+}
+
+// LinalgMatrixSqrth: The symmetric positive square root of symmetric positive matrices. On the CPU alone.
+func (t *Tensor) LinalgMatrixSqrth() (*Tensor, error) {
+	r := C.go_taper_linalg_matrix_sqrth(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgLstsqOptions are the optional arguments of LinalgLstsq; unset fields take their defaults.
+type LinalgLstsqOptions struct {
+	Rcond  *float64 // default None
+	Driver string   // default None
+}
+
+// LinalgLstsq: X that makes |A X - B| least; driver: 'gels' (full rank), 'gelsy', 'gelsd', 'gelss'. On the CPU alone.
+func (t *Tensor) LinalgLstsq(b *Tensor, opts ...LinalgLstsqOptions) (*Tensor, *Tensor, *Tensor, *Tensor, error) {
+	o := first(opts)
+	driverText, err := optionalText(o.Driver)
+	if err != nil {
+		return nil, nil, nil, nil, err
+	}
+	defer freeText(driverText)
+	r := C.go_taper_linalg_lstsq(t.ptr(), b.ptr(), C.bool(o.Rcond != nil), C.double(or(o.Rcond, 0)), (*C.char)(driverText))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(b)
+	if r.err != 0 {
+		return nil, nil, nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), adopt(uintptr(r.r2)), adopt(uintptr(r.r3)), nil
+}
+
+// LinalgPinvOptions are the optional arguments of LinalgPinv; unset fields take their defaults.
+type LinalgPinvOptions struct {
+	Hermitian bool // default False
+}
+
+// LinalgPinv: The pseudoinverse, by the singular values above rcond times the largest. On the CPU alone.
+func (t *Tensor) LinalgPinv(rcond float64, opts ...LinalgPinvOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_pinv(t.ptr(), C.double(rcond), C.bool(o.Hermitian))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgPinvAtolRtolFloatOptions are the optional arguments of LinalgPinvAtolRtolFloat; unset fields take their defaults.
+type LinalgPinvAtolRtolFloatOptions struct {
+	Atol      *float64 // default None
+	Rtol      *float64 // default None
+	Hermitian bool     // default False
+}
+
+// LinalgPinvAtolRtolFloat: The pseudoinverse, by the singular values above max(atol, rtol times the largest). On the CPU alone.
+func (t *Tensor) LinalgPinvAtolRtolFloat(opts ...LinalgPinvAtolRtolFloatOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_pinv_atol_rtol_float(t.ptr(), C.bool(o.Atol != nil), C.double(or(o.Atol, 0)), C.bool(o.Rtol != nil), C.double(or(o.Rtol, 0)), C.bool(o.Hermitian))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgPinvAtolRtolTensorOptions are the optional arguments of LinalgPinvAtolRtolTensor; unset fields take their defaults.
+type LinalgPinvAtolRtolTensorOptions struct {
+	Atol      *Tensor // default None
+	Rtol      *Tensor // default None
+	Hermitian bool    // default False
+}
+
+// LinalgPinvAtolRtolTensor: The pseudoinverse, with tolerances for each matrix. On the CPU alone.
+func (t *Tensor) LinalgPinvAtolRtolTensor(opts ...LinalgPinvAtolRtolTensorOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_pinv_atol_rtol_tensor(t.ptr(), o.Atol.ptr(), o.Rtol.ptr(), C.bool(o.Hermitian))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(o.Atol)
+	runtime.KeepAlive(o.Rtol)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// PinverseOptions are the optional arguments of Pinverse; unset fields take their defaults.
+type PinverseOptions struct {
+	Rcond *float64 // default 1e-15
+}
+
+// Pinverse: The pseudoinverse, by the singular values above rcond times the largest. On the CPU alone.
+func (t *Tensor) Pinverse(opts ...PinverseOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_pinverse(t.ptr(), C.double(or(o.Rcond, 1e-15)))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgMatrixRankOptions are the optional arguments of LinalgMatrixRank; unset fields take their defaults.
+type LinalgMatrixRankOptions struct {
+	Hermitian bool // default False
+}
+
+// LinalgMatrixRank: The number of singular values above tol. On the CPU alone.
+func (t *Tensor) LinalgMatrixRank(tol float64, opts ...LinalgMatrixRankOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_matrix_rank(t.ptr(), C.double(tol), C.bool(o.Hermitian))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgMatrixRankAtolRtolFloatOptions are the optional arguments of LinalgMatrixRankAtolRtolFloat; unset fields take their defaults.
+type LinalgMatrixRankAtolRtolFloatOptions struct {
+	Atol      *float64 // default None
+	Rtol      *float64 // default None
+	Hermitian bool     // default False
+}
+
+// LinalgMatrixRankAtolRtolFloat: The number of singular values above max(atol, rtol times the largest). On the CPU alone.
+func (t *Tensor) LinalgMatrixRankAtolRtolFloat(opts ...LinalgMatrixRankAtolRtolFloatOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_matrix_rank_atol_rtol_float(t.ptr(), C.bool(o.Atol != nil), C.double(or(o.Atol, 0)), C.bool(o.Rtol != nil), C.double(or(o.Rtol, 0)), C.bool(o.Hermitian))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgMatrixRankAtolRtolTensorOptions are the optional arguments of LinalgMatrixRankAtolRtolTensor; unset fields take their defaults.
+type LinalgMatrixRankAtolRtolTensorOptions struct {
+	Atol      *Tensor // default None
+	Rtol      *Tensor // default None
+	Hermitian bool    // default False
+}
+
+// LinalgMatrixRankAtolRtolTensor: The number of singular values, with tolerances for each matrix. On the CPU alone.
+func LinalgMatrixRankAtolRtolTensor(input *Tensor, opts ...LinalgMatrixRankAtolRtolTensorOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_matrix_rank_atol_rtol_tensor(input.ptr(), o.Atol.ptr(), o.Rtol.ptr(), C.bool(o.Hermitian))
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(o.Atol)
+	runtime.KeepAlive(o.Rtol)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgCondOptions are the optional arguments of LinalgCond; unset fields take their defaults.
+type LinalgCondOptions struct {
+	P Scalar // default None
+}
+
+// LinalgCond: The condition number by the norm of that number (2 if none is named).
+func (t *Tensor) LinalgCond(opts ...LinalgCondOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_cond(t.ptr(), C.bool(o.P.set()), C.taper_scalar(o.P.c()))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgCondPStr: The condition number by the norm 'fro' or 'nuc'.
+func (t *Tensor) LinalgCondPStr(p string) (*Tensor, error) {
+	pText, err := text(p)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(pText)
+	r := C.go_taper_linalg_cond_p_str(t.ptr(), (*C.char)(pText))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// MatrixExp: e to the power of square matrices.
+func (t *Tensor) MatrixExp() (*Tensor, error) {
+	r := C.go_taper_matrix_exp(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgMatrixExp: e to the power of square matrices.
+func (t *Tensor) LinalgMatrixExp() (*Tensor, error) {
+	r := C.go_taper_linalg_matrix_exp(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgMatrixPower: Square matrices times themselves n times; negative powers are those of the inverse.
+func (t *Tensor) LinalgMatrixPower(n int64) (*Tensor, error) {
+	r := C.go_taper_linalg_matrix_power(t.ptr(), C.int64_t(n))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgMatmul: Matrix product with PyTorch's rules for vectors, matrices and broadcast batches.
+func (t *Tensor) LinalgMatmul(other *Tensor) (*Tensor, error) {
+	r := C.go_taper_linalg_matmul(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgMultiDot: The product of matrices in the order that takes the fewest multiplications; the first and last may be vectors.
+func LinalgMultiDot(tensors []*Tensor) (*Tensor, error) {
+	tensorsHandles := handlesOf(tensors)
+	r := C.go_taper_linalg_multi_dot(handleArray(tensorsHandles), C.size_t(len(tensorsHandles)))
+	runtime.KeepAlive(tensors)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgTensorsolveOptions are the optional arguments of LinalgTensorsolve; unset fields take their defaults.
+type LinalgTensorsolveOptions struct {
+	Dims []int64 // default None
+}
+
+// LinalgTensorsolve: X of tensordot(self, X) = other.
+func (t *Tensor) LinalgTensorsolve(other *Tensor, opts ...LinalgTensorsolveOptions) (*Tensor, error) {
+	o := first(opts)
+	dimsInts := o.Dims
+	r := C.go_taper_linalg_tensorsolve(t.ptr(), other.ptr(), (*C.int64_t)(intsOrNil(dimsInts)), C.size_t(len(dimsInts)))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgTensorinvOptions are the optional arguments of LinalgTensorinv; unset fields take their defaults.
+type LinalgTensorinvOptions struct {
+	Ind *int64 // default 2
+}
+
+// LinalgTensorinv: The inverse of self as a matrix of its first ind dimensions by the others.
+func (t *Tensor) LinalgTensorinv(opts ...LinalgTensorinvOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_tensorinv(t.ptr(), C.int64_t(or(o.Ind, 2)))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgVanderOptions are the optional arguments of LinalgVander; unset fields take their defaults.
+type LinalgVanderOptions struct {
+	N *int64 // default None
+}
+
+// LinalgVander: The powers 0 to N - 1 of each element, in a new last dimension.
+func LinalgVander(x *Tensor, opts ...LinalgVanderOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_vander(x.ptr(), C.bool(o.N != nil), C.int64_t(or(o.N, 0)))
+	runtime.KeepAlive(x)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgVecdotOptions are the optional arguments of LinalgVecdot; unset fields take their defaults.
+type LinalgVecdotOptions struct {
+	Dim *int64 // default -1
+}
+
+// LinalgVecdot: Inner products of vectors along a dimension.
+func LinalgVecdot(x *Tensor, y *Tensor, opts ...LinalgVecdotOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_vecdot(x.ptr(), y.ptr(), C.int64_t(or(o.Dim, -1)))
+	runtime.KeepAlive(x)
+	runtime.KeepAlive(y)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgCrossOptions are the optional arguments of LinalgCross; unset fields take their defaults.
+type LinalgCrossOptions struct {
+	Dim *int64 // default -1
+}
+
+// LinalgCross: The vector product along a dimension of size 3.
+func (t *Tensor) LinalgCross(other *Tensor, opts ...LinalgCrossOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_cross(t.ptr(), other.ptr(), C.int64_t(or(o.Dim, -1)))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgDiagonalOptions are the optional arguments of LinalgDiagonal; unset fields take their defaults.
+type LinalgDiagonalOptions struct {
+	Offset int64  // default 0
+	Dim1   *int64 // default -2
+	Dim2   *int64 // default -1
+}
+
+// LinalgDiagonal: A view of the diagonals of matrices.
+func LinalgDiagonal(a *Tensor, opts ...LinalgDiagonalOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_linalg_diagonal(a.ptr(), C.int64_t(o.Offset), C.int64_t(or(o.Dim1, -2)), C.int64_t(or(o.Dim2, -1)))
+	runtime.KeepAlive(a)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgNormOptions are the optional arguments of LinalgNorm; unset fields take their defaults.
+type LinalgNormOptions struct {
+	Ord     Scalar  // default None
+	Dim     []int64 // default None
+	Keepdim bool    // default False
+	Dtype   DType   // default None
+}
+
+// LinalgNorm: The norm of vectors over one dimension, of matrices over two; without ord, of all elements.
+func (t *Tensor) LinalgNorm(opts ...LinalgNormOptions) (*Tensor, error) {
+	o := first(opts)
+	dimInts := o.Dim
+	r := C.go_taper_linalg_norm(t.ptr(), C.bool(o.Ord.set()), C.taper_scalar(o.Ord.c()), (*C.int64_t)(intsOrNil(dimInts)), C.size_t(len(dimInts)), C.bool(o.Keepdim), C.int32_t(o.Dtype.code()))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgNormOrdStrOptions are the optional arguments of LinalgNormOrdStr; unset fields take their defaults.
+type LinalgNormOrdStrOptions struct {
+	Dim     []int64 // default None
+	Keepdim bool    // default False
+	Dtype   DType   // default None
+}
+
+// LinalgNormOrdStr: The norm 'fro' or 'nuc' of matrices.
+func (t *Tensor) LinalgNormOrdStr(ord string, opts ...LinalgNormOrdStrOptions) (*Tensor, error) {
+	o := first(opts)
+	ordText, err := text(ord)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(ordText)
+	dimInts := o.Dim
+	r := C.go_taper_linalg_norm_ord_str(t.ptr(), (*C.char)(ordText), (*C.int64_t)(intsOrNil(dimInts)), C.size_t(len(dimInts)), C.bool(o.Keepdim), C.int32_t(o.Dtype.code()))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgVectorNormOptions are the optional arguments of LinalgVectorNorm; unset fields take their defaults.
+type LinalgVectorNormOptions struct {
+	Ord     Scalar  // default 2
+	Dim     []int64 // default None
+	Keepdim bool    // default False
+	Dtype   DType   // default None
+}
+
+// LinalgVectorNorm: The ord-norm over dimensions.
+func (t *Tensor) LinalgVectorNorm(opts ...LinalgVectorNormOptions) (*Tensor, error) {
+	o := first(opts)
+	dimInts := o.Dim
+	r := C.go_taper_linalg_vector_norm(t.ptr(), C.taper_scalar(o.Ord.or(Int(2)).c()), (*C.int64_t)(intsOrNil(dimInts)), C.size_t(len(dimInts)), C.bool(o.Keepdim), C.int32_t(o.Dtype.code()))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgMatrixNormOptions are the optional arguments of LinalgMatrixNorm; unset fields take their defaults.
+type LinalgMatrixNormOptions struct {
+	Dim     []int64 // default [-2, -1]
+	Keepdim bool    // default False
+	Dtype   DType   // default None
+}
+
+// LinalgMatrixNorm: The norm of matrices: 1, -1, 2, -2, inf or -inf.
+func (t *Tensor) LinalgMatrixNorm(ord Scalar, opts ...LinalgMatrixNormOptions) (*Tensor, error) {
+	o := first(opts)
+	dimInts := orInts(o.Dim, -2, -1)
+	r := C.go_taper_linalg_matrix_norm(t.ptr(), C.taper_scalar(ord.c()), (*C.int64_t)(ints(dimInts)), C.size_t(len(dimInts)), C.bool(o.Keepdim), C.int32_t(o.Dtype.code()))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// LinalgMatrixNormStrOrdOptions are the optional arguments of LinalgMatrixNormStrOrd; unset fields take their defaults.
+type LinalgMatrixNormStrOrdOptions struct {
+	Ord     string  // default "fro"
+	Dim     []int64 // default [-2, -1]
+	Keepdim bool    // default False
+	Dtype   DType   // default None
+}
+
+// LinalgMatrixNormStrOrd: The norm 'fro' or 'nuc' of matrices.
+func (t *Tensor) LinalgMatrixNormStrOrd(opts ...LinalgMatrixNormStrOrdOptions) (*Tensor, error) {
+	o := first(opts)
+	ordText, err := text(orString(o.Ord, "fro"))
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(ordText)
+	dimInts := orInts(o.Dim, -2, -1)
+	r := C.go_taper_linalg_matrix_norm_str_ord(t.ptr(), (*C.char)(ordText), (*C.int64_t)(ints(dimInts)), C.size_t(len(dimInts)), C.bool(o.Keepdim), C.int32_t(o.Dtype.code()))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FrobeniusNormOptions are the optional arguments of FrobeniusNorm; unset fields take their defaults.
+type FrobeniusNormOptions struct {
+	Keepdim bool // default False
+}
+
+// FrobeniusNorm: The root of the sum of squares over one or two dimensions.
+func (t *Tensor) FrobeniusNorm(dim []int64, opts ...FrobeniusNormOptions) (*Tensor, error) {
+	o := first(opts)
+	dimInts := dim
+	r := C.go_taper_frobenius_norm(t.ptr(), (*C.int64_t)(ints(dimInts)), C.size_t(len(dimInts)), C.bool(o.Keepdim))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// NuclearNormOptions are the optional arguments of NuclearNorm; unset fields take their defaults.
+type NuclearNormOptions struct {
+	Keepdim bool // default False
+}
+
+// NuclearNorm: The sum of singular values. On the CPU alone.
+func (t *Tensor) NuclearNorm(opts ...NuclearNormOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_nuclear_norm(t.ptr(), C.bool(o.Keepdim))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// NuclearNormDimOptions are the optional arguments of NuclearNormDim; unset fields take their defaults.
+type NuclearNormDimOptions struct {
+	Keepdim bool // default False
+}
+
+// NuclearNormDim: The sum of singular values of the matrices in two dimensions. On the CPU alone.
+func (t *Tensor) NuclearNormDim(dim []int64, opts ...NuclearNormDimOptions) (*Tensor, error) {
+	o := first(opts)
+	dimInts := dim
+	r := C.go_taper_nuclear_norm_dim(t.ptr(), (*C.int64_t)(ints(dimInts)), C.size_t(len(dimInts)), C.bool(o.Keepdim))
+	runtime.KeepAlive(t)
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))
 	}

@@ -215,13 +215,16 @@ pub fn baddbmm_(a: &Tensor, batch1: &Tensor, batch2: &Tensor, beta: Scalar, alph
 /// Square matrices times themselves n times, by repeated squaring.
 pub fn matrix_power(a: &Tensor, n: i64) -> Result<Tensor> {
     let s = a.shape();
+    ensure!(s.len() >= 2, Runtime, "linalg.matrix_power: The input tensor A must have at least 2 dimensions.");
+    let (rows, columns) = (s[s.len() - 2], s[s.len() - 1]);
     ensure!(
-        s.len() >= 2 && s[s.len() - 1] == s[s.len() - 2],
+        rows == columns,
         Runtime,
-        "matrix_power: A must be batches of square matrices, but they are {:?}",
-        &s[..]
+        "linalg.matrix_power: A must be batches of square matrices, but they are {rows} by {columns} matrices"
     );
-    ensure!(n >= 0, NotImplemented, "matrix_power: a negative power ({n}) needs an inverse, which does not exist yet");
+    if n < 0 {
+        return matrix_power(&linalg_inv(a)?, n.checked_neg().unwrap_or(i64::MAX));
+    }
     if n == 0 {
         let one = eye(s[s.len() - 1], Some(a.dtype()), Some(a.device()))?;
         // With zeros of a, whose gradient is 0.

@@ -34,7 +34,10 @@ def answer(case, op):
     if case.grad:
         leaf.requires_grad_()
     places = (torch, torch.nn.functional, torch.Tensor)
-    f = OTHERS.get(case.op) or next(getattr(p, op.name) for p in places if hasattr(p, op.name))
+    if op.name.startswith("linalg_"):
+        f = getattr(torch.linalg, op.name.removeprefix("linalg_"))
+    else:
+        f = OTHERS.get(case.op) or next(getattr(p, op.name) for p in places if hasattr(p, op.name))
     try:
         result = f(*args, **kwargs)
     except Exception as e:

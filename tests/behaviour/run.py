@@ -495,6 +495,8 @@ torch.set_default_device(os.environ["TAPER_TEST_DEVICE"])
 
 
 def function(name):
+    if name.startswith("linalg_"):
+        return getattr(torch.linalg, name.removeprefix("linalg_"))
     return next(getattr(place, name) for place in (torch, F, torch.Tensor) if hasattr(place, name))
 
 

@@ -403,6 +403,72 @@ pub const NAMES: &[&str] = &[
     "linear",
     "bilinear",
     "_linear_activation",
+    "linalg_inv",
+    "linalg_inv_ex",
+    "inverse",
+    "linalg_det",
+    "det",
+    "linalg_slogdet",
+    "slogdet",
+    "logdet",
+    "linalg_solve",
+    "linalg_solve_ex",
+    "linalg_solve_triangular",
+    "triangular_solve",
+    "linalg_lu_factor",
+    "linalg_lu_factor_ex",
+    "linalg_lu",
+    "lu_unpack",
+    "linalg_lu_solve",
+    "lu_solve",
+    "linalg_cholesky",
+    "linalg_cholesky_ex",
+    "cholesky_solve",
+    "cholesky_inverse",
+    "linalg_ldl_factor",
+    "linalg_ldl_factor_ex",
+    "linalg_ldl_solve",
+    "linalg_qr",
+    "geqrf",
+    "linalg_householder_product",
+    "orgqr",
+    "ormqr",
+    "linalg_eigh",
+    "linalg_eigvalsh",
+    "linalg_svd",
+    "linalg_svdvals",
+    "svd",
+    "linalg_polar",
+    "linalg_matrix_sqrth",
+    "linalg_lstsq",
+    "linalg_pinv",
+    "linalg_pinv.atol_rtol_float",
+    "linalg_pinv.atol_rtol_tensor",
+    "pinverse",
+    "linalg_matrix_rank",
+    "linalg_matrix_rank.atol_rtol_float",
+    "linalg_matrix_rank.atol_rtol_tensor",
+    "linalg_cond",
+    "linalg_cond.p_str",
+    "matrix_exp",
+    "linalg_matrix_exp",
+    "linalg_matrix_power",
+    "linalg_matmul",
+    "linalg_multi_dot",
+    "linalg_tensorsolve",
+    "linalg_tensorinv",
+    "linalg_vander",
+    "linalg_vecdot",
+    "linalg_cross",
+    "linalg_diagonal",
+    "linalg_norm",
+    "linalg_norm.ord_str",
+    "linalg_vector_norm",
+    "linalg_matrix_norm",
+    "linalg_matrix_norm.str_ord",
+    "frobenius_norm",
+    "nuclear_norm",
+    "nuclear_norm.dim",
     "view",
     "view_as",
     "view_dtype",
@@ -1535,6 +1601,129 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "linear" => vec![Value::Tensor(ops::linear(a.tensor(0), a.tensor(1), a.opt_tensor(2))?)],
         "bilinear" => vec![Value::Tensor(ops::bilinear(a.tensor(0), a.tensor(1), a.tensor(2), a.opt_tensor(3))?)],
         "_linear_activation" => vec![Value::Tensor(ops::linear_activation(a.tensor(0), a.tensor(1), a.opt_tensor(2), a.bool(3))?)],
+        "linalg_inv" => vec![Value::Tensor(ops::linalg_inv(a.tensor(0))?)],
+        "linalg_inv_ex" => {
+            let (r0, r1) = ops::linalg_inv_ex(a.tensor(0), a.bool(1))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
+        "inverse" => vec![Value::Tensor(ops::inverse(a.tensor(0))?)],
+        "linalg_det" => vec![Value::Tensor(ops::linalg_det(a.tensor(0))?)],
+        "det" => vec![Value::Tensor(ops::det(a.tensor(0))?)],
+        "linalg_slogdet" => {
+            let (r0, r1) = ops::linalg_slogdet(a.tensor(0))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
+        "slogdet" => {
+            let (r0, r1) = ops::slogdet(a.tensor(0))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
+        "logdet" => vec![Value::Tensor(ops::logdet(a.tensor(0))?)],
+        "linalg_solve" => vec![Value::Tensor(ops::linalg_solve(a.tensor(0), a.tensor(1), a.bool(2))?)],
+        "linalg_solve_ex" => {
+            let (r0, r1) = ops::linalg_solve_ex(a.tensor(0), a.tensor(1), a.bool(2), a.bool(3))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
+        "linalg_solve_triangular" => vec![Value::Tensor(ops::linalg_solve_triangular(a.tensor(0), a.tensor(1), a.bool(2), a.bool(3), a.bool(4))?)],
+        "triangular_solve" => {
+            let (r0, r1) = ops::triangular_solve(a.tensor(0), a.tensor(1), a.bool(2), a.bool(3), a.bool(4))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
+        "linalg_lu_factor" => {
+            let (r0, r1) = ops::linalg_lu_factor(a.tensor(0), a.bool(1))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
+        "linalg_lu_factor_ex" => {
+            let (r0, r1, r2) = ops::linalg_lu_factor_ex(a.tensor(0), a.bool(1), a.bool(2))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1), Value::Tensor(r2)]
+        }
+        "linalg_lu" => {
+            let (r0, r1, r2) = ops::linalg_lu(a.tensor(0), a.bool(1))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1), Value::Tensor(r2)]
+        }
+        "lu_unpack" => {
+            let (r0, r1, r2) = ops::lu_unpack(a.tensor(0), a.tensor(1), a.bool(2), a.bool(3))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1), Value::Tensor(r2)]
+        }
+        "linalg_lu_solve" => vec![Value::Tensor(ops::linalg_lu_solve(a.tensor(0), a.tensor(1), a.tensor(2), a.bool(3), a.bool(4))?)],
+        "lu_solve" => vec![Value::Tensor(ops::lu_solve(a.tensor(0), a.tensor(1), a.tensor(2))?)],
+        "linalg_cholesky" => vec![Value::Tensor(ops::linalg_cholesky(a.tensor(0), a.bool(1))?)],
+        "linalg_cholesky_ex" => {
+            let (r0, r1) = ops::linalg_cholesky_ex(a.tensor(0), a.bool(1), a.bool(2))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
+        "cholesky_solve" => vec![Value::Tensor(ops::cholesky_solve(a.tensor(0), a.tensor(1), a.bool(2))?)],
+        "cholesky_inverse" => vec![Value::Tensor(ops::cholesky_inverse(a.tensor(0), a.bool(1))?)],
+        "linalg_ldl_factor" => {
+            let (r0, r1) = ops::linalg_ldl_factor(a.tensor(0), a.bool(1))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
+        "linalg_ldl_factor_ex" => {
+            let (r0, r1, r2) = ops::linalg_ldl_factor_ex(a.tensor(0), a.bool(1), a.bool(2))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1), Value::Tensor(r2)]
+        }
+        "linalg_ldl_solve" => vec![Value::Tensor(ops::linalg_ldl_solve(a.tensor(0), a.tensor(1), a.tensor(2), a.bool(3))?)],
+        "linalg_qr" => {
+            let (r0, r1) = ops::linalg_qr(a.tensor(0), a.str(1))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
+        "geqrf" => {
+            let (r0, r1) = ops::geqrf(a.tensor(0))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
+        "linalg_householder_product" => vec![Value::Tensor(ops::linalg_householder_product(a.tensor(0), a.tensor(1))?)],
+        "orgqr" => vec![Value::Tensor(ops::orgqr(a.tensor(0), a.tensor(1))?)],
+        "ormqr" => vec![Value::Tensor(ops::ormqr(a.tensor(0), a.tensor(1), a.tensor(2), a.bool(3), a.bool(4))?)],
+        "linalg_eigh" => {
+            let (r0, r1) = ops::linalg_eigh(a.tensor(0), a.str(1))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
+        "linalg_eigvalsh" => vec![Value::Tensor(ops::linalg_eigvalsh(a.tensor(0), a.str(1))?)],
+        "linalg_svd" => {
+            let (r0, r1, r2) = ops::linalg_svd(a.tensor(0), a.bool(1), a.opt_str(2))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1), Value::Tensor(r2)]
+        }
+        "linalg_svdvals" => vec![Value::Tensor(ops::linalg_svdvals(a.tensor(0), a.opt_str(1))?)],
+        "svd" => {
+            let (r0, r1, r2) = ops::svd(a.tensor(0), a.bool(1), a.bool(2))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1), Value::Tensor(r2)]
+        }
+        "linalg_polar" => {
+            let (r0, r1) = ops::linalg_polar(a.tensor(0))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
+        "linalg_matrix_sqrth" => vec![Value::Tensor(ops::linalg_matrix_sqrth(a.tensor(0))?)],
+        "linalg_lstsq" => {
+            let (r0, r1, r2, r3) = ops::linalg_lstsq(a.tensor(0), a.tensor(1), a.opt_float(2), a.opt_str(3))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1), Value::Tensor(r2), Value::Tensor(r3)]
+        }
+        "linalg_pinv" => vec![Value::Tensor(ops::linalg_pinv(a.tensor(0), a.float(1), a.bool(2))?)],
+        "linalg_pinv.atol_rtol_float" => vec![Value::Tensor(ops::linalg_pinv_atol_rtol_float(a.tensor(0), a.opt_float(1), a.opt_float(2), a.bool(3))?)],
+        "linalg_pinv.atol_rtol_tensor" => vec![Value::Tensor(ops::linalg_pinv_atol_rtol_tensor(a.tensor(0), a.opt_tensor(1), a.opt_tensor(2), a.bool(3))?)],
+        "pinverse" => vec![Value::Tensor(ops::pinverse(a.tensor(0), a.float(1))?)],
+        "linalg_matrix_rank" => vec![Value::Tensor(ops::linalg_matrix_rank(a.tensor(0), a.float(1), a.bool(2))?)],
+        "linalg_matrix_rank.atol_rtol_float" => vec![Value::Tensor(ops::linalg_matrix_rank_atol_rtol_float(a.tensor(0), a.opt_float(1), a.opt_float(2), a.bool(3))?)],
+        "linalg_matrix_rank.atol_rtol_tensor" => vec![Value::Tensor(ops::linalg_matrix_rank_atol_rtol_tensor(a.tensor(0), a.opt_tensor(1), a.opt_tensor(2), a.bool(3))?)],
+        "linalg_cond" => vec![Value::Tensor(ops::linalg_cond(a.tensor(0), a.opt_scalar(1))?)],
+        "linalg_cond.p_str" => vec![Value::Tensor(ops::linalg_cond_p_str(a.tensor(0), a.str(1))?)],
+        "matrix_exp" => vec![Value::Tensor(ops::matrix_exp(a.tensor(0))?)],
+        "linalg_matrix_exp" => vec![Value::Tensor(ops::linalg_matrix_exp(a.tensor(0))?)],
+        "linalg_matrix_power" => vec![Value::Tensor(ops::linalg_matrix_power(a.tensor(0), a.int(1))?)],
+        "linalg_matmul" => vec![Value::Tensor(ops::linalg_matmul(a.tensor(0), a.tensor(1))?)],
+        "linalg_multi_dot" => vec![Value::Tensor(ops::linalg_multi_dot(a.tensors(0))?)],
+        "linalg_tensorsolve" => vec![Value::Tensor(ops::linalg_tensorsolve(a.tensor(0), a.tensor(1), a.opt_ints(2))?)],
+        "linalg_tensorinv" => vec![Value::Tensor(ops::linalg_tensorinv(a.tensor(0), a.int(1))?)],
+        "linalg_vander" => vec![Value::Tensor(ops::linalg_vander(a.tensor(0), a.opt_int(1))?)],
+        "linalg_vecdot" => vec![Value::Tensor(ops::linalg_vecdot(a.tensor(0), a.tensor(1), a.int(2))?)],
+        "linalg_cross" => vec![Value::Tensor(ops::linalg_cross(a.tensor(0), a.tensor(1), a.int(2))?)],
+        "linalg_diagonal" => vec![Value::Tensor(ops::linalg_diagonal(a.tensor(0), a.int(1), a.int(2), a.int(3))?)],
+        "linalg_norm" => vec![Value::Tensor(ops::linalg_norm(a.tensor(0), a.opt_scalar(1), a.opt_ints(2), a.bool(3), a.opt_dtype(4))?)],
+        "linalg_norm.ord_str" => vec![Value::Tensor(ops::linalg_norm_ord_str(a.tensor(0), a.str(1), a.opt_ints(2), a.bool(3), a.opt_dtype(4))?)],
+        "linalg_vector_norm" => vec![Value::Tensor(ops::linalg_vector_norm(a.tensor(0), a.scalar(1), a.opt_ints(2), a.bool(3), a.opt_dtype(4))?)],
+        "linalg_matrix_norm" => vec![Value::Tensor(ops::linalg_matrix_norm(a.tensor(0), a.scalar(1), a.ints(2), a.bool(3), a.opt_dtype(4))?)],
+        "linalg_matrix_norm.str_ord" => vec![Value::Tensor(ops::linalg_matrix_norm_str_ord(a.tensor(0), a.str(1), a.ints(2), a.bool(3), a.opt_dtype(4))?)],
+        "frobenius_norm" => vec![Value::Tensor(ops::frobenius_norm(a.tensor(0), a.ints(1), a.bool(2))?)],
+        "nuclear_norm" => vec![Value::Tensor(ops::nuclear_norm(a.tensor(0), a.bool(1))?)],
+        "nuclear_norm.dim" => vec![Value::Tensor(ops::nuclear_norm_dim(a.tensor(0), a.ints(1), a.bool(2))?)],
         "view" => vec![Value::Tensor(ops::view(a.tensor(0), a.ints(1))?)],
         "view_as" => vec![Value::Tensor(ops::view_as(a.tensor(0), a.tensor(1))?)],
         "view_dtype" => vec![Value::Tensor(ops::view_dtype(a.tensor(0), a.dtype(1))?)],

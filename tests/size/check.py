@@ -16,7 +16,8 @@ import tempfile
 from collections import Counter
 
 # Bytes. Lower them when the library shrinks; before raising one, find out what grew (the table printed here is a start).
-WHOLE = 11_000_000
+# 16 MB are for the libraries' worth of mathematics that torch has: linear algebra, transforms, complex numbers.
+WHOLE = 16_000_000
 FUNCTION = 900
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")

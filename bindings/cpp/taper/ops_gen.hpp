@@ -1674,7 +1674,7 @@ const T &baddbmm_(const T &batch1, const T &batch2, Scalar beta = 1, Scalar alph
     detail::check(taper_baddbmm_(this->raw_handle(), batch1.handle(), batch2.handle(), beta.raw(), alpha.raw()));
     return static_cast<const T &>(*this);
 }
-/// Square matrices times themselves n times, n at least 0.
+/// Square matrices times themselves n times; negative powers are those of the inverse.
 T matrix_power(int64_t n) const {
     taper_tensor *out_{};
     detail::check(taper_matrix_power(this->raw_handle(), n, &out_));
@@ -1730,6 +1730,95 @@ T addbmm(const T &batch1, const T &batch2, Scalar beta = 1, Scalar alpha = 1) co
 const T &addbmm_(const T &batch1, const T &batch2, Scalar beta = 1, Scalar alpha = 1) const {
     detail::check(taper_addbmm_(this->raw_handle(), batch1.handle(), batch2.handle(), beta.raw(), alpha.raw()));
     return static_cast<const T &>(*this);
+}
+/// The inverse of square matrices; an error where one is singular.
+T inverse() const {
+    taper_tensor *out_{};
+    detail::check(taper_inverse(this->raw_handle(), &out_));
+    return T::adopt(out_);
+}
+/// The determinant of square matrices.
+T det() const {
+    taper_tensor *out_{};
+    detail::check(taper_det(this->raw_handle(), &out_));
+    return T::adopt(out_);
+}
+/// The determinant's sign and the logarithm of its absolute value.
+std::tuple<T, T> slogdet() const {
+    taper_tensor *sign_{};
+    taper_tensor *logabsdet_{};
+    detail::check(taper_slogdet(this->raw_handle(), &sign_, &logabsdet_));
+    return {T::adopt(sign_), T::adopt(logabsdet_)};
+}
+/// The logarithm of the determinant, NaN where that is negative.
+T logdet() const {
+    taper_tensor *out_{};
+    detail::check(taper_logdet(this->raw_handle(), &out_));
+    return T::adopt(out_);
+}
+/// X of A X = self for a triangle of A.
+std::tuple<T, T> triangular_solve(const T &A, bool upper = true, bool transpose = false, bool unitriangular = false) const {
+    taper_tensor *solution_{};
+    taper_tensor *cloned_coefficient_{};
+    detail::check(taper_triangular_solve(this->raw_handle(), A.handle(), upper, transpose, unitriangular, &solution_, &cloned_coefficient_));
+    return {T::adopt(solution_), T::adopt(cloned_coefficient_)};
+}
+/// X of A X = self by what lu_factor gave of A.
+T lu_solve(const T &LU_data, const T &LU_pivots) const {
+    taper_tensor *out_{};
+    detail::check(taper_lu_solve(this->raw_handle(), LU_data.handle(), LU_pivots.handle(), &out_));
+    return T::adopt(out_);
+}
+/// X of A X = self by the factor of A.
+T cholesky_solve(const T &input2, bool upper = false) const {
+    taper_tensor *out_{};
+    detail::check(taper_cholesky_solve(this->raw_handle(), input2.handle(), upper, &out_));
+    return T::adopt(out_);
+}
+/// The inverse of A by its factor.
+T cholesky_inverse(bool upper = false) const {
+    taper_tensor *out_{};
+    detail::check(taper_cholesky_inverse(this->raw_handle(), upper, &out_));
+    return T::adopt(out_);
+}
+/// R of A = Q R with the Householder vectors of Q below it, and their factors.
+std::tuple<T, T> geqrf() const {
+    taper_tensor *a_{};
+    taper_tensor *tau_{};
+    detail::check(taper_geqrf(this->raw_handle(), &a_, &tau_));
+    return {T::adopt(a_), T::adopt(tau_)};
+}
+/// The first columns of a product of Householder reflections.
+T orgqr(const T &input2) const {
+    taper_tensor *out_{};
+    detail::check(taper_orgqr(this->raw_handle(), input2.handle(), &out_));
+    return T::adopt(out_);
+}
+/// input3 times the product of Householder reflections of self and input2.
+T ormqr(const T &input2, const T &input3, bool left = true, bool transpose = false) const {
+    taper_tensor *out_{};
+    detail::check(taper_ormqr(this->raw_handle(), input2.handle(), input3.handle(), left, transpose, &out_));
+    return T::adopt(out_);
+}
+/// A = U diag(S) V^T, S in falling order. On the CPU alone.
+std::tuple<T, T, T> svd(bool some = true, bool compute_uv = true) const {
+    taper_tensor *U_{};
+    taper_tensor *S_{};
+    taper_tensor *V_{};
+    detail::check(taper_svd(this->raw_handle(), some, compute_uv, &U_, &S_, &V_));
+    return {T::adopt(U_), T::adopt(S_), T::adopt(V_)};
+}
+/// The pseudoinverse, by the singular values above rcond times the largest. On the CPU alone.
+T pinverse(double rcond = 1e-15) const {
+    taper_tensor *out_{};
+    detail::check(taper_pinverse(this->raw_handle(), rcond, &out_));
+    return T::adopt(out_);
+}
+/// e to the power of square matrices.
+T matrix_exp() const {
+    taper_tensor *out_{};
+    detail::check(taper_matrix_exp(this->raw_handle(), &out_));
+    return T::adopt(out_);
 }
 /// The same elements with another shape, never copied; one size may be -1.
 typename ViewOf<T>::One view(const IntList &size) const {
@@ -4599,7 +4688,7 @@ inline const Tensor &baddbmm_(const Tensor &self, const Tensor &batch1, const Te
     detail::check(taper_baddbmm_(self.handle(), batch1.handle(), batch2.handle(), beta.raw(), alpha.raw()));
     return self;
 }
-/// Square matrices times themselves n times, n at least 0.
+/// Square matrices times themselves n times; negative powers are those of the inverse.
 inline Tensor matrix_power(const Tensor &self, int64_t n) {
     taper_tensor *out_{};
     detail::check(taper_matrix_power(self.handle(), n, &out_));
@@ -4676,6 +4765,432 @@ inline Tensor cdist(const Tensor &x1, const Tensor &x2, double p = 2.0, std::opt
 inline Tensor pdist(const Tensor &self, double p = 2.0) {
     taper_tensor *out_{};
     detail::check(taper_pdist(self.handle(), p, &out_));
+    return Tensor::adopt(out_);
+}
+/// The inverse of square matrices; an error where one is singular.
+inline Tensor linalg_inv(const Tensor &A) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_inv(A.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The inverse, and the first pivot that is zero (0 where none is).
+inline std::tuple<Tensor, Tensor> linalg_inv_ex(const Tensor &A, bool check_errors = false) {
+    taper_tensor *inverse_{};
+    taper_tensor *info_{};
+    detail::check(taper_linalg_inv_ex(A.handle(), check_errors, &inverse_, &info_));
+    return {Tensor::adopt(inverse_), Tensor::adopt(info_)};
+}
+/// The inverse of square matrices; an error where one is singular.
+inline Tensor inverse(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_inverse(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The determinant of square matrices.
+inline Tensor linalg_det(const Tensor &A) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_det(A.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The determinant of square matrices.
+inline Tensor det(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_det(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The determinant's sign and the logarithm of its absolute value.
+inline std::tuple<Tensor, Tensor> linalg_slogdet(const Tensor &A) {
+    taper_tensor *sign_{};
+    taper_tensor *logabsdet_{};
+    detail::check(taper_linalg_slogdet(A.handle(), &sign_, &logabsdet_));
+    return {Tensor::adopt(sign_), Tensor::adopt(logabsdet_)};
+}
+/// The determinant's sign and the logarithm of its absolute value.
+inline std::tuple<Tensor, Tensor> slogdet(const Tensor &self) {
+    taper_tensor *sign_{};
+    taper_tensor *logabsdet_{};
+    detail::check(taper_slogdet(self.handle(), &sign_, &logabsdet_));
+    return {Tensor::adopt(sign_), Tensor::adopt(logabsdet_)};
+}
+/// The logarithm of the determinant, NaN where that is negative.
+inline Tensor logdet(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_logdet(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// X of A X = B (or of X A = B); B may be a batch of vectors; an error where a matrix is singular.
+inline Tensor linalg_solve(const Tensor &A, const Tensor &B, bool left = true) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_solve(A.handle(), B.handle(), left, &out_));
+    return Tensor::adopt(out_);
+}
+/// X of A X = B, and the first pivot that is zero (0 where none is).
+inline std::tuple<Tensor, Tensor> linalg_solve_ex(const Tensor &A, const Tensor &B, bool left = true, bool check_errors = false) {
+    taper_tensor *result_{};
+    taper_tensor *info_{};
+    detail::check(taper_linalg_solve_ex(A.handle(), B.handle(), left, check_errors, &result_, &info_));
+    return {Tensor::adopt(result_), Tensor::adopt(info_)};
+}
+/// X of A X = B (or of X A = B) for the upper or lower triangle of A.
+inline Tensor linalg_solve_triangular(const Tensor &self, const Tensor &B, bool upper, bool left = true, bool unitriangular = false) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_solve_triangular(self.handle(), B.handle(), upper, left, unitriangular, &out_));
+    return Tensor::adopt(out_);
+}
+/// X of A X = self for a triangle of A.
+inline std::tuple<Tensor, Tensor> triangular_solve(const Tensor &self, const Tensor &A, bool upper = true, bool transpose = false, bool unitriangular = false) {
+    taper_tensor *solution_{};
+    taper_tensor *cloned_coefficient_{};
+    detail::check(taper_triangular_solve(self.handle(), A.handle(), upper, transpose, unitriangular, &solution_, &cloned_coefficient_));
+    return {Tensor::adopt(solution_), Tensor::adopt(cloned_coefficient_)};
+}
+/// L and U of A = P L U in one matrix, and the rows that were exchanged, from 1; an error where a pivot is zero.
+inline std::tuple<Tensor, Tensor> linalg_lu_factor(const Tensor &A, bool pivot = true) {
+    taper_tensor *LU_{};
+    taper_tensor *pivots_{};
+    detail::check(taper_linalg_lu_factor(A.handle(), pivot, &LU_, &pivots_));
+    return {Tensor::adopt(LU_), Tensor::adopt(pivots_)};
+}
+/// L and U of A = P L U in one matrix, the rows that were exchanged, and the first pivot that is zero (0 where none is).
+inline std::tuple<Tensor, Tensor, Tensor> linalg_lu_factor_ex(const Tensor &A, bool pivot = true, bool check_errors = false) {
+    taper_tensor *LU_{};
+    taper_tensor *pivots_{};
+    taper_tensor *info_{};
+    detail::check(taper_linalg_lu_factor_ex(A.handle(), pivot, check_errors, &LU_, &pivots_, &info_));
+    return {Tensor::adopt(LU_), Tensor::adopt(pivots_), Tensor::adopt(info_)};
+}
+/// A = P L U with a permutation, a unit lower and an upper triangle.
+inline std::tuple<Tensor, Tensor, Tensor> linalg_lu(const Tensor &A, bool pivot = true) {
+    taper_tensor *P_{};
+    taper_tensor *L_{};
+    taper_tensor *U_{};
+    detail::check(taper_linalg_lu(A.handle(), pivot, &P_, &L_, &U_));
+    return {Tensor::adopt(P_), Tensor::adopt(L_), Tensor::adopt(U_)};
+}
+/// P, L and U of what lu_factor gave.
+inline std::tuple<Tensor, Tensor, Tensor> lu_unpack(const Tensor &LU_data, const Tensor &LU_pivots, bool unpack_data = true, bool unpack_pivots = true) {
+    taper_tensor *P_{};
+    taper_tensor *L_{};
+    taper_tensor *U_{};
+    detail::check(taper_lu_unpack(LU_data.handle(), LU_pivots.handle(), unpack_data, unpack_pivots, &P_, &L_, &U_));
+    return {Tensor::adopt(P_), Tensor::adopt(L_), Tensor::adopt(U_)};
+}
+/// X of A X = B (of A^T X = B, of X A = B) by what lu_factor gave of A.
+inline Tensor linalg_lu_solve(const Tensor &LU, const Tensor &pivots, const Tensor &B, bool left = true, bool adjoint = false) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_lu_solve(LU.handle(), pivots.handle(), B.handle(), left, adjoint, &out_));
+    return Tensor::adopt(out_);
+}
+/// X of A X = self by what lu_factor gave of A.
+inline Tensor lu_solve(const Tensor &self, const Tensor &LU_data, const Tensor &LU_pivots) {
+    taper_tensor *out_{};
+    detail::check(taper_lu_solve(self.handle(), LU_data.handle(), LU_pivots.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// L of A = L L^T for symmetric positive matrices (or U of A = U^T U); an error where one is not positive.
+inline Tensor linalg_cholesky(const Tensor &self, bool upper = false) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_cholesky(self.handle(), upper, &out_));
+    return Tensor::adopt(out_);
+}
+/// L of A = L L^T, and the order of the first leading minor that is not positive (0 where all are).
+inline std::tuple<Tensor, Tensor> linalg_cholesky_ex(const Tensor &self, bool upper = false, bool check_errors = false) {
+    taper_tensor *L_{};
+    taper_tensor *info_{};
+    detail::check(taper_linalg_cholesky_ex(self.handle(), upper, check_errors, &L_, &info_));
+    return {Tensor::adopt(L_), Tensor::adopt(info_)};
+}
+/// X of A X = self by the factor of A.
+inline Tensor cholesky_solve(const Tensor &self, const Tensor &input2, bool upper = false) {
+    taper_tensor *out_{};
+    detail::check(taper_cholesky_solve(self.handle(), input2.handle(), upper, &out_));
+    return Tensor::adopt(out_);
+}
+/// The inverse of A by its factor.
+inline Tensor cholesky_inverse(const Tensor &self, bool upper = false) {
+    taper_tensor *out_{};
+    detail::check(taper_cholesky_inverse(self.handle(), upper, &out_));
+    return Tensor::adopt(out_);
+}
+/// L and D of symmetric matrices, D with blocks of one and two rows; an error where one of D is zero. On the CPU alone.
+inline std::tuple<Tensor, Tensor> linalg_ldl_factor(const Tensor &self, bool hermitian = false) {
+    taper_tensor *LD_{};
+    taper_tensor *pivots_{};
+    detail::check(taper_linalg_ldl_factor(self.handle(), hermitian, &LD_, &pivots_));
+    return {Tensor::adopt(LD_), Tensor::adopt(pivots_)};
+}
+/// L and D of symmetric matrices, and which element of D is zero (0 where none is). On the CPU alone.
+inline std::tuple<Tensor, Tensor, Tensor> linalg_ldl_factor_ex(const Tensor &self, bool hermitian = false, bool check_errors = false) {
+    taper_tensor *LD_{};
+    taper_tensor *pivots_{};
+    taper_tensor *info_{};
+    detail::check(taper_linalg_ldl_factor_ex(self.handle(), hermitian, check_errors, &LD_, &pivots_, &info_));
+    return {Tensor::adopt(LD_), Tensor::adopt(pivots_), Tensor::adopt(info_)};
+}
+/// X of A X = B by what ldl_factor gave of A. On the CPU alone.
+inline Tensor linalg_ldl_solve(const Tensor &LD, const Tensor &pivots, const Tensor &B, bool hermitian = false) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_ldl_solve(LD.handle(), pivots.handle(), B.handle(), hermitian, &out_));
+    return Tensor::adopt(out_);
+}
+/// A = Q R; mode 'complete' gives all columns of Q, 'r' no Q.
+inline std::tuple<Tensor, Tensor> linalg_qr(const Tensor &A, const std::string &mode = "reduced") {
+    taper_tensor *Q_{};
+    taper_tensor *R_{};
+    detail::check(taper_linalg_qr(A.handle(), detail::text(mode), &Q_, &R_));
+    return {Tensor::adopt(Q_), Tensor::adopt(R_)};
+}
+/// R of A = Q R with the Householder vectors of Q below it, and their factors.
+inline std::tuple<Tensor, Tensor> geqrf(const Tensor &self) {
+    taper_tensor *a_{};
+    taper_tensor *tau_{};
+    detail::check(taper_geqrf(self.handle(), &a_, &tau_));
+    return {Tensor::adopt(a_), Tensor::adopt(tau_)};
+}
+/// The first columns of a product of Householder reflections.
+inline Tensor linalg_householder_product(const Tensor &input, const Tensor &tau) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_householder_product(input.handle(), tau.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The first columns of a product of Householder reflections.
+inline Tensor orgqr(const Tensor &self, const Tensor &input2) {
+    taper_tensor *out_{};
+    detail::check(taper_orgqr(self.handle(), input2.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// input3 times the product of Householder reflections of self and input2.
+inline Tensor ormqr(const Tensor &self, const Tensor &input2, const Tensor &input3, bool left = true, bool transpose = false) {
+    taper_tensor *out_{};
+    detail::check(taper_ormqr(self.handle(), input2.handle(), input3.handle(), left, transpose, &out_));
+    return Tensor::adopt(out_);
+}
+/// Eigenvalues in rising order and eigenvectors of symmetric matrices, of which one triangle is read. On the CPU alone.
+inline std::tuple<Tensor, Tensor> linalg_eigh(const Tensor &self, const std::string &UPLO = "L") {
+    taper_tensor *eigenvalues_{};
+    taper_tensor *eigenvectors_{};
+    detail::check(taper_linalg_eigh(self.handle(), detail::text(UPLO), &eigenvalues_, &eigenvectors_));
+    return {Tensor::adopt(eigenvalues_), Tensor::adopt(eigenvectors_)};
+}
+/// Eigenvalues of symmetric matrices in rising order. On the CPU alone.
+inline Tensor linalg_eigvalsh(const Tensor &self, const std::string &UPLO = "L") {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_eigvalsh(self.handle(), detail::text(UPLO), &out_));
+    return Tensor::adopt(out_);
+}
+/// A = U diag(S) Vh, S in falling order. On the CPU alone.
+inline std::tuple<Tensor, Tensor, Tensor> linalg_svd(const Tensor &A, bool full_matrices = true, const std::optional<std::string> &driver = std::nullopt) {
+    taper_tensor *U_{};
+    taper_tensor *S_{};
+    taper_tensor *Vh_{};
+    detail::check(taper_linalg_svd(A.handle(), full_matrices, driver ? detail::text(*driver) : nullptr, &U_, &S_, &Vh_));
+    return {Tensor::adopt(U_), Tensor::adopt(S_), Tensor::adopt(Vh_)};
+}
+/// Singular values in falling order. On the CPU alone.
+inline Tensor linalg_svdvals(const Tensor &A, const std::optional<std::string> &driver = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_svdvals(A.handle(), driver ? detail::text(*driver) : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// A = U diag(S) V^T, S in falling order. On the CPU alone.
+inline std::tuple<Tensor, Tensor, Tensor> svd(const Tensor &self, bool some = true, bool compute_uv = true) {
+    taper_tensor *U_{};
+    taper_tensor *S_{};
+    taper_tensor *V_{};
+    detail::check(taper_svd(self.handle(), some, compute_uv, &U_, &S_, &V_));
+    return {Tensor::adopt(U_), Tensor::adopt(S_), Tensor::adopt(V_)};
+}
+/// A = U H with orthonormal columns of U and a symmetric positive H. On the CPU alone.
+inline std::tuple<Tensor, Tensor> linalg_polar(const Tensor &A) {
+    taper_tensor *U_{};
+    taper_tensor *H_{};
+    detail::check(taper_linalg_polar(A.handle(), &U_, &H_));
+    return {Tensor::adopt(U_), Tensor::adopt(H_)};
+}
+/// The symmetric positive square root of symmetric positive matrices. On the CPU alone.
+inline Tensor linalg_matrix_sqrth(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_matrix_sqrth(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// X that makes |A X - B| least; driver: 'gels' (full rank), 'gelsy', 'gelsd', 'gelss'. On the CPU alone.
+inline std::tuple<Tensor, Tensor, Tensor, Tensor> linalg_lstsq(const Tensor &self, const Tensor &b, std::optional<double> rcond = std::nullopt, const std::optional<std::string> &driver = std::nullopt) {
+    taper_tensor *solution_{};
+    taper_tensor *residuals_{};
+    taper_tensor *rank_{};
+    taper_tensor *singular_values_{};
+    detail::check(taper_linalg_lstsq(self.handle(), b.handle(), rcond ? &*rcond : nullptr, driver ? detail::text(*driver) : nullptr, &solution_, &residuals_, &rank_, &singular_values_));
+    return {Tensor::adopt(solution_), Tensor::adopt(residuals_), Tensor::adopt(rank_), Tensor::adopt(singular_values_)};
+}
+/// The pseudoinverse, by the singular values above rcond times the largest. On the CPU alone.
+inline Tensor linalg_pinv(const Tensor &self, double rcond, bool hermitian = false) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_pinv(self.handle(), rcond, hermitian, &out_));
+    return Tensor::adopt(out_);
+}
+/// The pseudoinverse, by the singular values above max(atol, rtol times the largest). On the CPU alone.
+inline Tensor linalg_pinv(const Tensor &self, std::optional<double> atol = std::nullopt, std::optional<double> rtol = std::nullopt, bool hermitian = false) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_pinv_atol_rtol_float(self.handle(), atol ? &*atol : nullptr, rtol ? &*rtol : nullptr, hermitian, &out_));
+    return Tensor::adopt(out_);
+}
+/// The pseudoinverse, with tolerances for each matrix. On the CPU alone.
+inline Tensor linalg_pinv(const Tensor &self, const Tensor &atol = {}, const Tensor &rtol = {}, bool hermitian = false) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_pinv_atol_rtol_tensor(self.handle(), atol.handle(), rtol.handle(), hermitian, &out_));
+    return Tensor::adopt(out_);
+}
+/// The pseudoinverse, by the singular values above rcond times the largest. On the CPU alone.
+inline Tensor pinverse(const Tensor &self, double rcond = 1e-15) {
+    taper_tensor *out_{};
+    detail::check(taper_pinverse(self.handle(), rcond, &out_));
+    return Tensor::adopt(out_);
+}
+/// The number of singular values above tol. On the CPU alone.
+inline Tensor linalg_matrix_rank(const Tensor &self, double tol, bool hermitian = false) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_matrix_rank(self.handle(), tol, hermitian, &out_));
+    return Tensor::adopt(out_);
+}
+/// The number of singular values above max(atol, rtol times the largest). On the CPU alone.
+inline Tensor linalg_matrix_rank(const Tensor &self, std::optional<double> atol = std::nullopt, std::optional<double> rtol = std::nullopt, bool hermitian = false) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_matrix_rank_atol_rtol_float(self.handle(), atol ? &*atol : nullptr, rtol ? &*rtol : nullptr, hermitian, &out_));
+    return Tensor::adopt(out_);
+}
+/// The number of singular values, with tolerances for each matrix. On the CPU alone.
+inline Tensor linalg_matrix_rank(const Tensor &input, const Tensor &atol = {}, const Tensor &rtol = {}, bool hermitian = false) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_matrix_rank_atol_rtol_tensor(input.handle(), atol.handle(), rtol.handle(), hermitian, &out_));
+    return Tensor::adopt(out_);
+}
+/// The condition number by the norm of that number (2 if none is named).
+inline Tensor linalg_cond(const Tensor &self, std::optional<Scalar> p = std::nullopt) {
+    const detail::OptionalScalar p_raw(p);
+    taper_tensor *out_{};
+    detail::check(taper_linalg_cond(self.handle(), p_raw.get(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The condition number by the norm 'fro' or 'nuc'.
+inline Tensor linalg_cond(const Tensor &self, const std::string &p) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_cond_p_str(self.handle(), detail::text(p), &out_));
+    return Tensor::adopt(out_);
+}
+/// e to the power of square matrices.
+inline Tensor matrix_exp(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_matrix_exp(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// e to the power of square matrices.
+inline Tensor linalg_matrix_exp(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_matrix_exp(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Square matrices times themselves n times; negative powers are those of the inverse.
+inline Tensor linalg_matrix_power(const Tensor &self, int64_t n) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_matrix_power(self.handle(), n, &out_));
+    return Tensor::adopt(out_);
+}
+/// Matrix product with PyTorch's rules for vectors, matrices and broadcast batches.
+inline Tensor linalg_matmul(const Tensor &self, const Tensor &other) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_matmul(self.handle(), other.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The product of matrices in the order that takes the fewest multiplications; the first and last may be vectors.
+inline Tensor linalg_multi_dot(const std::vector<Tensor> &tensors) {
+    const auto tensors_list = detail::handles(tensors);
+    taper_tensor *out_{};
+    detail::check(taper_linalg_multi_dot(tensors_list.data(), tensors_list.size(), &out_));
+    return Tensor::adopt(out_);
+}
+/// X of tensordot(self, X) = other.
+inline Tensor linalg_tensorsolve(const Tensor &self, const Tensor &other, const OptionalIntList &dims = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_tensorsolve(self.handle(), other.handle(), dims ? dims->data() : nullptr, dims ? dims->size() : 0, &out_));
+    return Tensor::adopt(out_);
+}
+/// The inverse of self as a matrix of its first ind dimensions by the others.
+inline Tensor linalg_tensorinv(const Tensor &self, int64_t ind = 2) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_tensorinv(self.handle(), ind, &out_));
+    return Tensor::adopt(out_);
+}
+/// The powers 0 to N - 1 of each element, in a new last dimension.
+inline Tensor linalg_vander(const Tensor &x, std::optional<int64_t> N = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_vander(x.handle(), N ? &*N : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// Inner products of vectors along a dimension.
+inline Tensor linalg_vecdot(const Tensor &x, const Tensor &y, int64_t dim = -1) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_vecdot(x.handle(), y.handle(), dim, &out_));
+    return Tensor::adopt(out_);
+}
+/// The vector product along a dimension of size 3.
+inline Tensor linalg_cross(const Tensor &self, const Tensor &other, int64_t dim = -1) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_cross(self.handle(), other.handle(), dim, &out_));
+    return Tensor::adopt(out_);
+}
+/// A view of the diagonals of matrices.
+inline TensorView linalg_diagonal(const Tensor &A, int64_t offset = 0, int64_t dim1 = -2, int64_t dim2 = -1) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_diagonal(A.handle(), offset, dim1, dim2, &out_));
+    return TensorView(Tensor::adopt(out_));
+}
+/// The norm of vectors over one dimension, of matrices over two; without ord, of all elements.
+inline Tensor linalg_norm(const Tensor &self, std::optional<Scalar> ord = std::nullopt, const OptionalIntList &dim = std::nullopt, bool keepdim = false, std::optional<DType> dtype = std::nullopt) {
+    const detail::OptionalScalar ord_raw(ord);
+    taper_tensor *out_{};
+    detail::check(taper_linalg_norm(self.handle(), ord_raw.get(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, detail::raw(dtype), &out_));
+    return Tensor::adopt(out_);
+}
+/// The norm 'fro' or 'nuc' of matrices.
+inline Tensor linalg_norm(const Tensor &self, const std::string &ord, const OptionalIntList &dim = std::nullopt, bool keepdim = false, std::optional<DType> dtype = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_norm_ord_str(self.handle(), detail::text(ord), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, detail::raw(dtype), &out_));
+    return Tensor::adopt(out_);
+}
+/// The ord-norm over dimensions.
+inline Tensor linalg_vector_norm(const Tensor &self, Scalar ord = 2, const OptionalIntList &dim = std::nullopt, bool keepdim = false, std::optional<DType> dtype = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_vector_norm(self.handle(), ord.raw(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, keepdim, detail::raw(dtype), &out_));
+    return Tensor::adopt(out_);
+}
+/// The norm of matrices: 1, -1, 2, -2, inf or -inf.
+inline Tensor linalg_matrix_norm(const Tensor &self, Scalar ord, const IntList &dim = IntList{-2, -1}, bool keepdim = false, std::optional<DType> dtype = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_matrix_norm(self.handle(), ord.raw(), dim.data(), dim.size(), keepdim, detail::raw(dtype), &out_));
+    return Tensor::adopt(out_);
+}
+/// The norm 'fro' or 'nuc' of matrices.
+inline Tensor linalg_matrix_norm(const Tensor &self, const std::string &ord = "fro", const IntList &dim = IntList{-2, -1}, bool keepdim = false, std::optional<DType> dtype = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_linalg_matrix_norm_str_ord(self.handle(), detail::text(ord), dim.data(), dim.size(), keepdim, detail::raw(dtype), &out_));
+    return Tensor::adopt(out_);
+}
+/// The root of the sum of squares over one or two dimensions.
+inline Tensor frobenius_norm(const Tensor &self, const IntList &dim, bool keepdim = false) {
+    taper_tensor *out_{};
+    detail::check(taper_frobenius_norm(self.handle(), dim.data(), dim.size(), keepdim, &out_));
+    return Tensor::adopt(out_);
+}
+/// The sum of singular values. On the CPU alone.
+inline Tensor nuclear_norm(const Tensor &self, bool keepdim = false) {
+    taper_tensor *out_{};
+    detail::check(taper_nuclear_norm(self.handle(), keepdim, &out_));
+    return Tensor::adopt(out_);
+}
+/// The sum of singular values of the matrices in two dimensions. On the CPU alone.
+inline Tensor nuclear_norm(const Tensor &self, const IntList &dim, bool keepdim = false) {
+    taper_tensor *out_{};
+    detail::check(taper_nuclear_norm_dim(self.handle(), dim.data(), dim.size(), keepdim, &out_));
     return Tensor::adopt(out_);
 }
 /// The same elements with another shape, a view where possible; one size may be -1.

@@ -23,7 +23,7 @@ for _name in "strided sparse_coo preserve_format contiguous_format channels_last
     globals()[_name] = getattr(_dtype, _name)
 
 _SUBMODULES = frozenset(
-    "accelerator amp autograd backends cpu cuda distributions func mps nn opencl optim profiler random safetensors serialization special utils version".split()
+    "accelerator amp autograd backends cpu cuda distributions func linalg mps nn opencl optim profiler random safetensors serialization special utils version".split()
 ) | frozenset(
     """_C __config__ _dynamo ao compiler distributed futures fx hub jit library multiprocessing onnx overrides signal testing
     types""".split()
@@ -42,6 +42,7 @@ _HOMES = {
         "_errors": "Error OutOfMemoryError",
         "_grad_mode": "enable_grad inference_mode is_grad_enabled no_grad set_grad_enabled",
         "_limits": "finfo iinfo",
+        "_linalg": "cholesky eig lstsq lu matrix_rank nuclear_norm pca_lowrank qr solve svd_lowrank symeig",
         "_random": "Generator default_generator get_rng_state initial_seed manual_seed seed set_rng_state",
         "_settings": "are_deterministic_algorithms_enabled compile get_default_device get_device_module "
         "get_float32_matmul_precision get_num_interop_threads get_num_threads is_anomaly_check_nan_enabled is_anomaly_enabled "

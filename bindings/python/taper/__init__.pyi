@@ -19,6 +19,7 @@ from . import fx as fx
 from . import hub as hub
 from . import jit as jit
 from . import library as library
+from . import linalg as linalg
 from . import mps as mps
 from . import multiprocessing as multiprocessing
 from . import nn as nn
@@ -74,6 +75,17 @@ from ._grad_mode import no_grad as no_grad
 from ._grad_mode import set_grad_enabled as set_grad_enabled
 from ._limits import finfo as finfo
 from ._limits import iinfo as iinfo
+from ._linalg import cholesky as cholesky
+from ._linalg import eig as eig
+from ._linalg import lstsq as lstsq
+from ._linalg import lu as lu
+from ._linalg import matrix_rank as matrix_rank
+from ._linalg import nuclear_norm as nuclear_norm
+from ._linalg import pca_lowrank as pca_lowrank
+from ._linalg import qr as qr
+from ._linalg import solve as solve
+from ._linalg import svd_lowrank as svd_lowrank
+from ._linalg import symeig as symeig
 from ._ops_gen import *
 from ._dtype import dtype as _dtype
 from ._ops_gen import _bool, _Device, _float, _int, _Ints, _Number, _str, _values_indices

@@ -43,6 +43,19 @@ class OutOfMemoryError(Error, MemoryError, RuntimeError):
 
 
 OutOfMemoryError.__module__ = "taper"
+
+
+class LinAlgError(Error, RuntimeError):
+    """A matrix whose numbers are such that a function of linear algebra has no result."""
+
+
+LinAlgError.__module__ = "taper.linalg"
+# What its messages say: the core knows of no such kind of error.
+_NO_RESULT = (
+    "because the input matrix is singular.",
+    "because the input is not positive-definite (",
+    ": The algorithm failed to converge because ",
+)
 _RUNTIME = _error_class(RuntimeError)
 _VALUE = _error_class(ValueError)
 _CLASSES = {
@@ -86,7 +99,11 @@ def exception_of(e):
         return exc
     code = error_code(e)
     message = error_message(e)
-    exc = _CLASSES.get(code, _RUNTIME)(message.decode("utf-8", "replace") if message else f"unknown error {code}")
+    text = message.decode("utf-8", "replace") if message else f"unknown error {code}"
+    cls = _CLASSES.get(code, _RUNTIME)
+    if cls is _RUNTIME and any(part in text for part in _NO_RESULT):
+        cls = LinAlgError
+    exc = cls(text)
     exc.code = code
     op = error_op(e)
     exc.op = op.decode() if op else None

@@ -101,9 +101,10 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None, *, axis=
     if p is None or p == "fro":
         p = 2
     elif p == "nuc":
-        raise NotImplementedError(
-            "norm: the nuclear norm needs a singular value decomposition, which Taper does not have"
-        )
+        from ._linalg import nuclear_norm
+
+        r = nuclear_norm(input, dim, keepdim)
+        return r if out is None else g.copy_out(r, out)
     elif isinstance(p, str):
         raise RuntimeError(f"norm: p must be a number, 'fro' or 'nuc', got {p!r}")
     r = g.norm(input, p) if dim is None and not keepdim else g.norm(input, p, dim, keepdim)

@@ -75,7 +75,7 @@ _FUNCTION_ONLY = frozenset(
 )
 _METHOD_ONLY = frozenset(("div_", "clamp_", "lerp_", "squeeze_", "scatter_", "random_", "polygamma_"))
 # Ops that are in the table for the bindings' own use.
-_INTERNAL = ("init_", "fused_", "clip_grad_")
+_INTERNAL = ("init_", "fused_", "clip_grad_", "linalg_")
 
 _nn = frozenset(NN)
 _function_names = frozenset(n for n in FUNCTIONS if not n.startswith(_INTERNAL)) | (MERGED | COMPOSED) - _METHOD_ONLY
@@ -151,7 +151,7 @@ def _where(self, condition, other):
 _MORE = (
     "to cpu cuda opencl type type_as new_full new_tensor new new_zeros new_ones new_empty untyped_storage storage apply_ map_ "
     "pin_memory share_memory_ coalesce rename resolve_conj resolve_neg float double half bfloat16 int long short bool byte "
-    "char resize_ resize_as_ set_ record_stream"
+    "char resize_ resize_as_ set_ record_stream lu"
 ).split()
 
 

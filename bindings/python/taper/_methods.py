@@ -225,7 +225,15 @@ def _same(self, *args, **kwargs):
     return self
 
 
+def lu(self, pivot=True, get_infos=False):
+    """L and U of self = P L U in one matrix, the rows that were exchanged, and, if asked for, which pivot is zero."""
+    from ._linalg import lu
+
+    return lu(self, pivot, get_infos)
+
+
 METHODS = {
+    "lu": lu,
     "to": to,
     "cpu": cpu,
     "cuda": cuda,

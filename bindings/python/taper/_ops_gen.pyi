@@ -27,6 +27,81 @@ class _values_indices(NamedTuple):
     values: Tensor
     indices: Tensor
 
+class _inverse_info(NamedTuple):
+    inverse: Tensor
+    info: Tensor
+
+class _sign_logabsdet(NamedTuple):
+    sign: Tensor
+    logabsdet: Tensor
+
+class _result_info(NamedTuple):
+    result: Tensor
+    info: Tensor
+
+class _solution_cloned_coefficient(NamedTuple):
+    solution: Tensor
+    cloned_coefficient: Tensor
+
+class _LU_pivots(NamedTuple):
+    LU: Tensor
+    pivots: Tensor
+
+class _LU_pivots_info(NamedTuple):
+    LU: Tensor
+    pivots: Tensor
+    info: Tensor
+
+class _P_L_U(NamedTuple):
+    P: Tensor
+    L: Tensor
+    U: Tensor
+
+class _L_info(NamedTuple):
+    L: Tensor
+    info: Tensor
+
+class _LD_pivots(NamedTuple):
+    LD: Tensor
+    pivots: Tensor
+
+class _LD_pivots_info(NamedTuple):
+    LD: Tensor
+    pivots: Tensor
+    info: Tensor
+
+class _Q_R(NamedTuple):
+    Q: Tensor
+    R: Tensor
+
+class _a_tau(NamedTuple):
+    a: Tensor
+    tau: Tensor
+
+class _eigenvalues_eigenvectors(NamedTuple):
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+class _U_S_Vh(NamedTuple):
+    U: Tensor
+    S: Tensor
+    Vh: Tensor
+
+class _U_S_V(NamedTuple):
+    U: Tensor
+    S: Tensor
+    V: Tensor
+
+class _U_H(NamedTuple):
+    U: Tensor
+    H: Tensor
+
+class _solution_residuals_rank_singular_values(NamedTuple):
+    solution: Tensor
+    residuals: Tensor
+    rank: Tensor
+    singular_values: Tensor
+
 class _output_inverse_indices_counts(NamedTuple):
     output: Tensor
     inverse_indices: Tensor
@@ -754,7 +829,7 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: _Number = ..
 def baddbmm_(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: _Number = ..., alpha: _Number = ...) -> Tensor:
     """beta * self + alpha * (batch1 @ batch2), in place."""
 def matrix_power(input: Tensor, n: _int, *, out: Any = ...) -> Tensor:
-    """Square matrices times themselves n times, n at least 0."""
+    """Square matrices times themselves n times; negative powers are those of the inverse."""
 def trace(input: Tensor, *, out: Any = ...) -> Tensor:
     """Sum of a matrix's diagonal."""
 def cross(input: Tensor, other: Tensor, dim: Optional[_int] = ..., *, out: Any = ...) -> Tensor:
@@ -771,6 +846,44 @@ def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: _Number = ...
     """beta * self + alpha * (batch1 @ batch2).sum(0)."""
 def pdist(input: Tensor, p: _float = ..., *, out: Any = ...) -> Tensor:
     """Distances between all pairs of different rows."""
+def inverse(input: Tensor, *, out: Any = ...) -> Tensor:
+    """The inverse of square matrices; an error where one is singular."""
+def det(input: Tensor, *, out: Any = ...) -> Tensor:
+    """The determinant of square matrices."""
+def slogdet(input: Tensor, *, out: Any = ...) -> _sign_logabsdet:
+    """The determinant's sign and the logarithm of its absolute value."""
+def logdet(input: Tensor, *, out: Any = ...) -> Tensor:
+    """The logarithm of the determinant, NaN where that is negative."""
+def triangular_solve(input: Tensor, A: Tensor, upper: _bool = ..., transpose: _bool = ..., unitriangular: _bool = ..., *, out: Any = ...) -> _solution_cloned_coefficient:
+    """X of A X = self for a triangle of A."""
+def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: _bool = ..., unpack_pivots: _bool = ..., *, out: Any = ...) -> _P_L_U:
+    """P, L and U of what lu_factor gave."""
+def lu_solve(input: Tensor, LU_data: Tensor, LU_pivots: Tensor, *, out: Any = ...) -> Tensor:
+    """X of A X = self by what lu_factor gave of A."""
+def cholesky_solve(input: Tensor, input2: Tensor, upper: _bool = ..., *, out: Any = ...) -> Tensor:
+    """X of A X = self by the factor of A."""
+def cholesky_inverse(input: Tensor, upper: _bool = ..., *, out: Any = ...) -> Tensor:
+    """The inverse of A by its factor."""
+def geqrf(input: Tensor, *, out: Any = ...) -> _a_tau:
+    """R of A = Q R with the Householder vectors of Q below it, and their factors."""
+def orgqr(input: Tensor, input2: Tensor, *, out: Any = ...) -> Tensor:
+    """The first columns of a product of Householder reflections."""
+def ormqr(input: Tensor, input2: Tensor, input3: Tensor, left: _bool = ..., transpose: _bool = ..., *, out: Any = ...) -> Tensor:
+    """input3 times the product of Householder reflections of self and input2."""
+def svd(input: Tensor, some: _bool = ..., compute_uv: _bool = ..., *, out: Any = ...) -> _U_S_V:
+    """A = U diag(S) V^T, S in falling order. On the CPU alone."""
+def pinverse(input: Tensor, rcond: _float = ..., *, out: Any = ...) -> Tensor:
+    """The pseudoinverse, by the singular values above rcond times the largest. On the CPU alone."""
+def matrix_exp(input: Tensor, *, out: Any = ...) -> Tensor:
+    """e to the power of square matrices."""
+def frobenius_norm(input: Tensor, dim: _Ints, keepdim: _bool = ..., *, out: Any = ...) -> Tensor:
+    """The root of the sum of squares over one or two dimensions."""
+@overload
+def nuclear_norm(input: Tensor, keepdim: _bool = ..., *, out: Any = ...) -> Tensor:
+    """The sum of singular values. On the CPU alone."""
+@overload
+def nuclear_norm(input: Tensor, dim: _Ints, keepdim: _bool = ..., *, out: Any = ...) -> Tensor:
+    """The sum of singular values of the matrices in two dimensions. On the CPU alone."""
 def reshape(input: Tensor, *shape: _Ints) -> Tensor:
     """The same elements with another shape, a view where possible; one size may be -1."""
 def flatten(input: Tensor, start_dim: _int = ..., end_dim: _int = ...) -> Tensor:
@@ -1748,7 +1861,7 @@ class TensorOps:
     def baddbmm_(self, batch1: Tensor, batch2: Tensor, *, beta: _Number = ..., alpha: _Number = ...) -> Tensor:
         """beta * self + alpha * (batch1 @ batch2), in place."""
     def matrix_power(self, n: _int) -> Tensor:
-        """Square matrices times themselves n times, n at least 0."""
+        """Square matrices times themselves n times; negative powers are those of the inverse."""
     def trace(self) -> Tensor:
         """Sum of a matrix's diagonal."""
     def cross(self, other: Tensor, dim: Optional[_int] = ...) -> Tensor:
@@ -1767,6 +1880,34 @@ class TensorOps:
         """beta * self + alpha * (batch1 @ batch2).sum(0)."""
     def addbmm_(self, batch1: Tensor, batch2: Tensor, *, beta: _Number = ..., alpha: _Number = ...) -> Tensor:
         """beta * self + alpha * (batch1 @ batch2).sum(0), written into self."""
+    def inverse(self) -> Tensor:
+        """The inverse of square matrices; an error where one is singular."""
+    def det(self) -> Tensor:
+        """The determinant of square matrices."""
+    def slogdet(self) -> _sign_logabsdet:
+        """The determinant's sign and the logarithm of its absolute value."""
+    def logdet(self) -> Tensor:
+        """The logarithm of the determinant, NaN where that is negative."""
+    def triangular_solve(self, A: Tensor, upper: _bool = ..., transpose: _bool = ..., unitriangular: _bool = ...) -> _solution_cloned_coefficient:
+        """X of A X = self for a triangle of A."""
+    def lu_solve(self, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
+        """X of A X = self by what lu_factor gave of A."""
+    def cholesky_solve(self, input2: Tensor, upper: _bool = ...) -> Tensor:
+        """X of A X = self by the factor of A."""
+    def cholesky_inverse(self, upper: _bool = ...) -> Tensor:
+        """The inverse of A by its factor."""
+    def geqrf(self) -> _a_tau:
+        """R of A = Q R with the Householder vectors of Q below it, and their factors."""
+    def orgqr(self, input2: Tensor) -> Tensor:
+        """The first columns of a product of Householder reflections."""
+    def ormqr(self, input2: Tensor, input3: Tensor, left: _bool = ..., transpose: _bool = ...) -> Tensor:
+        """input3 times the product of Householder reflections of self and input2."""
+    def svd(self, some: _bool = ..., compute_uv: _bool = ...) -> _U_S_V:
+        """A = U diag(S) V^T, S in falling order. On the CPU alone."""
+    def pinverse(self, rcond: _float = ...) -> Tensor:
+        """The pseudoinverse, by the singular values above rcond times the largest. On the CPU alone."""
+    def matrix_exp(self) -> Tensor:
+        """e to the power of square matrices."""
     def view(self, *size: _Ints) -> Tensor:
         """The same elements with another shape, never copied; one size may be -1."""
     def view_as(self, other: Tensor) -> Tensor:

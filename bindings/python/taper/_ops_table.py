@@ -59,11 +59,24 @@ topk:VIIBBVV kthvalue:VIIBVV median:VV median_dim:VIBVV nanmedian:VV nanmedian_d
 renorm:VSISV renorm_:VSIS mode:VIBVV matmul:VVV mm:VVV bmm:VVV mv:VVV dot:VVV outer:VVV addmm:VVVSSV addmm_:VVVSS
 _addmm_activation:VVVSSBV baddbmm:VVVSSV baddbmm_:VVVSS matrix_power:VIV einsum:ZVNV trace:VV cross:VVVV
 tensordot:VVVNVNV kron:VVV addmv:VVVSSV addmv_:VVVSS addr:VVVSSV addr_:VVVSS addbmm:VVVSSV addbmm_:VVVSS
-chain_matmul:VNV cdist:VVFVV pdist:VFV linear:VVVV bilinear:VVVVV _linear_activation:VVVBV view:VVNV! view_as:VVV!
-view_dtype:VCV! reshape:VVNV reshape_as:VVV flatten:VIIV ravel:VV unflatten:VIVNV! permute:VVNV! transpose:VIIV!
-t:VV! numpy_t:VV! mt:VV! movedim:VVNVNV! unsqueeze:VIV! squeeze:VV! squeeze_dim:VIV! squeeze_dims:VVNV!
-expand:VVNV! expand_as:VVV! broadcast_to:VVNV! broadcast_tensors:VNV select:VIIV! slice:VIVVIV! narrow:VIIIV!
-diagonal:VIIIV! diag:VIV diag_embed:VIIIV unbind:VIV split:VIIV split_with_sizes:VVNIV chunk:VIIV
+chain_matmul:VNV cdist:VVFVV pdist:VFV linear:VVVV bilinear:VVVVV _linear_activation:VVVBV linalg_inv:VV
+linalg_inv_ex:VBVV inverse:VV linalg_det:VV det:VV linalg_slogdet:VVV slogdet:VVV logdet:VV linalg_solve:VVBV
+linalg_solve_ex:VVBBVV linalg_solve_triangular:VVBBBV triangular_solve:VVBBBVV linalg_lu_factor:VBVV
+linalg_lu_factor_ex:VBBVVV linalg_lu:VBVVV lu_unpack:VVBBVVV linalg_lu_solve:VVVBBV lu_solve:VVVV
+linalg_cholesky:VBV linalg_cholesky_ex:VBBVV cholesky_solve:VVBV cholesky_inverse:VBV linalg_ldl_factor:VBVV
+linalg_ldl_factor_ex:VBBVVV linalg_ldl_solve:VVVBV linalg_qr:VZVV geqrf:VVV linalg_householder_product:VVV
+orgqr:VVV ormqr:VVVBBV linalg_eigh:VZVV linalg_eigvalsh:VZV linalg_svd:VBZVVV linalg_svdvals:VZV svd:VBBVVV
+linalg_polar:VVV linalg_matrix_sqrth:VV linalg_lstsq:VVVZVVVV linalg_pinv:VFBV linalg_pinv_atol_rtol_float:VVVBV
+linalg_pinv_atol_rtol_tensor:VVVBV pinverse:VFV linalg_matrix_rank:VFBV linalg_matrix_rank_atol_rtol_float:VVVBV
+linalg_matrix_rank_atol_rtol_tensor:VVVBV linalg_cond:VVV linalg_cond_p_str:VZV matrix_exp:VV linalg_matrix_exp:VV
+linalg_matrix_power:VIV linalg_matmul:VVV linalg_multi_dot:VNV linalg_tensorsolve:VVVNV linalg_tensorinv:VIV
+linalg_vander:VVV linalg_vecdot:VVIV linalg_cross:VVIV linalg_diagonal:VIIIV! linalg_norm:VVVNBCV
+linalg_norm_ord_str:VZVNBCV linalg_vector_norm:VSVNBCV linalg_matrix_norm:VSVNBCV
+linalg_matrix_norm_str_ord:VZVNBCV frobenius_norm:VVNBV nuclear_norm:VBV nuclear_norm_dim:VVNBV view:VVNV!
+view_as:VVV! view_dtype:VCV! reshape:VVNV reshape_as:VVV flatten:VIIV ravel:VV unflatten:VIVNV! permute:VVNV!
+transpose:VIIV! t:VV! numpy_t:VV! mt:VV! movedim:VVNVNV! unsqueeze:VIV! squeeze:VV! squeeze_dim:VIV!
+squeeze_dims:VVNV! expand:VVNV! expand_as:VVV! broadcast_to:VVNV! broadcast_tensors:VNV select:VIIV! slice:VIVVIV!
+narrow:VIIIV! diagonal:VIIIV! diag:VIV diag_embed:VIIIV unbind:VIV split:VIIV split_with_sizes:VVNIV chunk:VIIV
 tensor_split_sections:VIIV tensor_split_indices:VVNIV hsplit_int:VIV hsplit_array:VVNV vsplit_int:VIV
 vsplit_array:VVNV dsplit_int:VIV dsplit_array:VVNV unfold:VIIIV! as_strided:VVNVNVV! alias:VV! detach:VV! detach_:V
 unsqueeze_:VI squeeze_:V squeeze_dim_:VI transpose_:VII t_:V cat:VNIV stack:VNIV atleast_1d:VV atleast_2d:VV
@@ -156,6 +169,15 @@ cumprod_ diff trapezoid gradient logcumsumexp cummax cummin sort argsort topk kt
 corrcoef renorm renorm_ mode""".split(),
     "linear_gen": """matmul mm bmm mv dot outer addmm addmm_ _addmm_activation baddbmm baddbmm_ matrix_power einsum trace cross
 tensordot kron addmv addmv_ addr addr_ addbmm addbmm_ chain_matmul cdist pdist linear bilinear _linear_activation""".split(),
+    "factorisations_gen": """linalg_inv linalg_inv_ex inverse linalg_det det linalg_slogdet slogdet logdet linalg_solve linalg_solve_ex
+linalg_solve_triangular triangular_solve linalg_lu_factor linalg_lu_factor_ex linalg_lu lu_unpack linalg_lu_solve
+lu_solve linalg_cholesky linalg_cholesky_ex cholesky_solve cholesky_inverse linalg_ldl_factor linalg_ldl_factor_ex
+linalg_ldl_solve linalg_qr geqrf linalg_householder_product orgqr ormqr linalg_eigh linalg_eigvalsh linalg_svd
+linalg_svdvals svd linalg_polar linalg_matrix_sqrth linalg_lstsq op_linalg_pinv op_linalg_pinv_atol_rtol_float
+op_linalg_pinv_atol_rtol_tensor pinverse op_linalg_matrix_rank op_linalg_matrix_rank_atol_rtol_float
+op_linalg_matrix_rank_atol_rtol_tensor linalg_cond matrix_exp linalg_matrix_exp linalg_matrix_power linalg_matmul
+linalg_multi_dot linalg_tensorsolve linalg_tensorinv linalg_vander linalg_vecdot linalg_cross linalg_diagonal
+linalg_norm linalg_vector_norm linalg_matrix_norm frobenius_norm op_nuclear_norm op_nuclear_norm_dim""".split(),
     "views_gen": """view view_as view_dtype reshape reshape_as flatten ravel unflatten permute transpose t numpy_t mt movedim unsqueeze
 squeeze expand expand_as broadcast_to broadcast_tensors select slice narrow diagonal diag diag_embed unbind split
 split_with_sizes chunk tensor_split op_hsplit_int op_hsplit_array op_vsplit_int op_vsplit_array op_dsplit_int
@@ -222,21 +244,28 @@ clamp_max_ sum nansum mean var_mean std_mean prod any all count_nonzero max amax
 norm dist cumsum cumprod cumsum_ cumprod_ diff trapezoid gradient logcumsumexp cummax cummin sort argsort topk
 kthvalue median nanmedian cov corrcoef renorm mode matmul mm bmm mv dot outer addmm addmm_ _addmm_activation
 baddbmm baddbmm_ matrix_power einsum trace cross tensordot kron addmv addmv_ addr addbmm chain_matmul cdist pdist
-reshape flatten ravel unflatten permute transpose t movedim unsqueeze squeeze broadcast_to broadcast_tensors select
-narrow diagonal diag diag_embed unbind split split_with_sizes chunk tensor_split as_strided detach detach_ cat
-stack atleast_1d atleast_2d atleast_3d hstack vstack dstack column_stack block_diag cartesian_prod combinations
-tile flip fliplr flipud rot90 roll meshgrid repeat_interleave clone gather scatter scatter_add scatter_
-scatter_add_ scatter_reduce scatter_reduce_ index_select index_add index_add_ index_copy index_copy_ index_fill
-index_fill_ index_put index_put_ nonzero masked_select take take_along_dim put embedding embedding_full
-embedding_renorm_ bincount argwhere masked_scatter masked_scatter_ select_scatter slice_scatter diagonal_scatter
-tril_indices triu_indices diagflat searchsorted bucketize isin unique unique_dim unique_consecutive histc quantile
-nanquantile histogram msort deg2rad deg2rad_ rad2deg rad2deg_ positive sgn signbit isposinf isneginf copysign
-heaviside nan_to_num nan_to_num_ sinc sinc_ float_power logaddexp2 ldexp ldexp_ aminmax nanmean inner conv_tbc
-lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell rand rand_like randn randn_like randperm normal bernoulli
-multinomial poisson binomial _standard_gamma _sample_dirichlet _standard_gamma_grad _dirichlet_grad init_uniform_
-init_normal_ init_constant_ init_ones_ init_zeros_ init_eye_ init_dirac_ init_xavier_uniform_ init_xavier_normal_
-init_kaiming_uniform_ init_kaiming_normal_ init_trunc_normal_ init_orthogonal_ init_sparse_ init_default_
-calculate_gain clip_grad_norm_ clip_grad_value_ fused_sgd_ fused_adam_""".split()
+linalg_inv linalg_inv_ex inverse linalg_det det linalg_slogdet slogdet logdet linalg_solve linalg_solve_ex
+linalg_solve_triangular triangular_solve linalg_lu_factor linalg_lu_factor_ex linalg_lu lu_unpack linalg_lu_solve
+lu_solve linalg_cholesky linalg_cholesky_ex cholesky_solve cholesky_inverse linalg_ldl_factor linalg_ldl_factor_ex
+linalg_ldl_solve linalg_qr geqrf linalg_householder_product orgqr ormqr linalg_eigh linalg_eigvalsh linalg_svd
+linalg_svdvals svd linalg_polar linalg_matrix_sqrth linalg_lstsq pinverse linalg_cond matrix_exp linalg_matrix_exp
+linalg_matrix_power linalg_matmul linalg_multi_dot linalg_tensorsolve linalg_tensorinv linalg_vander linalg_vecdot
+linalg_cross linalg_diagonal linalg_norm linalg_vector_norm linalg_matrix_norm frobenius_norm reshape flatten ravel
+unflatten permute transpose t movedim unsqueeze squeeze broadcast_to broadcast_tensors select narrow diagonal diag
+diag_embed unbind split split_with_sizes chunk tensor_split as_strided detach detach_ cat stack atleast_1d
+atleast_2d atleast_3d hstack vstack dstack column_stack block_diag cartesian_prod combinations tile flip fliplr
+flipud rot90 roll meshgrid repeat_interleave clone gather scatter scatter_add scatter_ scatter_add_ scatter_reduce
+scatter_reduce_ index_select index_add index_add_ index_copy index_copy_ index_fill index_fill_ index_put
+index_put_ nonzero masked_select take take_along_dim put embedding embedding_full embedding_renorm_ bincount
+argwhere masked_scatter masked_scatter_ select_scatter slice_scatter diagonal_scatter tril_indices triu_indices
+diagflat searchsorted bucketize isin unique unique_dim unique_consecutive histc quantile nanquantile histogram
+msort deg2rad deg2rad_ rad2deg rad2deg_ positive sgn signbit isposinf isneginf copysign heaviside nan_to_num
+nan_to_num_ sinc sinc_ float_power logaddexp2 ldexp ldexp_ aminmax nanmean inner conv_tbc lstm_cell gru_cell
+rnn_tanh_cell rnn_relu_cell rand rand_like randn randn_like randperm normal bernoulli multinomial poisson binomial
+_standard_gamma _sample_dirichlet _standard_gamma_grad _dirichlet_grad init_uniform_ init_normal_ init_constant_
+init_ones_ init_zeros_ init_eye_ init_dirac_ init_xavier_uniform_ init_xavier_normal_ init_kaiming_uniform_
+init_kaiming_normal_ init_trunc_normal_ init_orthogonal_ init_sparse_ init_default_ calculate_gain clip_grad_norm_
+clip_grad_value_ fused_sgd_ fused_adam_""".split()
 
 METHODS = """tril triu tril_ triu_ add add_ sub sub_ mul mul_ div div_ floor_divide floor_divide_ remainder remainder_ fmod
 fmod_ rsub rdiv rfloor_divide rremainder pow pow_ maximum minimum fmax fmin atan2 atan2_ hypot hypot_ gcd gcd_ lcm
@@ -253,17 +282,18 @@ masked_fill masked_fill_ clamp clamp_ clamp_min clamp_max clamp_min_ clamp_max_ 
 any all count_nonzero max amax argmax min amin argmin logsumexp norm dist cumsum cumprod cumsum_ cumprod_ diff
 logcumsumexp cummax cummin sort argsort topk kthvalue median nanmedian cov corrcoef renorm renorm_ mode matmul mm
 bmm mv dot outer addmm addmm_ baddbmm baddbmm_ matrix_power trace cross kron addmv addmv_ addr addr_ addbmm addbmm_
-view view_as view_dtype reshape reshape_as flatten ravel unflatten permute transpose t numpy_t mt movedim unsqueeze
-squeeze expand expand_as broadcast_to select slice narrow diagonal diag diag_embed unbind split split_with_sizes
-chunk tensor_split unfold as_strided alias detach detach_ unsqueeze_ squeeze_ transpose_ t_ repeat tile flip fliplr
-flipud rot90 roll repeat_interleave cast to to_device clone contiguous copy_ fill_ zero_ gather scatter scatter_add
-scatter_ scatter_add_ scatter_reduce scatter_reduce_ index_select index_add index_add_ index_copy index_copy_
-index_fill index_fill_ index index_put index_put_ nonzero nonzero_numpy masked_select take take_along_dim put put_
-bincount argwhere masked_scatter masked_scatter_ select_scatter slice_scatter diagonal_scatter fill_diagonal_
-diagflat unique unique_dim unique_consecutive histc quantile nanquantile histogram msort deg2rad deg2rad_ rad2deg
-rad2deg_ positive sgn sgn_ signbit isposinf isneginf copysign copysign_ heaviside heaviside_ nan_to_num nan_to_num_
-sinc sinc_ float_power float_power_ logaddexp2 ldexp ldexp_ aminmax nanmean inner bernoulli multinomial uniform_
-normal_ log_normal_ cauchy_ exponential_ geometric_ bernoulli_""".split()
+inverse det slogdet logdet triangular_solve lu_solve cholesky_solve cholesky_inverse geqrf orgqr ormqr svd pinverse
+matrix_exp view view_as view_dtype reshape reshape_as flatten ravel unflatten permute transpose t numpy_t mt
+movedim unsqueeze squeeze expand expand_as broadcast_to select slice narrow diagonal diag diag_embed unbind split
+split_with_sizes chunk tensor_split unfold as_strided alias detach detach_ unsqueeze_ squeeze_ transpose_ t_ repeat
+tile flip fliplr flipud rot90 roll repeat_interleave cast to to_device clone contiguous copy_ fill_ zero_ gather
+scatter scatter_add scatter_ scatter_add_ scatter_reduce scatter_reduce_ index_select index_add index_add_
+index_copy index_copy_ index_fill index_fill_ index index_put index_put_ nonzero nonzero_numpy masked_select take
+take_along_dim put put_ bincount argwhere masked_scatter masked_scatter_ select_scatter slice_scatter
+diagonal_scatter fill_diagonal_ diagflat unique unique_dim unique_consecutive histc quantile nanquantile histogram
+msort deg2rad deg2rad_ rad2deg rad2deg_ positive sgn sgn_ signbit isposinf isneginf copysign copysign_ heaviside
+heaviside_ nan_to_num nan_to_num_ sinc sinc_ float_power float_power_ logaddexp2 ldexp ldexp_ aminmax nanmean inner
+bernoulli multinomial uniform_ normal_ log_normal_ cauchy_ exponential_ geometric_ bernoulli_""".split()
 
 # Functions of nn.functional.
 NN = """silu silu_ gelu leaky_relu leaky_relu_ elu elu_ softplus logsigmoid hardswish hardsigmoid relu6 glu softmin linear
@@ -284,4 +314,5 @@ poisson_nll_loss gaussian_nll_loss multilabel_margin_loss ctc_loss dropout dropo
 feature_alpha_dropout dropout1d dropout2d dropout3d gumbel_softmax""".split()
 
 # Names whose overloads are merged by hand, in _functions.py.
-UNMERGED = """arange var std hsplit vsplit dsplit lstm gru rnn_tanh rnn_relu randint randint_like random_""".split()
+UNMERGED = """arange var std linalg_pinv linalg_matrix_rank nuclear_norm hsplit vsplit dsplit lstm gru rnn_tanh rnn_relu randint
+randint_like random_""".split()

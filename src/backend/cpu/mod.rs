@@ -4,6 +4,7 @@ pub(crate) mod attention;
 #[cfg(feature = "tests")]
 pub(crate) mod bench;
 pub(crate) mod conv;
+pub mod dense;
 pub(crate) mod elementwise;
 pub(crate) mod gemm;
 pub(crate) mod geometry;

@@ -139,6 +139,9 @@ fn python(sources: &Sources, op: &Op) -> String {
     if let Some(init) = name.strip_prefix("init_") {
         return format!("`torch.nn.init.{init}`");
     }
+    if let Some(f) = name.strip_prefix("linalg_") {
+        return format!("`torch.linalg.{f}`");
+    }
     if stubs::internal(name) {
         return "inside other functions".into();
     }

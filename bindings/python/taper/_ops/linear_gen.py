@@ -213,7 +213,7 @@ def baddbmm_(input, batch1, batch2, *, beta=1, alpha=1):
 
 
 def matrix_power(input, n, *, out=None):
-    """Square matrices times themselves n times, n at least 0."""
+    """Square matrices times themselves n times; negative powers are those of the inverse."""
     try:
         o_, p_ = tls.o
         e_ = _matrix_power(input._h, n if -0x8000000000000000 <= n <= 0x7FFFFFFFFFFFFFFF else no_int64(n), p_)

@@ -13,7 +13,7 @@ mod problem;
 mod real;
 pub(super) mod small;
 
-pub(super) use self::real::matmul_serial;
+pub(super) use self::real::{matmul_serial, update_strided};
 
 use self::other::{run_half, run_int};
 use self::problem::Problem;

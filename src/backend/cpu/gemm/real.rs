@@ -279,3 +279,33 @@ unsafe fn small<T: Real>(set: Level, p: &Problem<T>, i: usize, alpha: T, beta: T
         block(p, i, 0, m, 0, n, alpha, beta)
     }
 }
+
+/// A matrix that a factorisation works on: first element, strides of rows and columns.
+pub type Part<T> = (*mut T, isize, isize);
+
+/// c = beta * c + alpha * a @ b for [m, k] @ [k, n], on several threads where that is worth it.
+///
+/// # Safety
+/// The parts lie in memory that nobody else uses meanwhile, and c overlaps neither a nor b.
+pub unsafe fn update_strided<T: Real + FloatElement<C = T>>(
+    (m, n, k): (usize, usize, usize),
+    a: Part<T>,
+    b: Part<T>,
+    c: Part<T>,
+    alpha: T,
+    beta: T,
+) {
+    let mat = |(p, row, col): Part<T>| Mat { p: Ptr(p), batch: 0, row, col };
+    let (a, b, c) = (mat(a), mat(b), mat(c));
+    let finish = Finish::NONE;
+    // Rows of the result are the contiguous ones.
+    run_real(
+        if c.row == 1 {
+            Problem { batch: 1, m: n, n: m, k, a: b.transposed(), b: a.transposed(), c: c.transposed(), finish }
+        } else {
+            Problem { batch: 1, m, n, k, a, b, c, finish }
+        },
+        alpha,
+        beta,
+    );
+}
