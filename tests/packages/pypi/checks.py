@@ -88,8 +88,8 @@ def torchdiffeq(torch):
         def forward(self, t, y):
             return torch.tanh(self.l(y)) - 0.1 * y
 
-    f, y0, t = F(), torch.tensor([[1.0, 0.5]]), torch.linspace(0, 2, 5)
-    made = {m: odeint(f, y0, t, method=m) for m in ("euler", "midpoint", "rk4", "dopri5", "adaptive_heun", "bosh3")}
+    f, y0, t = F(), torch.tensor([[1.0, 0.5]]), torch.linspace(0, 1, 3)
+    made = {m: odeint(f, y0, t, method=m) for m in ("euler", "midpoint", "rk4", "dopri5")}
     odeint_adjoint(f, y0, t).pow(2).sum().backward()
     made["grad"] = f.l.weight.grad
     return made
@@ -189,7 +189,7 @@ def timm(torch):
     import timm as package
 
     made = {}
-    for name in "resnet10t mobilenetv3_small_050 vit_tiny_patch16_224 convnext_atto".split():
+    for name in "resnet10t convnext_atto".split():
         size = 224 if name.startswith(("vit", "mixer")) else 64
         torch.manual_seed(0)
         x = torch.randn(1 if size == 224 else 2, 3, size, size)

@@ -76,6 +76,9 @@ def main():
         if recording:
             record[name] = made
             continue
+        if name not in record:
+            print(f"{name}: runs ({len(made)} values), not recorded yet: run.py --record {name}")
+            continue
         wrong = []
         for k, want in record[name].items():
             got = made.get(k)
