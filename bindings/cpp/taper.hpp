@@ -10,6 +10,7 @@
 
 #include "taper/autograd.hpp"
 #include "taper/device.hpp"
+#include "taper/files.hpp"
 #include "taper/grad_mode.hpp"
 #include "taper/graph.hpp"
 #include "taper/layers.hpp"

@@ -245,6 +245,9 @@ typedef struct taper_summary_writer taper_summary_writer;
 /* A tensor. Any thread may use it; writing to one tensor from two threads at once gives unspecified elements. */
 typedef struct taper_tensor taper_tensor;
 
+/* An opened file of tensors. Any thread may use it. */
+typedef struct taper_tensor_file taper_tensor_file;
+
 /* A list of tensors, as ops with several results return it. Immutable; any thread may use it. */
 typedef struct taper_tensor_list taper_tensor_list;
 
@@ -9741,13 +9744,65 @@ taper_error *taper_named_tensors_save(const taper_named_tensors *n,
                                       const char *path);
 
 /*
- * Reads a safetensors file onto a device (type 0: the CPU). The result is owned by the caller. Fails with TAPER_ERROR_IO
- * when the file is not there, truncated or not valid. Since 0.1.
+ * Reads a file onto a device (type 0: the CPU): safetensors, an index of several safetensors files or the folder of one,
+ * PyTorch's .pt (state dicts, executing nothing; what is in dicts and lists is flattened, docs/FILES.md), NPZ or NPY; which
+ * it is shows from its first bytes. The result is owned by the caller. Fails with TAPER_ERROR_IO when the file is not there,
+ * truncated or not valid. Since 0.1.
  */
 TAPER_MUST_USE
 taper_error *taper_named_tensors_load(const char *path,
                                       taper_device device,
                                       taper_named_tensors **out);
+
+/* The same of a file's bytes in memory, which are borrowed for the call. The result is owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_named_tensors_from_memory(const void *data,
+                                             size_t nbytes,
+                                             taper_device device,
+                                             taper_named_tensors **out);
+
+/*
+ * Writes a file of a format: "safetensors", "pt" (which torch.load reads as a dict; text entries are texts in it), "npz",
+ * "npz_compressed" or "npy" (one tensor), the last three without text entries. The old content stays until the new one is
+ * on disk. Borrows n. Fails with TAPER_ERROR_IO, and with TAPER_ERROR_VALUE where the format has no such dtype. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_named_tensors_save_as(const taper_named_tensors *n,
+                                         const char *path,
+                                         const char *format);
+
+/* The bytes of such a file as a tensor of uint8 on the CPU, owned by the caller. Borrows n. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_named_tensors_to_memory(const taper_named_tensors *n,
+                                           const char *format,
+                                           taper_tensor **out);
+
+/*
+ * Writes safetensors files of at most max_bytes of tensors each and their index into a folder that exists:
+ * STEM-00001-of-00003.safetensors and STEM.safetensors.index.json, or STEM.safetensors where one file is enough. stem is
+ * "model" where it is NULL. files receives how many there are. Borrows n. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_named_tensors_save_sharded(const taper_named_tensors *n,
+                                              const char *folder,
+                                              const char *stem,
+                                              uint64_t max_bytes,
+                                              size_t *files);
+
+/* The tensors and text entries whose names begin with prefix, without it; owned by the caller. Borrows n. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_named_tensors_select(const taper_named_tensors *n,
+                                        const char *prefix,
+                                        taper_named_tensors **out);
+
+/* Number of text entries; 0 for a bad handle. Borrows n. Since 0.1. */
+size_t taper_named_tensors_num_metadata(const taper_named_tensors *n);
+
+/* Key of text entry i, owned by the caller. Borrows n. Fails when i is out of range. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_named_tensors_metadata_key(const taper_named_tensors *n,
+                                              size_t i,
+                                              taper_string **out);
 
 /*
  * Frees a collection's handle. Consumes n; NULL is fine. Returns false when n was no live handle of this kind.
@@ -9785,6 +9840,148 @@ TAPER_MUST_USE taper_error *taper_file_writer_commit(taper_file_writer *w);
  * false when w was no live handle of this kind. Since 0.1.
  */
 bool taper_file_writer_free(taper_file_writer *w);
+
+/* ==== Opened files and checkpoints ======================================================================== */
+
+/*
+ * Opens a file of any format of taper_named_tensors_load and reads what is in it, not the tensors. With mapped, tensors
+ * read onto the CPU have the file's pages as their memory where that can be (what is written to them does not reach the
+ * file); then nobody may shorten the file while they live: reading them would end the process. Owned by the caller. Fails
+ * with TAPER_ERROR_IO. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_file_open(const char *path,
+                                    bool mapped,
+                                    taper_tensor_file **out);
+
+/*
+ * The same of a file's bytes in memory, which must stay as they are until drop is called with user, which happens
+ * exactly once, also when this fails. Owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_file_open_memory(const void *data,
+                                           size_t nbytes,
+                                           taper_drop_fn drop,
+                                           void *user,
+                                           taper_tensor_file **out);
+
+/* Number of tensors; 0 for a bad handle. Borrows f. Since 0.1. */
+size_t taper_tensor_file_len(const taper_tensor_file *f);
+
+/* Name number i in UTF-8, valid until f is freed; NULL when i is out of range. Borrows f. Since 0.1. */
+const char *taper_tensor_file_name(const taper_tensor_file *f, size_t i);
+
+/*
+ * What the file is: "safetensors", "safetensors index", "PyTorch", "NPZ" or "NPY"; owned by the caller. Borrows f.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_file_format(const taper_tensor_file *f,
+                                      taper_string **out);
+
+/* The dtype of a tensor, which is not read. Borrows f. Fails (TAPER_ERROR_KEY) when there is none. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_tensor_file_dtype(const taper_tensor_file *f,
+                                     const char *name,
+                                     int32_t *out);
+
+/*
+ * Writes the sizes of a tensor, which is not read, into buf, as many as buf_len allows (NULL with 0 is fine), and their
+ * number into needed. Borrows f. Fails (TAPER_ERROR_KEY) when there is none. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_file_sizes(const taper_tensor_file *f,
+                                     const char *name,
+                                     int64_t *buf,
+                                     size_t buf_len,
+                                     size_t *needed);
+
+/*
+ * Reads a tensor onto a device (type 0: the CPU); owned by the caller. Borrows f. Fails (TAPER_ERROR_KEY) when there is
+ * none. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_file_get(const taper_tensor_file *f,
+                                   const char *name,
+                                   taper_device device,
+                                   taper_tensor **out);
+
+/*
+ * Reads rows start to stop (exclusive) of a tensor and nothing else where they stand together; both may count from the
+ * end and are cut to what there is. Owned by the caller. Borrows f. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_tensor_file_get_rows(const taper_tensor_file *f,
+                                        const char *name,
+                                        int64_t start,
+                                        int64_t stop,
+                                        taper_device device,
+                                        taper_tensor **out);
+
+/* The file's text entries, in a collection without tensors; owned by the caller. Borrows f. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_tensor_file_metadata(const taper_tensor_file *f, taper_named_tensors **out);
+
+/*
+ * Frees an opened file's handle; tensors that were read stay. Consumes f; NULL is fine. Returns false when f was no live
+ * handle of this kind. Since 0.1.
+ */
+bool taper_tensor_file_free(taper_tensor_file *f);
+
+/*
+ * Loads a file of any format of taper_named_tensors_load into the module; names that do not match come back, one a line,
+ * and are an error when strict. A failure changes nothing. Both are owned by the caller. Borrows m. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_load_keys(taper_module *m,
+                                    const char *path,
+                                    bool strict,
+                                    taper_string **missing,
+                                    taper_string **unexpected);
+
+/* The same from a collection. Borrows both. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_module_load_state_dict_keys(taper_module *m,
+                                               const taper_named_tensors *state,
+                                               bool strict,
+                                               taper_string **missing,
+                                               taper_string **unexpected);
+
+/*
+ * Writes one file from which taper_checkpoint_load goes on with the same bits: modules, optimizers, schedules, generators
+ * (the default one is always in it) and the caller's tensors and texts (a loader's position, a scaler's numbers). The old
+ * content stays until the new one is on disk. Borrows all. Fails with TAPER_ERROR_IO. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_checkpoint_save(const char *path,
+                                   taper_module *const *models,
+                                   size_t models_len,
+                                   taper_optimizer *const *optimizers,
+                                   size_t optimizers_len,
+                                   taper_schedule *const *schedules,
+                                   size_t schedules_len,
+                                   taper_generator *const *generators,
+                                   size_t generators_len,
+                                   taper_named_tensors *extra);
+
+/*
+ * Reads such a file into objects of the same structure. extra receives the caller's tensors and texts; missing and
+ * unexpected the modules' names that did not match, one a line, which are an error when strict. A failure changes nothing.
+ * Borrows all; the results are owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_checkpoint_load(const char *path,
+                                   taper_module *const *models,
+                                   size_t models_len,
+                                   taper_optimizer *const *optimizers,
+                                   size_t optimizers_len,
+                                   taper_schedule *const *schedules,
+                                   size_t schedules_len,
+                                   taper_generator *const *generators,
+                                   size_t generators_len,
+                                   bool strict,
+                                   taper_named_tensors **extra,
+                                   taper_string **missing,
+                                   taper_string **unexpected);
 
 /* ==== Modules ============================================================================================= */
 
@@ -10036,8 +10233,8 @@ taper_error *taper_module_load_state_dict(taper_module *m,
 TAPER_MUST_USE taper_error *taper_module_save(taper_module *m, const char *path);
 
 /*
- * Loads a safetensors file into the module, on whatever device that is; strict as in taper_module_load_state_dict.
- * Borrows m. Since 0.1.
+ * Loads a file of any format of taper_named_tensors_load (safetensors, PyTorch's .pt) into the module, on whatever device
+ * that is; strict as in taper_module_load_state_dict, but a failure changes nothing. Borrows m. Since 0.1.
  */
 TAPER_MUST_USE
 taper_error *taper_module_load(taper_module *m,

@@ -12,6 +12,7 @@ pub mod info;
 pub mod inside;
 #[cfg(any(feature = "opencl", feature = "cuda"))]
 pub mod kernels;
+pub mod mapped;
 pub mod memory;
 mod opcodes_gen;
 #[cfg(feature = "opencl")]

@@ -37,9 +37,10 @@ pub enum Kind {
     CancelToken = 0x1f,
     SummaryWriter = 0x24,
     Progress = 0x25,
+    TensorFile = 0x2a,
 }
 impl Kind {
-    const ALL: [Kind; 17] = [
+    const ALL: [Kind; 18] = [
         Kind::Tensor,
         Kind::TensorList,
         Kind::Error,
@@ -57,6 +58,7 @@ impl Kind {
         Kind::CancelToken,
         Kind::SummaryWriter,
         Kind::Progress,
+        Kind::TensorFile,
     ];
     pub fn name(self) -> &'static str {
         match self {
@@ -77,6 +79,7 @@ impl Kind {
             Kind::CancelToken => "cancel token",
             Kind::SummaryWriter => "summary writer",
             Kind::Progress => "progress",
+            Kind::TensorFile => "opened file",
         }
     }
     fn from_byte(b: u8) -> Option<Kind> {

@@ -7,7 +7,10 @@ use crate::backend::memory;
 use crate::base::error::{ErrorKind, Result};
 use crate::base::sync::Mutex;
 use crate::io::file::Writer;
+use crate::io::format::{self, Format};
 use crate::io::safetensors::{self, FileMetadata};
+use crate::io::shards;
+use crate::io::source::Source;
 use crate::nn::StateDict;
 use crate::{Device, Tensor};
 use indexmap::IndexMap;
@@ -17,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// A text as a C string; a NUL in it would end it early, so it is shown as a space.
-fn c_text(s: &str) -> Result<CString> {
+pub(super) fn c_text(s: &str) -> Result<CString> {
     let mut bytes = memory::with_capacity(s.len() + 1)?;
     bytes.extend(s.bytes().map(|b| if b == 0 { b' ' } else { b }));
     Ok(CString::new(bytes).unwrap_or_default())
@@ -48,6 +51,17 @@ impl NamedTensors {
             }
         }
         Ok(())
+    }
+    /// No tensors, but these text entries.
+    pub fn empty_with(metadata: FileMetadata) -> NamedTensors {
+        NamedTensors { metadata, ..NamedTensors::default() }
+    }
+    pub fn set_texts(&mut self, metadata: FileMetadata) {
+        self.metadata = metadata;
+    }
+    /// The tensors and the text entries.
+    pub fn parts(&self) -> Result<(StateDict, FileMetadata)> {
+        Ok((self.dict()?, memory::copied_texts(&self.metadata)?))
     }
     pub fn dict(&self) -> Result<StateDict> {
         let mut d = StateDict::default();
@@ -137,13 +151,72 @@ pub fn named_tensors_save(n: &Arc<Mutex<NamedTensors>>, path: &Path) -> Result<(
 
 /// `taper_named_tensors_load`.
 pub fn named_tensors_load(path: &Path, device: Option<Device>) -> Result<NamedTensors> {
-    let device = device.unwrap_or(Device::CPU);
-    let (tensors, metadata) = safetensors::load(path, device)?;
-    // C's strings end at a NUL: two names could look alike.
-    if let Some(name) = tensors.keys().find(|name| name.contains('\0')) {
-        crate::bail!(Io, "cannot read {}: the tensor name {name:?} has a NUL inside", path.display());
+    let contents = format::open(path, false)?;
+    let tensors = contents.all(device.unwrap_or(Device::CPU))?;
+    Ok(NamedTensors { metadata: contents.metadata, ..NamedTensors::from_dict(tensors)? })
+}
+
+/// `taper_named_tensors_from_memory`.
+pub fn named_tensors_from_memory(data: &[u8], device: Option<Device>) -> Result<NamedTensors> {
+    let contents = format::of_source(Source::memory(data))?;
+    let tensors = contents.all(device.unwrap_or(Device::CPU))?;
+    Ok(NamedTensors { metadata: contents.metadata, ..NamedTensors::from_dict(tensors)? })
+}
+
+/// `taper_named_tensors_save_as`.
+pub fn named_tensors_save_as(n: &Arc<Mutex<NamedTensors>>, path: &Path, format: &str) -> Result<()> {
+    let format = Format::parse(format)?;
+    let (tensors, metadata) = n.lock().parts()?;
+    format::save(path, &tensors, &metadata, format)
+}
+
+/// `taper_named_tensors_to_memory`.
+pub fn named_tensors_to_memory(n: &Arc<Mutex<NamedTensors>>, format: &str) -> Result<Tensor> {
+    let format = Format::parse(format)?;
+    let (tensors, metadata) = n.lock().parts()?;
+    let bytes = format::to_memory(&tensors, &metadata, format)?;
+    Tensor::from_bytes(&bytes, &[bytes.len() as i64], crate::DType::U8, Device::CPU)
+}
+
+/// `taper_named_tensors_save_sharded`.
+pub fn named_tensors_save_sharded(
+    n: &Arc<Mutex<NamedTensors>>,
+    folder: &Path,
+    stem: Option<&str>,
+    max_bytes: u64,
+) -> Result<usize> {
+    let (tensors, metadata) = n.lock().parts()?;
+    shards::save(folder, stem.unwrap_or(shards::STEM), &tensors, &metadata, max_bytes)
+}
+
+/// `taper_named_tensors_select`.
+pub fn named_tensors_select(n: &Arc<Mutex<NamedTensors>>, prefix: &str) -> Result<NamedTensors> {
+    let (tensors, metadata) = n.lock().parts()?;
+    let mut out = NamedTensors::from_dict(crate::io::checkpoint::below(&tensors, prefix)?)?;
+    for (key, text) in metadata {
+        if let Some(key) = key.strip_prefix(prefix) {
+            memory::reserve_map(&mut out.metadata, 1)?;
+            out.metadata.insert(memory::text(key)?, text);
+        }
     }
-    Ok(NamedTensors { metadata, ..NamedTensors::from_dict(tensors)? })
+    Ok(out)
+}
+
+/// `taper_named_tensors_num_metadata`.
+pub fn named_tensors_num_metadata(n: &Arc<Mutex<NamedTensors>>) -> usize {
+    n.lock().metadata.len()
+}
+
+/// `taper_named_tensors_metadata_key`.
+pub fn named_tensors_metadata_key(c: &Call, n: &Arc<Mutex<NamedTensors>>, i: usize) -> Result<String> {
+    let n = n.lock();
+    match n.metadata.get_index(i) {
+        Some((key, _)) => memory::text(key),
+        None => {
+            let what = format!("index {i} is out of range: there are {} text entries", n.metadata.len());
+            Err(c.invalid(ErrorKind::Index, 1, "i", what))
+        }
+    }
 }
 
 impl HandleType for taper_file_writer {

@@ -18,6 +18,7 @@ pub mod error;
 mod error_box;
 pub mod event;
 mod fields;
+pub mod files;
 pub mod function;
 pub mod graph;
 pub mod handle;

@@ -10,7 +10,7 @@ use super::{error, string};
 use crate::backend::memory;
 use crate::base::error::{ErrorKind, Result};
 use crate::base::sync::Mutex;
-use crate::io::safetensors;
+use crate::io::{format, safetensors};
 use crate::nn::{one, Layer, Module, Outputs};
 use crate::{bail, DType, Device, Tensor};
 use smallvec::SmallVec;
@@ -335,8 +335,8 @@ pub fn module_save(m: &Module, path: &str) -> Result<()> {
 
 /// `taper_module_load`.
 pub fn module_load(m: &Module, path: &str, strict: bool) -> Result<()> {
-    let (state, _) = safetensors::load(path, Device::CPU)?;
-    m.load_state_dict(&state, strict).map(drop)
+    let state = format::open(path.as_ref(), false)?.all(Device::CPU)?;
+    m.load_whole(&state, strict).map(drop)
 }
 
 /// A hook that runs before or after forward: set the one that is registered.

@@ -1809,8 +1809,10 @@ pub unsafe extern "C" fn taper_named_tensors_save(n: *const taper_named_tensors,
     })
 }
 
-/// Reads a safetensors file onto a device (type 0: the CPU). The result is owned by the caller. Fails with TAPER_ERROR_IO
-/// when the file is not there, truncated or not valid. Since 0.1.
+/// Reads a file onto a device (type 0: the CPU): safetensors, an index of several safetensors files or the folder of one,
+/// PyTorch's .pt (state dicts, executing nothing; what is in dicts and lists is flattened, docs/FILES.md), NPZ or NPY; which
+/// it is shows from its first bytes. The result is owned by the caller. Fails with TAPER_ERROR_IO when the file is not there,
+/// truncated or not valid. Since 0.1.
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_named_tensors_load(path: *const c_char, device: taper_device, out: *mut *mut taper_named_tensors) -> *mut taper_error {
@@ -1819,6 +1821,88 @@ pub unsafe extern "C" fn taper_named_tensors_load(path: *const c_char, device: t
         let path = c.path(0, "path", path)?;
         let device = c.opt_device(1, "device", device)?;
         out.set(super::io::named_tensors_load(path, device)?)
+    })
+}
+
+/// The same of a file's bytes in memory, which are borrowed for the call. The result is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_named_tensors_from_memory(data: *const c_void, nbytes: usize, device: taper_device, out: *mut *mut taper_named_tensors) -> *mut taper_error {
+    guard("named_tensors_from_memory", |c| {
+        let out = c.out(2, "out", out)?;
+        let data = c.slice(0, "data", data as *const u8, nbytes)?;
+        let device = c.opt_device(1, "device", device)?;
+        out.set(super::io::named_tensors_from_memory(data, device)?)
+    })
+}
+
+/// Writes a file of a format: "safetensors", "pt" (which torch.load reads as a dict; text entries are texts in it), "npz",
+/// "npz_compressed" or "npy" (one tensor), the last three without text entries. The old content stays until the new one is
+/// on disk. Borrows n. Fails with TAPER_ERROR_IO, and with TAPER_ERROR_VALUE where the format has no such dtype. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_named_tensors_save_as(n: *const taper_named_tensors, path: *const c_char, format: *const c_char) -> *mut taper_error {
+    guard("named_tensors_save_as", |c| {
+        let n = c.get(0, "n", n)?;
+        let path = c.path(1, "path", path)?;
+        let format = c.str(2, "format", format)?;
+        super::io::named_tensors_save_as(&n, path, format)
+    })
+}
+
+/// The bytes of such a file as a tensor of uint8 on the CPU, owned by the caller. Borrows n. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_named_tensors_to_memory(n: *const taper_named_tensors, format: *const c_char, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("named_tensors_to_memory", |c| {
+        let out = c.out(2, "out", out)?;
+        let n = c.get(0, "n", n)?;
+        let format = c.str(1, "format", format)?;
+        out.set(super::io::named_tensors_to_memory(&n, format)?)
+    })
+}
+
+/// Writes safetensors files of at most max_bytes of tensors each and their index into a folder that exists:
+/// STEM-00001-of-00003.safetensors and STEM.safetensors.index.json, or STEM.safetensors where one file is enough. stem is
+/// "model" where it is NULL. files receives how many there are. Borrows n. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_named_tensors_save_sharded(n: *const taper_named_tensors, folder: *const c_char, stem: *const c_char, max_bytes: u64, files: *mut usize) -> *mut taper_error {
+    guard("named_tensors_save_sharded", |c| {
+        let files = c.out(4, "files", files)?;
+        let n = c.get(0, "n", n)?;
+        let folder = c.path(1, "folder", folder)?;
+        let stem = c.opt_str(2, "stem", stem)?;
+        files.set(super::io::named_tensors_save_sharded(&n, folder, stem, max_bytes)?)
+    })
+}
+
+/// The tensors and text entries whose names begin with prefix, without it; owned by the caller. Borrows n. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_named_tensors_select(n: *const taper_named_tensors, prefix: *const c_char, out: *mut *mut taper_named_tensors) -> *mut taper_error {
+    guard("named_tensors_select", |c| {
+        let out = c.out(2, "out", out)?;
+        let n = c.get(0, "n", n)?;
+        let prefix = c.str(1, "prefix", prefix)?;
+        out.set(super::io::named_tensors_select(&n, prefix)?)
+    })
+}
+
+/// Number of text entries; 0 for a bad handle. Borrows n. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_named_tensors_num_metadata(n: *const taper_named_tensors) -> usize {
+    getter(0, || super::io::named_tensors_num_metadata(&object(n).ok()?).into())
+}
+
+/// Key of text entry i, owned by the caller. Borrows n. Fails when i is out of range. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_named_tensors_metadata_key(n: *const taper_named_tensors, i: usize, out: *mut *mut taper_string) -> *mut taper_error {
+    guard("named_tensors_metadata_key", |c| {
+        let out = c.out(2, "out", out)?;
+        let n = c.get(0, "n", n)?;
+        out.set(super::io::named_tensors_metadata_key(c, &n, i)?)
     })
 }
 
@@ -1871,6 +1955,208 @@ pub extern "C" fn taper_file_writer_commit(w: *mut taper_file_writer) -> *mut ta
 #[no_mangle]
 pub extern "C" fn taper_file_writer_free(w: *mut taper_file_writer) -> bool {
     free_handle(w)
+}
+
+// == Opened files and checkpoints ==
+
+/// Opens a file of any format of taper_named_tensors_load and reads what is in it, not the tensors. With mapped, tensors
+/// read onto the CPU have the file's pages as their memory where that can be (what is written to them does not reach the
+/// file); then nobody may shorten the file while they live: reading them would end the process. Owned by the caller. Fails
+/// with TAPER_ERROR_IO. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tensor_file_open(path: *const c_char, mapped: bool, out: *mut *mut taper_tensor_file) -> *mut taper_error {
+    guard("tensor_file_open", |c| {
+        let out = c.out(2, "out", out)?;
+        let path = c.path(0, "path", path)?;
+        out.set(super::files::tensor_file_open(path, mapped)?)
+    })
+}
+
+/// The same of a file's bytes in memory, which must stay as they are until drop is called with user, which happens
+/// exactly once, also when this fails. Owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tensor_file_open_memory(data: *const c_void, nbytes: usize, drop: taper_drop_fn, user: *mut c_void, out: *mut *mut taper_tensor_file) -> *mut taper_error {
+    let drop = User::new(user, drop);
+    guard("tensor_file_open_memory", move |c| {
+        let out = c.out(3, "out", out)?;
+        let data = c.slice(0, "data", data as *const u8, nbytes)?;
+        out.set(super::files::tensor_file_open_memory(data, drop)?)
+    })
+}
+
+/// Number of tensors; 0 for a bad handle. Borrows f. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_tensor_file_len(f: *const taper_tensor_file) -> usize {
+    getter(0, || super::files::tensor_file_len(&object(f).ok()?).into())
+}
+
+/// Name number i in UTF-8, valid until f is freed; NULL when i is out of range. Borrows f. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_tensor_file_name(f: *const taper_tensor_file, i: usize) -> *const c_char {
+    getter(std::ptr::null(), || super::files::tensor_file_name(&object(f).ok()?, i).into())
+}
+
+/// What the file is: "safetensors", "safetensors index", "PyTorch", "NPZ" or "NPY"; owned by the caller. Borrows f.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tensor_file_format(f: *const taper_tensor_file, out: *mut *mut taper_string) -> *mut taper_error {
+    guard("tensor_file_format", |c| {
+        let out = c.out(1, "out", out)?;
+        let f = c.get(0, "f", f)?;
+        out.set(super::files::tensor_file_format(&f)?)
+    })
+}
+
+/// The dtype of a tensor, which is not read. Borrows f. Fails (TAPER_ERROR_KEY) when there is none. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tensor_file_dtype(f: *const taper_tensor_file, name: *const c_char, out: *mut i32) -> *mut taper_error {
+    guard("tensor_file_dtype", |c| {
+        let out = c.out(2, "out", out)?;
+        let f = c.get(0, "f", f)?;
+        let name = c.str(1, "name", name)?;
+        out.set(super::files::tensor_file_dtype(&f, name)?)
+    })
+}
+
+/// Writes the sizes of a tensor, which is not read, into buf, as many as buf_len allows (NULL with 0 is fine), and their
+/// number into needed. Borrows f. Fails (TAPER_ERROR_KEY) when there is none. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tensor_file_sizes(f: *const taper_tensor_file, name: *const c_char, buf: *mut i64, buf_len: usize, needed: *mut usize) -> *mut taper_error {
+    guard("tensor_file_sizes", |c| {
+        let needed = c.out(3, "needed", needed)?;
+        let f = c.get(0, "f", f)?;
+        let name = c.str(1, "name", name)?;
+        let buf = c.slice_mut(2, "buf", buf, buf_len)?;
+        needed.set(super::files::tensor_file_sizes(&f, name, buf)?)
+    })
+}
+
+/// Reads a tensor onto a device (type 0: the CPU); owned by the caller. Borrows f. Fails (TAPER_ERROR_KEY) when there is
+/// none. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tensor_file_get(f: *const taper_tensor_file, name: *const c_char, device: taper_device, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("tensor_file_get", |c| {
+        let out = c.out(3, "out", out)?;
+        let f = c.get(0, "f", f)?;
+        let name = c.str(1, "name", name)?;
+        let device = c.opt_device(2, "device", device)?;
+        out.set(super::files::tensor_file_get(&f, name, device)?)
+    })
+}
+
+/// Reads rows start to stop (exclusive) of a tensor and nothing else where they stand together; both may count from the
+/// end and are cut to what there is. Owned by the caller. Borrows f. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tensor_file_get_rows(f: *const taper_tensor_file, name: *const c_char, start: i64, stop: i64, device: taper_device, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("tensor_file_get_rows", |c| {
+        let out = c.out(5, "out", out)?;
+        let f = c.get(0, "f", f)?;
+        let name = c.str(1, "name", name)?;
+        let device = c.opt_device(4, "device", device)?;
+        out.set(super::files::tensor_file_get_rows(&f, name, start, stop, device)?)
+    })
+}
+
+/// The file's text entries, in a collection without tensors; owned by the caller. Borrows f. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_tensor_file_metadata(f: *const taper_tensor_file, out: *mut *mut taper_named_tensors) -> *mut taper_error {
+    guard("tensor_file_metadata", |c| {
+        let out = c.out(1, "out", out)?;
+        let f = c.get(0, "f", f)?;
+        out.set(super::files::tensor_file_metadata(&f)?)
+    })
+}
+
+/// Frees an opened file's handle; tensors that were read stay. Consumes f; NULL is fine. Returns false when f was no live
+/// handle of this kind. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_tensor_file_free(f: *mut taper_tensor_file) -> bool {
+    free_handle(f)
+}
+
+/// Loads a file of any format of taper_named_tensors_load into the module; names that do not match come back, one a line,
+/// and are an error when strict. A failure changes nothing. Both are owned by the caller. Borrows m. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_load_keys(m: *mut taper_module, path: *const c_char, strict: bool, missing: *mut *mut taper_string, unexpected: *mut *mut taper_string) -> *mut taper_error {
+    guard("module_load_keys", |c| {
+        let missing = c.out(3, "missing", missing);
+        let unexpected = c.out(4, "unexpected", unexpected);
+        let missing = missing?;
+        let unexpected = unexpected?;
+        let m = c.get(0, "m", m)?;
+        let path = c.path(1, "path", path)?;
+        let (missing_value, unexpected_value) = super::files::module_load_keys(&m, path, strict)?;
+        missing.set(missing_value)?;
+        unexpected.set(unexpected_value)
+    })
+}
+
+/// The same from a collection. Borrows both. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_load_state_dict_keys(m: *mut taper_module, state: *const taper_named_tensors, strict: bool, missing: *mut *mut taper_string, unexpected: *mut *mut taper_string) -> *mut taper_error {
+    guard("module_load_state_dict_keys", |c| {
+        let missing = c.out(3, "missing", missing);
+        let unexpected = c.out(4, "unexpected", unexpected);
+        let missing = missing?;
+        let unexpected = unexpected?;
+        let m = c.get(0, "m", m)?;
+        let state = c.get(1, "state", state)?;
+        let (missing_value, unexpected_value) = super::files::module_load_state_dict_keys(&m, &state, strict)?;
+        missing.set(missing_value)?;
+        unexpected.set(unexpected_value)
+    })
+}
+
+/// Writes one file from which taper_checkpoint_load goes on with the same bits: modules, optimizers, schedules, generators
+/// (the default one is always in it) and the caller's tensors and texts (a loader's position, a scaler's numbers). The old
+/// content stays until the new one is on disk. Borrows all. Fails with TAPER_ERROR_IO. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_checkpoint_save(path: *const c_char, models: *const *mut taper_module, models_len: usize, optimizers: *const *mut taper_optimizer, optimizers_len: usize, schedules: *const *mut taper_schedule, schedules_len: usize, generators: *const *mut taper_generator, generators_len: usize, extra: *mut taper_named_tensors) -> *mut taper_error {
+    guard("checkpoint_save", |c| {
+        let path = c.path(0, "path", path)?;
+        let models = c.objects(1, "models", models, models_len)?;
+        let optimizers = c.objects(2, "optimizers", optimizers, optimizers_len)?;
+        let schedules = c.objects(3, "schedules", schedules, schedules_len)?;
+        let generators = c.objects(4, "generators", generators, generators_len)?;
+        let extra = c.opt_get(5, "extra", extra)?;
+        super::files::checkpoint_save(path, &models, &optimizers, &schedules, &generators, extra.as_ref())
+    })
+}
+
+/// Reads such a file into objects of the same structure. extra receives the caller's tensors and texts; missing and
+/// unexpected the modules' names that did not match, one a line, which are an error when strict. A failure changes nothing.
+/// Borrows all; the results are owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_checkpoint_load(path: *const c_char, models: *const *mut taper_module, models_len: usize, optimizers: *const *mut taper_optimizer, optimizers_len: usize, schedules: *const *mut taper_schedule, schedules_len: usize, generators: *const *mut taper_generator, generators_len: usize, strict: bool, extra: *mut *mut taper_named_tensors, missing: *mut *mut taper_string, unexpected: *mut *mut taper_string) -> *mut taper_error {
+    guard("checkpoint_load", |c| {
+        let extra = c.out(6, "extra", extra);
+        let missing = c.out(7, "missing", missing);
+        let unexpected = c.out(8, "unexpected", unexpected);
+        let extra = extra?;
+        let missing = missing?;
+        let unexpected = unexpected?;
+        let path = c.path(0, "path", path)?;
+        let models = c.objects(1, "models", models, models_len)?;
+        let optimizers = c.objects(2, "optimizers", optimizers, optimizers_len)?;
+        let schedules = c.objects(3, "schedules", schedules, schedules_len)?;
+        let generators = c.objects(4, "generators", generators, generators_len)?;
+        let (extra_value, missing_value, unexpected_value) = super::files::checkpoint_load(path, &models, &optimizers, &schedules, &generators, strict)?;
+        extra.set(extra_value)?;
+        missing.set(missing_value)?;
+        unexpected.set(unexpected_value)
+    })
 }
 
 // == Modules ==
@@ -2217,8 +2503,8 @@ pub unsafe extern "C" fn taper_module_save(m: *mut taper_module, path: *const c_
     })
 }
 
-/// Loads a safetensors file into the module, on whatever device that is; strict as in taper_module_load_state_dict.
-/// Borrows m. Since 0.1.
+/// Loads a file of any format of taper_named_tensors_load (safetensors, PyTorch's .pt) into the module, on whatever device
+/// that is; strict as in taper_module_load_state_dict, but a failure changes nothing. Borrows m. Since 0.1.
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_module_load(m: *mut taper_module, path: *const c_char, strict: bool) -> *mut taper_error {

@@ -219,7 +219,7 @@ pub fn optimizer_save(o: &Arc<Mutex<Optimizer>>, path: &str) -> Result<()> {
 
 /// `taper_optimizer_load`.
 pub fn optimizer_load(o: &Arc<Mutex<Optimizer>>, path: &str) -> Result<()> {
-    let (state, _) = safetensors::load(path, Device::CPU)?;
+    let state = crate::io::format::open(path.as_ref(), false)?.all(Device::CPU)?;
     let mut o = o.lock();
     o.load_state_dict(&state)
 }

@@ -59,6 +59,10 @@ pub struct taper_named_tensors {
 pub struct taper_cancel_token {
     _private: [u8; 0],
 }
+/// An opened file of tensors. Any thread may use it.
+pub struct taper_tensor_file {
+    _private: [u8; 0],
+}
 /// A file being written. Any thread may use it, one at a time.
 pub struct taper_file_writer {
     _private: [u8; 0],

@@ -3,21 +3,20 @@
 //! Files are written by `io::file`, so that a crash leaves the old file or the new one.
 //! Reading checks the whole header against the file's length before any memory is taken.
 
-use super::file::{cannot, io_error, Writer};
-use crate::backend::cpu::threads::coarse;
+use super::contents::{Blob, Contents};
+use super::file::cannot;
+use super::sink::Sink;
+use super::source::Source;
 use crate::backend::memory::{self, reserve::grant};
 use crate::base::device::Device;
 use crate::base::dtype::DType;
-use crate::base::error::{Error, ErrorKind};
-use crate::base::layout::checked_numel;
+use crate::base::layout::Layout;
 use crate::nn::StateDict;
 use crate::{bail, ensure, Result, Tensor};
 use indexmap::IndexMap;
 use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::Dtype;
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufReader, Read};
 use std::path::Path;
 
 /// A file's own text entries (`__metadata__`).
@@ -25,6 +24,7 @@ pub type FileMetadata = IndexMap<String, String>;
 
 /// The format's limit on the header.
 const MAX_HEADER: u64 = 100_000_000;
+const FORMAT: &str = "safetensors";
 
 fn dtype_to_file(d: DType) -> Dtype {
     match d {
@@ -51,18 +51,40 @@ fn dtype_from_file(d: Dtype) -> Option<DType> {
 /// keeps for itself.
 pub fn save(path: impl AsRef<Path>, tensors: &StateDict, metadata: &FileMetadata) -> Result<()> {
     let path = path.as_ref();
+    let header = header(path, tensors, metadata)?;
+    write(Sink::file(path)?, &header, tensors).map(drop)
+}
+
+/// The same into memory.
+pub fn to_memory(tensors: &StateDict, metadata: &FileMetadata) -> Result<Vec<u8>> {
+    let header = header(Path::new("memory"), tensors, metadata)?;
+    let mut sink = Sink::memory();
+    sink.expect(8 + header.len() + tensors.values().map(nbytes).sum::<usize>())?;
+    write(sink, &header, tensors)
+}
+
+fn nbytes(t: &Tensor) -> usize {
+    t.numel() * t.dtype().size()
+}
+
+/// Wide types first keeps every tensor aligned; the sort is stable, so that names stay in the order given.
+fn in_order(tensors: &StateDict) -> Result<Vec<(&String, &Tensor)>> {
+    let mut order: Vec<(&String, &Tensor)> = memory::collect(tensors)?;
+    order.sort_by_key(|(_, t)| std::cmp::Reverse(t.dtype().size()));
+    Ok(order)
+}
+
+fn header(path: &Path, tensors: &StateDict, metadata: &FileMetadata) -> Result<Vec<u8>> {
     ensure!(!tensors.contains_key("__metadata__"), Value, "a tensor cannot be named __metadata__ in safetensors");
-    // Wide types first keeps every tensor aligned; the sort is stable, so that names stay in the order given.
     // What the header takes in the crates that write it: its entries, a map of them, the text as it grows.
     let names: usize = tensors.keys().chain(metadata.keys()).chain(metadata.values()).map(|s| s.len() + 512).sum();
     let ranks: usize = tensors.values().map(Tensor::ndim).sum();
-    let header_memory = grant(names.saturating_mul(16).saturating_add(ranks.saturating_mul(256)))?;
-    let mut order: Vec<(&String, &Tensor)> = memory::collect(tensors)?;
-    order.sort_by_key(|(_, t)| std::cmp::Reverse(t.dtype().size()));
+    let _header_memory = grant(names.saturating_mul(16).saturating_add(ranks.saturating_mul(256)))?;
+    let order = in_order(tensors)?;
     let mut infos = memory::with_capacity(order.len())?;
     let mut at = 0;
     for (name, t) in &order {
-        let end = at + t.numel() * t.dtype().size();
+        let end = at + nbytes(t);
         let info = TensorInfo {
             dtype: dtype_to_file(t.dtype()),
             shape: t.shape().iter().map(|s| *s as usize).collect(),
@@ -75,53 +97,25 @@ pub fn save(path: impl AsRef<Path>, tensors: &StateDict, metadata: &FileMetadata
     let header = Metadata::new(text, infos).map_err(|e| cannot("write", path, e))?;
     let mut header = serde_json::to_vec(&header).map_err(|e| cannot("write", path, e))?;
     header.resize(header.len().next_multiple_of(8), b' ');
-    drop(header_memory);
     ensure!(header.len() as u64 <= MAX_HEADER, Io, "cannot write {}: the header exceeds 100 MB", path.display());
-
-    let mut file = Writer::begin(path)?;
-    file.write(&(header.len() as u64).to_le_bytes())?;
-    file.write(&header)?;
-    let mut bytes = Vec::new();
-    for (_, t) in &order {
-        let n = t.numel() * t.dtype().size();
-        bytes.clear();
-        memory::reserve_exact(&mut bytes, n)?;
-        bytes.resize(n, 0);
-        t.copy_to_host(&mut bytes)?;
-        file.write(&bytes)?;
-    }
-    file.commit()
+    Ok(header)
 }
 
-/// What one thread reads at a time.
-const PIECE: usize = 4 << 20;
-
-/// Reads a tensor's bytes, large ones by several threads.
-fn read_data(file: &File, at: u64, bytes: &mut [u8], dtype: DType) -> std::io::Result<()> {
-    let read = |at: u64, piece: &mut [u8]| {
-        read_at(file, at, piece)?;
-        if dtype == DType::Bool {
-            // Other writers may store any nonzero byte.
-            piece.iter_mut().for_each(|b| *b = (*b != 0) as u8);
-        }
-        Ok(())
-    };
-    coarse::try_chunks(bytes, PIECE, |i, piece| read(at + (i * PIECE) as u64, piece))
+/// Writes all but gives the file its name.
+pub(super) fn begin(path: &Path, tensors: &StateDict, metadata: &FileMetadata) -> Result<Sink> {
+    let header = header(path, tensors, metadata)?;
+    let mut sink = Sink::file(path)?;
+    fill(&mut sink, &header, tensors)?;
+    Ok(sink)
 }
-
-#[cfg(unix)]
-fn read_at(file: &File, at: u64, bytes: &mut [u8]) -> std::io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, bytes, at)
+fn fill(sink: &mut Sink, header: &[u8], tensors: &StateDict) -> Result<()> {
+    sink.write(&(header.len() as u64).to_le_bytes())?;
+    sink.write(header)?;
+    in_order(tensors)?.iter().try_for_each(|(_, t)| sink.tensor(t))
 }
-/// Elsewhere the place in the file is the handle's, and one thread at a time reads.
-#[cfg(not(unix))]
-fn read_at(file: &File, at: u64, bytes: &mut [u8]) -> std::io::Result<()> {
-    use std::io::{Seek, SeekFrom};
-    static ONE: crate::base::sync::Mutex<()> = crate::base::sync::Mutex::new(());
-    let _turn = ONE.lock();
-    let mut file = file;
-    file.seek(SeekFrom::Start(at))?;
-    file.read_exact(bytes)
+fn write(mut sink: Sink, header: &[u8], tensors: &StateDict) -> Result<Vec<u8>> {
+    fill(&mut sink, header, tensors)?;
+    sink.commit()
 }
 
 /// Reads all tensors of a file, in file order, onto `device`, and the file's text entries (sorted by name).
@@ -129,31 +123,25 @@ fn read_at(file: &File, at: u64, bytes: &mut [u8]) -> std::io::Result<()> {
 /// Fails with an Io error that names the file and what is wrong with it: not there, too short, a header that is not
 /// valid, lengths that do not fit, a dtype that Taper does not have.
 pub fn load(path: impl AsRef<Path>, device: Device) -> Result<(StateDict, FileMetadata)> {
-    let path = path.as_ref();
-    let file = File::open(path).map_err(|e| io_error("read", path, e))?;
-    let len = file.metadata().map_err(|e| io_error("read", path, e))?.len();
-    let mut file = BufReader::new(file);
-    let bad =
-        |what: &str| Error::new(ErrorKind::Io, format!("{} is not a valid safetensors file: {what}", path.display()));
-    let failed = |e: std::io::Error| match e.kind() {
-        std::io::ErrorKind::UnexpectedEof => bad("it ends too early"),
-        _ => io_error("read", path, e),
-    };
+    let contents = open(Source::file(path.as_ref(), false)?)?;
+    Ok((contents.all(device)?, contents.metadata))
+}
 
+/// Reads the header.
+pub fn open(source: Source) -> Result<Contents> {
+    let len = source.len();
+    let bad = |what: &str| source.bad(FORMAT, what);
     if len < 8 {
         return Err(bad(&format!("it has {len} bytes, too few for a header")));
     }
-    let mut length = [0u8; 8];
-    file.read_exact(&mut length).map_err(failed)?;
-    let header_len = u64::from_le_bytes(length);
+    let header_len = u64::from_le_bytes(source.array(0)?);
     if header_len > MAX_HEADER {
         return Err(bad(&format!("its header claims {header_len} bytes, more than the format's 100 MB")));
     }
     if header_len > len - 8 {
         return Err(bad(&format!("its header claims {header_len} bytes, but only {} follow: truncated?", len - 8)));
     }
-    let mut header = memory::zeroed::<u8>(header_len as usize)?;
-    file.read_exact(&mut header).map_err(failed)?;
+    let header = source.bytes(8, header_len)?;
     // Each byte of the header makes less than 24 bytes of maps, names and shapes; what is named here comes again below.
     let _header_memory = grant((header_len as usize).saturating_mul(24))?;
     let header: Metadata = serde_json::from_slice(&header).map_err(|e| bad(&format!("bad header: {e}")))?;
@@ -163,42 +151,36 @@ pub fn load(path: impl AsRef<Path>, device: Device) -> Result<(StateDict, FileMe
         let hint = if claimed > data_len { ": truncated?" } else { "" };
         return Err(bad(&format!("its header describes {claimed} bytes of tensors, but {data_len} follow{hint}")));
     }
-
-    let mut tensors = StateDict::new();
-    let mut bytes = Vec::new();
+    let mut contents = Contents::new(FORMAT, source);
     for name in header.offset_keys() {
         let Some(info) = header.info(&name) else { continue };
         let Some(dtype) = dtype_from_file(info.dtype) else {
             bail!(
                 Io,
                 "tensor \"{name}\" in {} has dtype {:?}, which is not supported; supported are {}",
-                path.display(),
+                contents.path().display(),
                 info.dtype,
                 DType::ALL.map(|d| d.name()).join(", ")
             );
         };
-        let shape: Vec<i64> = info
-            .shape
-            .iter()
-            .map(|s| i64::try_from(*s).map_err(|_| bad("a size does not fit in 64 bits")))
-            .collect::<Result<_>>()?;
-        checked_numel(&shape).map_err(|e| bad(&e.message))?;
-        let n = info.data_offsets.1 - info.data_offsets.0;
-        bytes.clear();
-        memory::reserve_exact(&mut bytes, n)?;
-        bytes.resize(n, 0);
-        let at = 8 + header_len + info.data_offsets.0 as u64;
-        read_data(file.get_ref(), at, &mut bytes, dtype).map_err(failed)?;
-        tensors.insert(name, Tensor::from_bytes(&bytes, &shape, dtype, device)?);
+        let shape =
+            memory::try_collect(info.shape.iter().map(|s| {
+                i64::try_from(*s).map_err(|_| contents.source().bad(FORMAT, "a size does not fit in 64 bits"))
+            }))?;
+        let (from, to) = info.data_offsets;
+        let blob = contents.blob(Blob::plain(0, 8 + header_len + from as u64, (to - from) as u64, dtype))?;
+        contents.add(name, blob, Layout::contiguous(&shape))?;
     }
     let mut metadata: FileMetadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
     metadata.sort_keys();
-    Ok((tensors, metadata))
+    contents.metadata = metadata;
+    Ok(contents)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::error::ErrorKind;
     use half::{bf16, f16};
     use std::path::PathBuf;
 

@@ -82,6 +82,10 @@ static void make_pool(void)
     OK(taper_named_tensors_new(&named));
     OK(taper_named_tensors_insert(named, "weight", pool[KIND_TENSOR][0]));
     add(KIND_NAMED_TENSORS, named);
+    taper_tensor_file *file = NULL;
+    OK(taper_named_tensors_save(named, "opened"));
+    OK(taper_tensor_file_open("opened", false, &file));
+    add(KIND_TENSOR_FILE, file);
 
     OK(taper_nn_linear_new(3, 3, true, &layers[0]));
     add(KIND_MODULE, layers[0]);
@@ -112,7 +116,8 @@ static void free_any(void *h)
                taper_module_free(h) || taper_optimizer_free(h) || taper_generator_free(h) || taper_node_free(h) ||
                taper_named_tensors_free(h) || taper_graph_free(h) || taper_event_free(h) ||
                taper_file_writer_free(h) || taper_schedule_free(h) || taper_cancel_token_free(h) ||
-               taper_summary_writer_free(h) || taper_progress_free(h));
+               taper_summary_writer_free(h) || taper_progress_free(h) ||
+               taper_tensor_file_free(h));
 }
 static void free_pool(void)
 {

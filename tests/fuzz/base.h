@@ -37,11 +37,12 @@ enum {
     KIND_CANCEL_TOKEN,
     KIND_SUMMARY_WRITER,
     KIND_PROGRESS,
+    KIND_TENSOR_FILE,
     KINDS
 };
 static const char *const kind_names[KINDS] = {"tensor", "list", "error", "string", "module", "optimizer",
                                               "generator", "node", "named", "ctx", "graph", "event", "writer", "schedule",
-                                              "token", "summary", "progress"};
+                                              "token", "summary", "progress", "file"};
 
 enum { THREADS = 16, RING = 24, WORDS = 14, SEATS = 40, OTHERS = 10, GRAVES = 32, FOUND = 256, CALLBACKS = 512 };
 

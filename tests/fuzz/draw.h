@@ -23,6 +23,7 @@ static bool free_handle(int kind, void *h)
         case KIND_CANCEL_TOKEN: return taper_cancel_token_free(h);
         case KIND_SUMMARY_WRITER: return taper_summary_writer_free(h);
         case KIND_PROGRESS: return taper_progress_free(h);
+        case KIND_TENSOR_FILE: return taper_tensor_file_free(h);
         default: return false;
     }
 }
@@ -358,6 +359,14 @@ static void *new_other(int kind)
             taper_error_free(taper_summary_writer_create("events", NULL, (taper_summary_writer **)&h));
             break;
         case KIND_PROGRESS: taper_error_free(taper_progress_create(10, NULL, (taper_progress **)&h)); break;
+        case KIND_TENSOR_FILE: {
+            taper_named_tensors *n = new_other(KIND_NAMED_TENSORS);
+            static const char *const formats[] = {"safetensors", "pt", "npz", "npz_compressed", "npy"};
+            taper_error_free(taper_named_tensors_save_as(n, "a", formats[below(5)]));
+            taper_error_free(taper_tensor_file_open("a", false, (taper_tensor_file **)&h));
+            taper_named_tensors_free(n);
+            break;
+        }
         default: break;
     }
     taper_tensor_free(t);

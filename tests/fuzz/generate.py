@@ -19,6 +19,7 @@ gradcheck gradgradcheck set_out_of_memory_callback set_interrupt_callback module
 module_register_forward_hook module_apply generator_get_state generator_set_state set_num_threads
 file_writer_write schedule_new schedule_lambda_lr_create schedule_multiplicative_lr_create schedule_cyclic_lr_create
 schedule_last_lr schedule_base_lrs set_log_callback
+named_tensors_from_memory tensor_file_open_memory tensor_file_sizes
 """.split()
 # Functions of which only two or four together make sense, in one call of special.h.
 TOGETHER = {
@@ -47,7 +48,10 @@ WEIGHTS = {
     "module_new": 20, "tensor_register_hook": 20, "tensor_set_requires_grad": 20, "tensor_set_data": 20,
     "set_num_threads": 1, "seed": 1, "set_inference_mode": 1, "set_grad_mode": 2, "set_detect_anomaly": 1,
     "gradcheck": 2, "gradgradcheck": 1, "set_default_dtype": 2, "graph_begin": 2, "scope_begin": 3, "scope_end": 6,
-    "scope_keep": 10, "memory_empty_cache": 1, "named_tensors_save": 5, "file_writer_begin": 3, "file_writer_commit": 3, "named_tensors_load": 15, "module_save": 3,
+    "scope_keep": 10, "memory_empty_cache": 1, "named_tensors_save": 5, "file_writer_begin": 3, "file_writer_commit": 3, "named_tensors_load": 15,
+    "named_tensors_save_as": 5, "named_tensors_save_sharded": 2, "named_tensors_from_memory": 20, "tensor_file_open": 15,
+    "tensor_file_open_memory": 10, "tensor_file_get": 30, "tensor_file_get_rows": 20, "module_load_keys": 5,
+    "checkpoint_save": 3, "checkpoint_load": 5, "module_save": 3,
     "module_load": 10, "optimizer_save": 3, "optimizer_load": 10, "set_out_of_memory_callback": 3, "set_log_callback": 3, "tensor_free": 8,
     "device_count": 2, "device_check": 2, "device_get_properties": 2, "device_find": 2, "cudnn_version": 1,
     "memory_get_info": 2, "autocast_begin": 3, "autocast_end": 6, "set_autocast_enabled": 1, "profiler_start": 1,
@@ -56,7 +60,7 @@ WEIGHTS = {
 }  # fmt: skip
 
 TEXTS = {
-    "path": "PATH", "name": "NAME", "key": "NAME", "equation": "EQUATION", "reduction": "REDUCTION",
+    "path": "PATH", "folder": "PATH", "stem": "NAME", "prefix": "NAME", "format": "FORMAT", "name": "NAME", "key": "NAME", "equation": "EQUATION", "reduction": "REDUCTION",
     "rounding_mode": "ROUNDING", "approximate": "APPROXIMATE", "reduce": "REDUCE", "nonlinearity": "NONLINEARITY",
     "side": "SIDE", "indexing": "INDEXING", "profile": "PROFILE", "precision": "PRECISION",
     "interpolation": "INTERPOLATION", "padding_mode": "PADDING_MODE", "mode": "MODE",

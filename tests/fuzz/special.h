@@ -497,6 +497,55 @@ static void call_file_writer_write(void)
     go();
     done(taper_file_writer_write(w, one_in(40) ? NULL : data, n));
 }
+/* The bytes of a file, as a rule changed a little, in memory of malloc. */
+static char *file_bytes(size_t *n)
+{
+    taper_named_tensors *named = h_other(KIND_NAMED_TENSORS);
+    taper_tensor *t = NULL;
+    char *bytes = malloc(FILE_ROOM);
+    static const char *const formats[] = {"safetensors", "pt", "npz", "npz_compressed", "npy"};
+    taper_error_free(taper_named_tensors_to_memory(named, formats[below(5)], &t));
+    int64_t have = t ? taper_tensor_numel(t) : 0;
+    *n = have > 0 && have < FILE_ROOM / 2 ? (size_t)have : 0;
+    if (*n)
+        taper_error_free(taper_tensor_copy_to_host(t, bytes, *n));
+    taper_tensor_free(t);
+    if (!one_in(4))
+        *n = mutate(bytes, *n, FILE_ROOM);
+    return bytes;
+}
+static void call_named_tensors_from_memory(void)
+{
+    taper_named_tensors *o = NULL;
+    size_t n;
+    char *bytes = file_bytes(&n);
+    taper_device d = d_any();
+    go();
+    done(taper_named_tensors_from_memory(one_in(60) ? NULL : bytes, n, d, out(&o)));
+    free(bytes);
+    keep(KIND_NAMED_TENSORS, o);
+}
+static void call_tensor_file_open_memory(void)
+{
+    taper_tensor_file *o = NULL;
+    borrowed *b = malloc(sizeof *b);
+    size_t n;
+    b->data = file_bytes(&n);
+    b->c = new_callback(0);
+    go();
+    done(taper_tensor_file_open_memory(one_in(60) ? NULL : b->data, n, on_buffer_drop, b, out(&o)));
+    keep(KIND_TENSOR_FILE, o);
+}
+static void call_tensor_file_sizes(void)
+{
+    taper_tensor_file *f = h_other(KIND_TENSOR_FILE);
+    const char *name = text(TEXT_NAME);
+    int64_t sizes[8];
+    size_t needed = 0, n = (size_t)below(8);
+    go();
+    if (done(taper_tensor_file_sizes(f, name, sizes, n, out(&needed))) && needed > 64)
+        unexpected("more than 64 dimensions");
+}
 static void call_set_num_threads(void)
 {
     int32_t n = 1 + (int32_t)below(4);

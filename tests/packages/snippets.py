@@ -21,7 +21,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "target/release"
-PAGES = ["README.md", "docs/C.md", "docs/CPP.md", "docs/GO.md", "docs/PYTHON.md"]
+PAGES = ["README.md", "docs/C.md", "docs/CPP.md", "docs/GO.md", "docs/PYTHON.md", "docs/FILES.md"]
 PAGES += sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs/reference/examples").glob("*.md"))
 BLOCK = re.compile(r"(?:^<!-- snippet: (.*?) -->\n\n?)?^```(\w+)\n(.*?)^```$", re.M | re.S)
 TOOLS = {"c": "cc", "cpp": "c++", "go": "go", "python": sys.executable}

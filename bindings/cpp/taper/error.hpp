@@ -4,6 +4,7 @@
 
 #include <taper.h>
 
+#include <algorithm>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -11,6 +12,7 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace taper {
 
@@ -228,6 +230,17 @@ inline std::string take_string(taper_string *s) {
     std::string text(taper_string_data(s), taper_string_len(s));
     taper_string_free(s);
     return text;
+}
+/// The lines of a text; none of an empty one.
+inline std::vector<std::string> take_lines(taper_string *s) {
+    const std::string text = take_string(s);
+    std::vector<std::string> out;
+    for (size_t at = 0; at < text.size();) {
+        const size_t end = std::min(text.find('\n', at), text.size());
+        out.push_back(text.substr(at, end - at));
+        at = end + 1;
+    }
+    return out;
 }
 
 } // namespace detail

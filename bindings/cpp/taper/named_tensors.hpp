@@ -1,4 +1,4 @@
-/// Tensors by name: what state_dict gives, and files of safetensors.
+/// Tensors by name: what state_dict gives, and files of them: safetensors, PyTorch's, NumPy's.
 #ifndef TAPER_NAMED_TENSORS_HPP
 #define TAPER_NAMED_TENSORS_HPP
 
@@ -6,7 +6,7 @@
 
 namespace taper {
 
-/// Tensors by name, in order: what state_dict gives; saved and loaded as safetensors.
+/// Tensors by name, in order: what state_dict gives; saved and loaded in files.
 class NamedTensors {
   public:
     NamedTensors() {
@@ -19,9 +19,38 @@ class NamedTensors {
         out.set(n);
         return out;
     }
+    /// Reads safetensors (an index of several files too), PyTorch's .pt, NPZ or NPY: what it is shows from its first bytes.
     static NamedTensors load(const std::string &path, std::optional<Device> device = std::nullopt) {
         taper_named_tensors *n = nullptr;
         detail::check(taper_named_tensors_load(detail::text(path), detail::raw(device), &n));
+        return adopt(n);
+    }
+    /// The same of a file's bytes in memory.
+    static NamedTensors from_memory(const void *data, size_t nbytes, std::optional<Device> device = std::nullopt) {
+        taper_named_tensors *n = nullptr;
+        detail::check(taper_named_tensors_from_memory(data, nbytes, detail::raw(device), &n));
+        return adopt(n);
+    }
+    /// Writes a file of a format: "safetensors", "pt", "npz", "npz_compressed" or "npy".
+    void save(const std::string &path, const std::string &format) const {
+        detail::check(taper_named_tensors_save_as(h_.get(), detail::text(path), detail::text(format)));
+    }
+    /// The bytes of such a file, as a tensor of uint8.
+    Tensor to_memory(const std::string &format = "safetensors") const {
+        taper_tensor *t = nullptr;
+        detail::check(taper_named_tensors_to_memory(h_.get(), detail::text(format), &t));
+        return Tensor::adopt(t);
+    }
+    /// Writes files of at most max_bytes and their index into a folder; gives the number of files.
+    size_t save_sharded(const std::string &folder, uint64_t max_bytes, const std::string &stem = "model") const {
+        size_t n = 0;
+        detail::check(taper_named_tensors_save_sharded(h_.get(), detail::text(folder), detail::text(stem), max_bytes, &n));
+        return n;
+    }
+    /// The tensors and texts whose names begin with a prefix, without it.
+    NamedTensors select(const std::string &prefix) const {
+        taper_named_tensors *n = nullptr;
+        detail::check(taper_named_tensors_select(h_.get(), detail::text(prefix), &n));
         return adopt(n);
     }
     void save(const std::string &path) const { detail::check(taper_named_tensors_save(h_.get(), detail::text(path))); }
@@ -53,6 +82,18 @@ class NamedTensors {
         taper_string *s = nullptr;
         detail::check(taper_named_tensors_metadata(h_.get(), detail::text(key), &s));
         return s ? std::optional<std::string>(detail::take_string(s)) : std::nullopt;
+    }
+    /// All text entries.
+    std::vector<std::pair<std::string, std::string>> metadata() const {
+        std::vector<std::pair<std::string, std::string>> out;
+        for (size_t i = 0; i < taper_named_tensors_num_metadata(h_.get()); ++i) {
+            taper_string *s = nullptr;
+            detail::check(taper_named_tensors_metadata_key(h_.get(), i, &s));
+            std::string key = detail::take_string(s);
+            std::string value = metadata(key).value_or("");
+            out.emplace_back(std::move(key), std::move(value));
+        }
+        return out;
     }
     /// For range-for: for (const auto &[name, tensor] : named).
     class Iterator {

@@ -12,6 +12,11 @@ namespace nn {
 /// The value of a layer's attribute: nothing for PyTorch's None.
 using Attribute = std::variant<std::monostate, bool, int64_t, double, std::string, std::vector<int64_t>, std::vector<double>>;
 
+/// Names of a state dict that loading did not match.
+struct IncompatibleKeys {
+    std::vector<std::string> missing, unexpected;
+};
+
 /// A module. The library's layers are made by the classes below; a user's own module derives from this one, registers
 /// its parts in the constructor and overrides forward:
 ///
@@ -288,6 +293,18 @@ class Module {
     void save(const std::string &path) const { detail::check(taper_module_save(handle(), detail::text(path))); }
     void load(const std::string &path, bool strict = true) {
         detail::check(taper_module_load(handle(), detail::text(path), strict));
+    }
+    /// Loads a file (safetensors, PyTorch's .pt) and gives the names that did not match, which are an error when strict. A
+    /// failure changes nothing.
+    IncompatibleKeys load_keys(const std::string &path, bool strict = true) {
+        taper_string *missing = nullptr, *unexpected = nullptr;
+        detail::check(taper_module_load_keys(handle(), detail::text(path), strict, &missing, &unexpected));
+        return {detail::take_lines(missing), detail::take_lines(unexpected)};
+    }
+    IncompatibleKeys load_state_dict_keys(const NamedTensors &state, bool strict = true) {
+        taper_string *missing = nullptr, *unexpected = nullptr;
+        detail::check(taper_module_load_state_dict_keys(handle(), state.handle(), strict, &missing, &unexpected));
+        return {detail::take_lines(missing), detail::take_lines(unexpected)};
     }
     void train(bool on = true) { detail::check(taper_module_train(handle(), on)); }
     void eval() { train(false); }

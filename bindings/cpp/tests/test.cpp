@@ -12,6 +12,7 @@
 #include <set>
 #include <sstream>
 #include <thread>
+#include <unistd.h>
 
 using namespace taper;
 namespace F = taper::nn::functional;
@@ -901,6 +902,59 @@ static void versions() {
     CHECK(version().compare(0, numbers.size(), numbers) == 0);
 }
 
+void files() {
+    const auto dir = std::filesystem::temp_directory_path() / ("taper_cpp_files_" + std::to_string(::getpid()));
+    std::filesystem::create_directories(dir);
+    const auto path = (dir / "x").string();
+    NamedTensors n;
+    n.insert("a.weight", arange(6).reshape({3, 2}));
+    n.set_metadata("a.note", "text");
+    for (const char *format : {"safetensors", "pt", "npz"}) {
+        n.save(path, format);
+        CHECK(NamedTensors::load(path)["a.weight"].equal(n["a.weight"]));
+        const Tensor bytes = n.to_memory(format);
+        const auto *data = bytes.data<unsigned char>();
+        const auto size = static_cast<size_t>(bytes.numel());
+        CHECK(NamedTensors::from_memory(data, size).size() == 1);
+        CHECK(throws<IoError>("the bytes", [&] { NamedTensors::from_memory(data, size - 1); }));
+        for (const TensorFile &f : {TensorFile(path, true), TensorFile::of_memory({data, data + size})}) {
+            CHECK(f.names() == std::vector<std::string>{"a.weight"} && f.dtype("a.weight") == n["a.weight"].dtype());
+            CHECK(f.sizes("a.weight") == std::vector<int64_t>{3, 2} && !f.format().empty());
+            CHECK(f.rows("a.weight", 1, 2).equal(f["a.weight"].narrow(0, 1, 1)));
+            CHECK(f.metadata().size() == 0);
+        }
+    }
+    CHECK(n.select("a.").metadata() == (std::vector<std::pair<std::string, std::string>>{{"note", "text"}}));
+    CHECK(n.save_sharded(dir.string(), 1 << 20) == 1 && NamedTensors::load(dir.string()).size() == 1);
+    nn::Linear fc(4, 3);
+    const auto keys = fc.load_keys(TAPER_ROOT "/tests/fixtures/files/legacy.pt", false);
+    CHECK(keys.missing == std::vector<std::string>{"bias"} && keys.unexpected.size() == 9);
+    CHECK(throws<Error>("Missing key(s)", [&] { fc.load_state_dict_keys(NamedTensors()); }));
+
+    struct Run {
+        nn::Linear net{3, 2};
+        optim::Adam adam{net.parameters()};
+        optim::StepLR step{adam, 2};
+        CheckpointParts parts() { return {{&net}, {&adam}, {&step}}; }
+        void train() {
+            adam.zero_grad();
+            net(randn({4, 3})).sum().backward();
+            adam.step();
+            step.step();
+        }
+    } a, b;
+    a.train();
+    save_checkpoint(path, a.parts(), n);
+    a.train();
+    a.train();
+    CHECK(load_checkpoint(path, b.parts())["a.weight"].equal(n["a.weight"]));
+    b.train();
+    b.train();
+    CHECK(a.net.state_dict()["weight"].equal(b.net.state_dict()["weight"]));
+    CHECK(throws<ValueError>("has 1 models, but 0 were given", [&] { load_checkpoint(path, {}); }));
+    std::filesystem::remove_all(dir);
+}
+
 int main() {
     detail::check(taper_check_abi(TAPER_ABI_VERSION));
     versions();
@@ -917,6 +971,7 @@ int main() {
     graphs();
     lists();
     modules();
+    files();
     module_lists();
     given_tables_and_output_sizes();
     every_layer(TAPER_ROOT "/tests/fixtures/layers.txt");

@@ -47,7 +47,39 @@ impl Module {
     pub fn load_state_dict(&self, state: &StateDict, strict: bool) -> Result<IncompatibleKeys> {
         let mut keys = IncompatibleKeys::default();
         let mut errors = Vec::new();
-        self.load_from(state, &mut keys, &mut errors)?;
+        self.load_from(state, &mut keys, &mut errors, true)?;
+        self.report(&keys, &errors, strict)?;
+        Ok(keys)
+    }
+    /// The same, but nothing is copied where an error is returned.
+    pub fn load_whole(&self, state: &StateDict, strict: bool) -> Result<IncompatibleKeys> {
+        let (ready, keys) = self.prepare(state, strict)?;
+        self.load_state_dict(&ready, false)?;
+        Ok(keys)
+    }
+    /// Looks whether `state` can be loaded, and gives it in the module's dtypes and on its devices: all of loading that
+    /// may fail, before anything changes.
+    pub fn prepare(&self, state: &StateDict, strict: bool) -> Result<(StateDict, IncompatibleKeys)> {
+        let mut keys = IncompatibleKeys::default();
+        let mut errors = Vec::new();
+        self.load_from(state, &mut keys, &mut errors, false)?;
+        self.report(&keys, &errors, strict)?;
+        let own = self.state_dict()?;
+        let mut ready = StateDict::new();
+        memory::reserve_map(&mut ready, state.len())?;
+        for (name, t) in state {
+            let t = match own.get(name) {
+                Some(u) if (u.dtype(), u.device()) != (t.dtype(), t.device()) => {
+                    crate::nn::convert(t, u.dtype(), u.device())?
+                }
+                _ => t.clone(),
+            };
+            ready.insert(memory::text(name)?, t);
+        }
+        Ok((ready, keys))
+    }
+    /// The error of what did not match.
+    fn report(&self, keys: &IncompatibleKeys, errors: &[String], strict: bool) -> Result<()> {
         let mut text = String::new();
         let mut add = |t: &str| {
             memory::reserve_text(&mut text, t.len())?;
@@ -66,7 +98,7 @@ impl Module {
             add(". ")?;
             count += 1;
         }
-        for e in &errors {
+        for e in errors {
             add(if count == 0 { "" } else { "\n\t" })?;
             add(e)?;
             count += 1;
@@ -77,9 +109,16 @@ impl Module {
             text.insert_str(0, &title);
             return Err(Error::new(ErrorKind::Runtime, text));
         }
-        Ok(keys)
+        Ok(())
     }
-    fn load_from(&self, state: &StateDict, keys: &mut IncompatibleKeys, errors: &mut Vec<String>) -> Result<()> {
+    /// With `copies`, what fits is copied; without, nothing is.
+    fn load_from(
+        &self,
+        state: &StateDict,
+        keys: &mut IncompatibleKeys,
+        errors: &mut Vec<String>,
+        copies: bool,
+    ) -> Result<()> {
         let modules = self.all_paths()?;
         let mut places: FxHashMap<&str, usize> = FxHashMap::default();
         for (place, (path, m)) in modules.iter().enumerate() {
@@ -89,7 +128,13 @@ impl Module {
                 let key = join(path, name)?;
                 match state.get(&key) {
                     Some(source) => {
-                        if let Err(e) = m.load_own(&key, name, target, source)? {
+                        let done = match copies {
+                            true => m.load_own(&key, name, target, source)?,
+                            // What has no shape yet takes any.
+                            false if m.is_uninitialized(name) => Ok(()),
+                            false => fitting(&key, target, source).map(drop),
+                        };
+                        if let Err(e) = done {
                             memory::push(errors, e)?;
                         }
                     }
@@ -130,29 +175,38 @@ impl Module {
     }
 }
 
-/// Copies one tensor of a state dict; the error is a line of `load_state_dict`'s report.
-pub(in crate::nn) fn load_one(key: &str, target: &Tensor, source: &Tensor) -> Result<std::result::Result<(), String>> {
-    let (want, mut have) = (target.shape(), source.shape());
-    let mut source = source.clone();
+/// The source as it is copied into the target; the error is a line of `load_state_dict`'s report.
+fn fitting(key: &str, target: &Tensor, source: &Tensor) -> std::result::Result<Tensor, String> {
+    let (want, have) = (target.shape(), source.shape());
+    if want == have {
+        return Ok(source.clone());
+    }
     if want.is_empty() && have.len() == 1 && have[0] >= 1 {
         // Old files hold 0-dim tensors as 1-dim ones.
         let mut layout = source.layout();
         layout.shape.clear();
         layout.strides.clear();
-        source = source.alias(layout)?;
-        have.clear();
+        if let Ok(first) = source.alias(layout) {
+            return Ok(first);
+        }
     }
-    if want != have {
-        return Ok(Err(format!(
-            "size mismatch for {key}: copying a param with shape torch.Size({:?}) from checkpoint, the shape in current model is torch.Size({:?}).",
-            &have[..], &want[..]
-        )));
-    }
+    Err(format!(
+        "size mismatch for {key}: copying a param with shape torch.Size({:?}) from checkpoint, the shape in current model is torch.Size({:?}).",
+        &have[..], &want[..]
+    ))
+}
+
+/// Copies one tensor of a state dict; the error is a line of `load_state_dict`'s report.
+pub(in crate::nn) fn load_one(key: &str, target: &Tensor, source: &Tensor) -> Result<std::result::Result<(), String>> {
+    let source = match fitting(key, target, source) {
+        Ok(source) => source,
+        Err(e) => return Ok(Err(e)),
+    };
     match crate::nn::copy_into(target, &source) {
         Err(e) if e.kind == ErrorKind::OutOfMemory => Err(e),
         r => Ok(r.map_err(|e| format!(
             "While copying the parameter named \"{key}\", whose dimensions in the model are torch.Size({:?}) and whose dimensions in the checkpoint are torch.Size({:?}), an exception occurred : {e}.",
-            &want[..], &have[..]
+            &target.shape()[..], &source.shape()[..]
         ))),
     }
 }

@@ -28,6 +28,7 @@ const SECTIONS: &[(&str, &str)] = &[
 /// Hand-written sections after the ops.
 const LATE_SECTIONS: &[(&str, &str)] = &[
     ("Named tensors and files", "io.rs"),
+    ("Opened files and checkpoints", "files.rs"),
     ("Modules", "module.rs"),
     ("Attributes", "attribute.rs"),
     ("Layers", "nn.rs"),

@@ -15,9 +15,10 @@ const PAGES: &[(&str, &str, &str, &[&str])] = &[
     (
         "files",
         "Files",
-        "Tensors by name in safetensors files, which every language and Python's `safetensors` read and write, and writing a file \
-         that appears at once. [MODULES.md](../MODULES.md) says what is in the files of modules and optimisers.",
-        &["io"],
+        "Tensors by name in files: safetensors, PyTorch's, NumPy's; opened files, checkpoints, and writing a file that appears at \
+         once. [FILES.md](../FILES.md) tells of them with examples, [MODULES.md](../MODULES.md) what is in the files of modules \
+         and optimisers.",
+        &["io", "files"],
     ),
     (
         "devices",

@@ -43,7 +43,7 @@ fn c_params(a: &Argument) -> Vec<(String, String)> {
 fn read(index: usize, a: &Argument) -> (String, String) {
     let n = param(a.name());
     let mut at = format!("{index}, \"{}\", {n}", a.name());
-    if matches!(a, Argument::Value { ty, constant: true, .. } if ty.name.starts_with("Tensor") && ty.name != "TensorList")
+    if matches!(a, Argument::Value { ty, constant: true, .. } if matches!(ty.name, "Tensor" | "Tensor?" | "TensorHandle"))
     {
         at += " as *mut _";
     }

@@ -45,6 +45,8 @@ pub const TYPES: &[Type] = &[
     handle("Optimizer", "*@ taper_optimizer"),
     handle("Schedule", "*@ taper_schedule"),
     handle("NamedTensors", "*@ taper_named_tensors"),
+    Type { name: "NamedTensors?", c: "*@ taper_named_tensors", read: "c.opt_get(@)?", pass: "@.as_ref()", python: 'p' },
+    handle("TensorFile", "*@ taper_tensor_file"),
     handle("FileWriter", "*@ taper_file_writer"),
     handle("SummaryWriter", "*@ taper_summary_writer"),
     handle("Progress", "*@ taper_progress"),
