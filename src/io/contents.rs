@@ -1,8 +1,7 @@
 //! What is in an opened file: tensors by name, which are read when they are asked for.
 
 use super::inflate;
-use super::safetensors::FileMetadata;
-use super::source::{Mend, Source};
+use super::source::{Blob, Source};
 use crate::backend::memory;
 use crate::base::layout::{checked_numel, contiguous_strides, Dims, Layout};
 use crate::nn::StateDict;
@@ -11,31 +10,8 @@ use indexmap::IndexMap;
 use rustc_hash::FxHashMap;
 use std::path::Path;
 
-/// A run of bytes in one of the sources, which holds one or more tensors' elements.
-#[derive(Clone, Debug)]
-pub struct Blob {
-    pub source: usize,
-    pub at: u64,
-    /// Bytes in the file, and as they are read.
-    pub packed: u64,
-    pub size: u64,
-    pub deflated: bool,
-    pub crc: Option<u32>,
-    /// How many bytes come before the first element, and the elements' type.
-    pub skip: u64,
-    pub dtype: DType,
-    pub mend: Mend,
-}
-impl Blob {
-    /// As they stand in the file.
-    pub fn plain(source: usize, at: u64, size: u64, dtype: DType) -> Blob {
-        let mend = Mend::of(dtype);
-        Blob { source, at, packed: size, size, deflated: false, crc: None, skip: 0, dtype, mend }
-    }
-    fn elements(&self) -> i64 {
-        ((self.size - self.skip) / self.dtype.size() as u64) as i64
-    }
-}
+/// A file's own text entries (`__metadata__`).
+pub type FileMetadata = IndexMap<String, String>;
 
 /// One name of a file.
 #[derive(Clone)]

@@ -1,7 +1,6 @@
 //! Records that are compressed. How much one may grow to is known, and limited, before it is read.
 
-use super::contents::Blob;
-use super::source::Source;
+use super::source::{Blob, Source};
 use crate::backend::memory::{self, reserve::grant};
 use crate::base::error::{Error, ErrorKind};
 use crate::{ensure, Result};

@@ -1,8 +1,8 @@
 //! NumPy's files: NPY holds one array, NPZ is a zip archive of them.
 
-use super::contents::{columns, Blob, Contents};
+use super::contents::{columns, Contents};
 use super::sink::Sink;
-use super::source::{Mend, Source};
+use super::source::{Blob, Mend, Source};
 use super::zip::{Archive, Zip};
 use crate::base::layout::{Dims, Layout};
 use crate::nn::StateDict;

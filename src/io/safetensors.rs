@@ -3,24 +3,21 @@
 //! Files are written by `io::file`, so that a crash leaves the old file or the new one.
 //! Reading checks the whole header against the file's length before any memory is taken.
 
-use super::contents::{Blob, Contents};
+use super::contents::Contents;
+pub use super::contents::FileMetadata;
 use super::file::cannot;
 use super::sink::Sink;
-use super::source::Source;
+use super::source::{Blob, Source};
 use crate::backend::memory::{self, reserve::grant};
 use crate::base::device::Device;
 use crate::base::dtype::DType;
 use crate::base::layout::Layout;
 use crate::nn::StateDict;
 use crate::{bail, ensure, Result, Tensor};
-use indexmap::IndexMap;
 use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::Dtype;
 use std::collections::HashMap;
 use std::path::Path;
-
-/// A file's own text entries (`__metadata__`).
-pub type FileMetadata = IndexMap<String, String>;
 
 /// The format's limit on the header.
 const MAX_HEADER: u64 = 100_000_000;

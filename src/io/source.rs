@@ -64,6 +64,32 @@ impl Mend {
     }
 }
 
+/// A run of bytes in one of the sources, which holds one or more tensors' elements.
+#[derive(Clone, Debug)]
+pub struct Blob {
+    pub source: usize,
+    pub at: u64,
+    /// Bytes in the file, and as they are read.
+    pub packed: u64,
+    pub size: u64,
+    pub deflated: bool,
+    pub crc: Option<u32>,
+    /// How many bytes come before the first element, and the elements' type.
+    pub skip: u64,
+    pub dtype: DType,
+    pub mend: Mend,
+}
+impl Blob {
+    /// As they stand in the file.
+    pub fn plain(source: usize, at: u64, size: u64, dtype: DType) -> Blob {
+        let mend = Mend::of(dtype);
+        Blob { source, at, packed: size, size, deflated: false, crc: None, skip: 0, dtype, mend }
+    }
+    pub fn elements(&self) -> i64 {
+        ((self.size - self.skip) / self.dtype.size() as u64) as i64
+    }
+}
+
 /// What a thread reads at a time: it stays in its cache until it is copied into the tensor.
 const PIECE: usize = 256 << 10;
 /// Below, one thread reads.

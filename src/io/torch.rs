@@ -4,11 +4,10 @@
 //! bools are tensors of no dimension (int64, float64, bool), lists of numbers tensors of one; texts are text entries under
 //! the same names. None and what is neither (bytes, sets, devices) is left out.
 
-use super::contents::{Blob, Contents, Entry};
+use super::contents::{Contents, Entry, FileMetadata};
 use super::pickle::{self, Read, Span, Value};
-use super::safetensors::FileMetadata;
 use super::sink::Sink;
-use super::source::{Mend, Source};
+use super::source::{Blob, Mend, Source};
 use super::zip::{Archive, Zip};
 use crate::backend::memory;
 use crate::base::dtype::Bool8;

@@ -1,9 +1,8 @@
 //! Zip archives, as far as files of tensors need them: records that are stored or deflated, of any size.
 
-use super::contents::Blob;
 use super::inflate::{self, Deflate};
 use super::sink::{self, Sink};
-use super::source::{Mend, Source};
+use super::source::{Blob, Mend, Source};
 use crate::backend::memory;
 use crate::{DType, Result, Tensor};
 use indexmap::IndexMap;
