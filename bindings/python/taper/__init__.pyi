@@ -32,6 +32,7 @@ from . import random as random
 from . import safetensors as safetensors
 from . import serialization as serialization
 from . import signal as signal
+from . import special as special
 from . import testing as testing
 from . import types as types
 from . import utils as utils
@@ -448,6 +449,14 @@ negative = neg
 negative_ = neg_
 absolute = abs
 absolute_ = abs_
+arccos_ = acos_
+arccosh_ = acosh_
+arcsin_ = asin_
+arcsinh_ = asinh_
+arctan_ = atan_
+arctanh_ = atanh_
+fix_ = trunc_
+true_divide_ = div_
 arccos = acos
 arcsin = asin
 arctan = atan

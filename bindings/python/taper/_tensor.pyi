@@ -318,6 +318,24 @@ class Tensor(TensorOps):
     negative_ = TensorOps.neg_
     absolute = TensorOps.abs
     absolute_ = TensorOps.abs_
+    arccos_ = TensorOps.acos_
+    arccosh_ = TensorOps.acosh_
+    arcsin_ = TensorOps.asin_
+    arcsinh_ = TensorOps.asinh_
+    arctan2_ = TensorOps.atan2_
+    arctan_ = TensorOps.atan_
+    arctanh_ = TensorOps.atanh_
+    fix_ = TensorOps.trunc_
+    greater_ = TensorOps.gt_
+    greater_equal_ = TensorOps.ge_
+    less_ = TensorOps.lt_
+    less_equal_ = TensorOps.le_
+    not_equal_ = TensorOps.ne_
+    def polygamma(self, *args: Any, **kwargs: Any) -> Tensor: ...
+    def polygamma_(self, *args: Any, **kwargs: Any) -> Tensor: ...
+    swapaxes_ = TensorOps.transpose_
+    swapdims_ = TensorOps.transpose_
+    def true_divide_(self, *args: Any, **kwargs: Any) -> Tensor: ...
     arccos = TensorOps.acos
     arcsin = TensorOps.asin
     arctan = TensorOps.atan
