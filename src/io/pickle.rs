@@ -257,7 +257,7 @@ impl<'a> Machine<'a> {
         Ok(self.read.dicts.len() - 1)
     }
     fn set_items(&mut self, target: Value, items: &[Value]) -> Result<()> {
-        if items.len() % 2 != 0 {
+        if !items.len().is_multiple_of(2) {
             return Err(bad("a key without a value"));
         }
         match target {
