@@ -12176,7 +12176,7 @@ taper_error *taper_nn_instance_norm3d_create(int64_t num_features,
  * bias; buffers running_mean, running_var, num_batches_tracked. The module is owned by the caller. Since 0.1.
  */
 TAPER_MUST_USE
-taper_error *taper_nn_lazy_instance_norm1d_create(const struct taper_nn_instance_norm_options *options,
+taper_error *taper_nn_lazy_instance_norm1d_create(const struct taper_nn_batch_norm_options *options,
                                                   taper_module **out);
 
 /*
@@ -12184,7 +12184,7 @@ taper_error *taper_nn_lazy_instance_norm1d_create(const struct taper_nn_instance
  * bias; buffers running_mean, running_var, num_batches_tracked. The module is owned by the caller. Since 0.1.
  */
 TAPER_MUST_USE
-taper_error *taper_nn_lazy_instance_norm2d_create(const struct taper_nn_instance_norm_options *options,
+taper_error *taper_nn_lazy_instance_norm2d_create(const struct taper_nn_batch_norm_options *options,
                                                   taper_module **out);
 
 /*
@@ -12192,7 +12192,7 @@ taper_error *taper_nn_lazy_instance_norm2d_create(const struct taper_nn_instance
  * bias; buffers running_mean, running_var, num_batches_tracked. The module is owned by the caller. Since 0.1.
  */
 TAPER_MUST_USE
-taper_error *taper_nn_lazy_instance_norm3d_create(const struct taper_nn_instance_norm_options *options,
+taper_error *taper_nn_lazy_instance_norm3d_create(const struct taper_nn_batch_norm_options *options,
                                                   taper_module **out);
 
 /*

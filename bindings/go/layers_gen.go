@@ -625,7 +625,7 @@ static inline go_pair go_create_instance_norm3d(int64_t num_features, double o_e
     GO_MODULE(taper_nn_instance_norm3d_create(num_features, &o, &m));
 }
 static inline go_pair go_create_lazy_instance_norm1d(double o_eps, double o_momentum, bool has_momentum, bool o_affine, bool o_track_running_stats, bool o_bias, int32_t o_dtype, taper_device o_device) {
-    taper_nn_instance_norm_options o = TAPER_NN_INSTANCE_NORM_OPTIONS_INIT;
+    taper_nn_batch_norm_options o = TAPER_NN_BATCH_NORM_OPTIONS_INIT;
     o.eps = o_eps;
     o.momentum = o_momentum;
     o.has_momentum = has_momentum;
@@ -637,7 +637,7 @@ static inline go_pair go_create_lazy_instance_norm1d(double o_eps, double o_mome
     GO_MODULE(taper_nn_lazy_instance_norm1d_create(&o, &m));
 }
 static inline go_pair go_create_lazy_instance_norm2d(double o_eps, double o_momentum, bool has_momentum, bool o_affine, bool o_track_running_stats, bool o_bias, int32_t o_dtype, taper_device o_device) {
-    taper_nn_instance_norm_options o = TAPER_NN_INSTANCE_NORM_OPTIONS_INIT;
+    taper_nn_batch_norm_options o = TAPER_NN_BATCH_NORM_OPTIONS_INIT;
     o.eps = o_eps;
     o.momentum = o_momentum;
     o.has_momentum = has_momentum;
@@ -649,7 +649,7 @@ static inline go_pair go_create_lazy_instance_norm2d(double o_eps, double o_mome
     GO_MODULE(taper_nn_lazy_instance_norm2d_create(&o, &m));
 }
 static inline go_pair go_create_lazy_instance_norm3d(double o_eps, double o_momentum, bool has_momentum, bool o_affine, bool o_track_running_stats, bool o_bias, int32_t o_dtype, taper_device o_device) {
-    taper_nn_instance_norm_options o = TAPER_NN_INSTANCE_NORM_OPTIONS_INIT;
+    taper_nn_batch_norm_options o = TAPER_NN_BATCH_NORM_OPTIONS_INIT;
     o.eps = o_eps;
     o.momentum = o_momentum;
     o.has_momentum = has_momentum;
@@ -2194,8 +2194,8 @@ func NewInstanceNorm3d(numFeatures int64, set ...func(*InstanceNormSettings)) (*
 }
 
 // NewLazyInstanceNorm1d makes the layer LazyInstanceNorm1d. An InstanceNorm1d whose num_features is taken from the first input.
-func NewLazyInstanceNorm1d(set ...func(*InstanceNormSettings)) (*Module, error) {
-	o := defaultInstanceNormSettings()
+func NewLazyInstanceNorm1d(set ...func(*BatchNormSettings)) (*Module, error) {
+	o := defaultBatchNormSettings()
 	for _, f := range set {
 		f(&o)
 	}
@@ -2203,8 +2203,8 @@ func NewLazyInstanceNorm1d(set ...func(*InstanceNormSettings)) (*Module, error) 
 }
 
 // NewLazyInstanceNorm2d makes the layer LazyInstanceNorm2d. An InstanceNorm2d whose num_features is taken from the first input.
-func NewLazyInstanceNorm2d(set ...func(*InstanceNormSettings)) (*Module, error) {
-	o := defaultInstanceNormSettings()
+func NewLazyInstanceNorm2d(set ...func(*BatchNormSettings)) (*Module, error) {
+	o := defaultBatchNormSettings()
 	for _, f := range set {
 		f(&o)
 	}
@@ -2212,8 +2212,8 @@ func NewLazyInstanceNorm2d(set ...func(*InstanceNormSettings)) (*Module, error) 
 }
 
 // NewLazyInstanceNorm3d makes the layer LazyInstanceNorm3d. An InstanceNorm3d whose num_features is taken from the first input.
-func NewLazyInstanceNorm3d(set ...func(*InstanceNormSettings)) (*Module, error) {
-	o := defaultInstanceNormSettings()
+func NewLazyInstanceNorm3d(set ...func(*BatchNormSettings)) (*Module, error) {
+	o := defaultBatchNormSettings()
 	for _, f := range set {
 		f(&o)
 	}

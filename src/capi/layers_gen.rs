@@ -1625,10 +1625,10 @@ pub unsafe extern "C" fn taper_nn_instance_norm3d_create(
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_nn_lazy_instance_norm1d_create(
-    options: *const taper_nn_instance_norm_options,
+    options: *const taper_nn_batch_norm_options,
     out: *mut *mut taper_module,
 ) -> *mut taper_error {
-    guard("nn_lazy_instance_norm1d_create", |c| create(c, &LAZY_INSTANCE_NORM1D, &[], options.cast(), &INSTANCE_NORM_OPTIONS, out))
+    guard("nn_lazy_instance_norm1d_create", |c| create(c, &LAZY_INSTANCE_NORM1D, &[], options.cast(), &BATCH_NORM_OPTIONS, out))
 }
 
 /// An InstanceNorm2d whose num_features is taken from the first input. options may be NULL. Parameters weight,
@@ -1636,10 +1636,10 @@ pub unsafe extern "C" fn taper_nn_lazy_instance_norm1d_create(
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_nn_lazy_instance_norm2d_create(
-    options: *const taper_nn_instance_norm_options,
+    options: *const taper_nn_batch_norm_options,
     out: *mut *mut taper_module,
 ) -> *mut taper_error {
-    guard("nn_lazy_instance_norm2d_create", |c| create(c, &LAZY_INSTANCE_NORM2D, &[], options.cast(), &INSTANCE_NORM_OPTIONS, out))
+    guard("nn_lazy_instance_norm2d_create", |c| create(c, &LAZY_INSTANCE_NORM2D, &[], options.cast(), &BATCH_NORM_OPTIONS, out))
 }
 
 /// An InstanceNorm3d whose num_features is taken from the first input. options may be NULL. Parameters weight,
@@ -1647,10 +1647,10 @@ pub unsafe extern "C" fn taper_nn_lazy_instance_norm2d_create(
 #[no_mangle]
 #[must_use]
 pub unsafe extern "C" fn taper_nn_lazy_instance_norm3d_create(
-    options: *const taper_nn_instance_norm_options,
+    options: *const taper_nn_batch_norm_options,
     out: *mut *mut taper_module,
 ) -> *mut taper_error {
-    guard("nn_lazy_instance_norm3d_create", |c| create(c, &LAZY_INSTANCE_NORM3D, &[], options.cast(), &INSTANCE_NORM_OPTIONS, out))
+    guard("nn_lazy_instance_norm3d_create", |c| create(c, &LAZY_INSTANCE_NORM3D, &[], options.cast(), &BATCH_NORM_OPTIONS, out))
 }
 
 /// Options of taper_nn_layer_norm_create.

@@ -341,11 +341,7 @@ fn max_unpool(
     let size = match output_size {
         None => usual,
         Some(s) => {
-            let s = if s.len() == n + 2 || (s.len() == n + 1 && n > 0 && shape.len() == n + 1) {
-                &s[s.len() - n..]
-            } else {
-                s
-            };
+            let s = if s.len() == n + 2 { &s[2..] } else { s };
             ensure!(
                 s.len() == n,
                 Value,
@@ -638,6 +634,13 @@ pub fn cross_map_lrn2d(x: &Tensor, size: i64, alpha: f64, beta: f64, k: f64) -> 
         let side = ((size - 1) / 2).min(channels);
         let wide = pad(&square(x)?, &[0, 0, 0, 0, side, side], "constant", None)?;
         let sums = sum_dim(&unfold(&wide, 1, 2 * side + 1, 1)?, Some(&[-1]), false, None)?;
+        // PyTorch never takes the first channel out of the sum again.
+        let beyond = cast(
+            &ge_scalar(&arange(Scalar::Int(channels), None, Some(x.device()))?, Scalar::Int(side + 1))?,
+            x.dtype(),
+        )?;
+        let kept = mul(&square(&narrow(x, 1, 0, channels.min(1))?)?, &reshape(&beyond, &[-1, 1, 1])?)?;
+        let sums = add(&sums, &kept, ONE)?;
         let scale = add_scalar(&mul_scalar(&sums, Scalar::Float(alpha / size as f64))?, Scalar::Float(k), ONE)?;
         mul(x, &pow_scalar(&scale, Scalar::Float(-beta))?)
     })

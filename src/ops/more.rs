@@ -5,7 +5,7 @@ use super::*;
 use crate::autograd::record;
 use crate::backend::program::Opcode;
 use crate::base::layout::{wrap_dim, Layout};
-use crate::{bail, ensure};
+use crate::{bail, ensure, grads};
 
 const ONE: Scalar = Scalar::Int(1);
 const ZERO: Scalar = Scalar::Int(0);
@@ -60,7 +60,7 @@ pub fn nextafter(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     );
     let out = pointwise(Opcode::Nextafter, ty, ty, &[a.into(), b.into()], None)?;
     record("NextafterBackward0", &[a, b], out, |_, _| {
-        |_, _| bail!(NotImplemented, "the derivative for 'nextafter' is not implemented.")
+        |_, g| Ok(grads![Some(g.clone()), Some(zeros_like(g, None, None)?)])
     })
 }
 
@@ -284,7 +284,7 @@ pub fn histogram(
     ensure!(bins > 0, Runtime, "histogramdd(): bins {bins} for dimension 0 must be positive");
     let (mut low, mut high) = match (min, max) {
         (Some(low), Some(high)) => (low, high),
-        (None, None) if a.numel() == 0 => (0.0, 0.0),
+        (None, None) if a.numel() == 0 => (0.0, 1.0),
         (None, None) => {
             let (l, h) = aminmax(&detach(a)?, None, false)?;
             (l.item()?.to_f64(), h.item()?.to_f64())
@@ -450,8 +450,7 @@ macro_rules! splits {
             ensure!(
                 a.ndim() >= $least,
                 Runtime,
-                concat!("torch.", $name, " requires a tensor with at least ", $least, " dimension{}, but got a tensor with {} dimensions!"),
-                if $least == 1 { "" } else { "s" },
+                concat!("torch.", $name, " requires a tensor with at least ", $least, " dimension, but got a tensor with {} dimensions!"),
                 a.ndim()
             );
             let dim: i64 = $dim(a);
@@ -470,8 +469,7 @@ macro_rules! splits {
             ensure!(
                 a.ndim() >= $least,
                 Runtime,
-                concat!("torch.", $name, " requires a tensor with at least ", $least, " dimension{}, but got a tensor with {} dimensions!"),
-                if $least == 1 { "" } else { "s" },
+                concat!("torch.", $name, " requires a tensor with at least ", $least, " dimension, but got a tensor with {} dimensions!"),
                 a.ndim()
             );
             tensor_split_indices(a, indices, $dim(a))
@@ -500,7 +498,7 @@ pub fn put(a: &Tensor, index: &Tensor, source: &Tensor, accumulate: bool) -> Res
     );
     ensure!(
         index.numel() == source.numel(),
-        Runtime,
+        Index,
         "put_(): Expected source and index to have the same number of elements, but got source.numel() = {}, index.numel() = {}",
         source.numel(),
         index.numel()

@@ -1,7 +1,8 @@
 //! In-place forms of ops that write their result back.
 
 use super::*;
-use crate::ensure;
+use crate::autograd::record;
+use crate::{ensure, grads};
 
 /// Writes the result of `f` into the tensor, if its dtype holds it.
 fn write(a: &Tensor, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<()> {
@@ -14,7 +15,13 @@ fn write(a: &Tensor, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<()> {
             out.dtype().scalar_name(),
             x.dtype().scalar_name()
         );
-        Ok(out)
+        if autograd::gradient_edge(&out).is_some() {
+            return Ok(out);
+        }
+        // What has no derivative has a gradient of zeros, not the one from before.
+        record("WrittenBackward0", &[x], cast(&out, x.dtype())?, |_, _| {
+            |_, g| Ok(grads![Some(zeros_like(g, None, None)?)])
+        })
     })
 }
 macro_rules! written {
@@ -56,8 +63,6 @@ written! {
     heaviside_ heaviside(values: &Tensor);
     copysign_ copysign(other: &Tensor);
     copysign_scalar_ copysign_scalar(other: Scalar);
-    float_power_ float_power(exponent: &Tensor);
-    float_power_scalar_ float_power_scalar(exponent: Scalar);
     addbmm_ addbmm(batch1: &Tensor, batch2: &Tensor, beta: Scalar, alpha: Scalar);
     addmv_ addmv(mat: &Tensor, vec: &Tensor, beta: Scalar, alpha: Scalar);
     addr_ addr(vec1: &Tensor, vec2: &Tensor, beta: Scalar, alpha: Scalar);
@@ -68,4 +73,22 @@ written! {
     nextafter_ nextafter(other: &Tensor);
     renorm_ renorm(p: Scalar, dim: i64, maxnorm: Scalar);
     put_ put(index: &Tensor, source: &Tensor, accumulate: bool);
+}
+
+fn double_base(x: &Tensor) -> Result<()> {
+    ensure!(
+        x.dtype() == DType::F64,
+        Runtime,
+        "the base given to float_power_ has dtype {} but the operation's result requires dtype Double",
+        x.dtype().scalar_name()
+    );
+    Ok(())
+}
+pub fn float_power_(x: &Tensor, exponent: &Tensor) -> Result<()> {
+    double_base(x)?;
+    write(x, |x| float_power(x, exponent))
+}
+pub fn float_power_scalar_(x: &Tensor, exponent: Scalar) -> Result<()> {
+    double_base(x)?;
+    write(x, |x| float_power_scalar(x, exponent))
 }

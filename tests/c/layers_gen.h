@@ -437,19 +437,19 @@ static bool make_layer(int i, bool with_options, const char **name, taper_module
         return true;
     }
     case 72: {
-        taper_nn_instance_norm_options o = TAPER_NN_INSTANCE_NORM_OPTIONS_INIT;
+        taper_nn_batch_norm_options o = TAPER_NN_BATCH_NORM_OPTIONS_INIT;
         *name = "LazyInstanceNorm1d";
         OK(taper_nn_lazy_instance_norm1d_create(with_options ? &o : NULL, m));
         return true;
     }
     case 73: {
-        taper_nn_instance_norm_options o = TAPER_NN_INSTANCE_NORM_OPTIONS_INIT;
+        taper_nn_batch_norm_options o = TAPER_NN_BATCH_NORM_OPTIONS_INIT;
         *name = "LazyInstanceNorm2d";
         OK(taper_nn_lazy_instance_norm2d_create(with_options ? &o : NULL, m));
         return true;
     }
     case 74: {
-        taper_nn_instance_norm_options o = TAPER_NN_INSTANCE_NORM_OPTIONS_INIT;
+        taper_nn_batch_norm_options o = TAPER_NN_BATCH_NORM_OPTIONS_INIT;
         *name = "LazyInstanceNorm3d";
         OK(taper_nn_lazy_instance_norm3d_create(with_options ? &o : NULL, m));
         return true;

@@ -1046,19 +1046,19 @@ struct InstanceNorm3d : Layer {
 };
 /// An InstanceNorm1d whose num_features is taken from the first input.
 struct LazyInstanceNorm1d : Layer {
-    using Options = InstanceNormSettings;
+    using Options = BatchNormSettings;
     explicit LazyInstanceNorm1d(const Options &o = {})
         : Layer(detail::create(taper_nn_lazy_instance_norm1d_create, o)) {}
 };
 /// An InstanceNorm2d whose num_features is taken from the first input.
 struct LazyInstanceNorm2d : Layer {
-    using Options = InstanceNormSettings;
+    using Options = BatchNormSettings;
     explicit LazyInstanceNorm2d(const Options &o = {})
         : Layer(detail::create(taper_nn_lazy_instance_norm2d_create, o)) {}
 };
 /// An InstanceNorm3d whose num_features is taken from the first input.
 struct LazyInstanceNorm3d : Layer {
-    using Options = InstanceNormSettings;
+    using Options = BatchNormSettings;
     explicit LazyInstanceNorm3d(const Options &o = {})
         : Layer(detail::create(taper_nn_lazy_instance_norm3d_create, o)) {}
 };

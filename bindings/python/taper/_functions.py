@@ -204,6 +204,21 @@ def repeat_interleave(input, repeats=M, dim=None, *, output_size=None, axis=M):
     return r
 
 
+def _split(name):
+    sections, array = (getattr(g, f"op_{name}_{s}") for s in ("int", "array"))
+
+    def function(input, indices_or_sections=M, *, indices=M, **named):
+        at = next((v for v in (indices_or_sections, indices, named.get("sections", M)) if v is not M), M)
+        return sections(input, at) if isinstance(at, int) else array(input, at)
+
+    function.__name__ = name
+    function.__doc__ = "The tensor cut into equal sections, or before each of the indices, as views."
+    return function
+
+
+hsplit, vsplit, dsplit = _split("hsplit"), _split("vsplit"), _split("dsplit")
+
+
 def polygamma(n, input, *, out=None):
     """The n-th derivative of digamma; as a method, of the tensor it is called on."""
     if isinstance(n, Tensor):

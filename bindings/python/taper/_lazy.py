@@ -8,7 +8,7 @@ MERGED = frozenset(
     "arange var std var_mean std_mean norm split einsum meshgrid broadcast_tensors where nonzero transpose movedim div div_ "
     "lstm gru rnn_tanh rnn_relu xlogy clamp_ lerp_ round_ squeeze_ sort argsort scatter scatter_ randint randint_like random_ normal unique "
     "unique_consecutive tensor_split atleast_1d atleast_2d atleast_3d block_diag cartesian_prod chain_matmul tensordot "
-    "cdist gradient histogram repeat_interleave polygamma polygamma_".split()
+    "cdist gradient histogram hsplit vsplit dsplit repeat_interleave polygamma polygamma_".split()
 )
 # Composed of ops in `_functions.py` until the core has them: an op of the table goes first.
 COMPOSED = frozenset(

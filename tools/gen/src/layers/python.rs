@@ -573,6 +573,16 @@ fn wrapped(pieces: &[Piece], head: &str) -> String {
 /// The constructor and `initialize_parameters` of a class that waits for its first input.
 fn lazy(layers: &Layers, entry: &Entry, parts: &mut Vec<String>) {
     let Some(of) = entry.of.as_ref().and_then(|o| layers.entry(o)).and_then(|o| layers.constructor(o)) else { return };
+    // A class without parameters of its own has its base's.
+    let mut whole = of.clone();
+    if !of.steps.iter().any(|s| matches!(s, Step::Param { .. })) {
+        if let Some(base) = of.base.as_ref().and_then(|b| layers.entry(b)).and_then(|b| layers.constructor(b)) {
+            let given = |n: &str| of.arguments.iter().flatten().any(|a| a.name == n);
+            let kept = base.steps.iter().filter(|s| !matches!(s, Step::Let { name, .. } if given(name)));
+            whole.steps.extend(kept.cloned());
+        }
+    }
+    let of = &whole;
     let waiting = entry.steps.iter().find_map(|s| match s {
         Step::Let { name, .. } => Some(name.as_str()),
         _ => None,

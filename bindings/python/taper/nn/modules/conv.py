@@ -299,6 +299,10 @@ class _LazyConvTranspose(LazyMixin):
         Module.__init__(self)
         if padding_mode != "zeros":
             raise ValueError(f'Only "zeros" padding mode is supported for {type(self).__name__}')
+        if groups <= 0:
+            raise ValueError("groups must be a positive integer")
+        if out_channels % groups != 0:
+            raise ValueError("out_channels must be divisible by groups")
         self.in_channels = 0
         self.out_channels = out_channels
         self.kernel_size = ntuple(kernel_size, self._dims)
@@ -308,6 +312,14 @@ class _LazyConvTranspose(LazyMixin):
         self.groups = groups
         self.dilation = ntuple(dilation, self._dims)
         self.padding_mode = padding_mode_of(padding_mode)
+        if self.padding == "same" and any(s != 1 for s in self.stride):
+            raise ValueError("padding='same' is not supported for strided convolutions")
+        self.transposed = self._transposed
+        self.weight = UninitializedParameter(device=device, dtype=dtype)
+        if bias:
+            self.bias = UninitializedParameter(device=device, dtype=dtype)
+        else:
+            self.register_parameter("bias", None)
         self._watch_first_input()
 
     def initialize_parameters(self, input):
@@ -318,6 +330,9 @@ class _LazyConvTranspose(LazyMixin):
         self.in_channels = input.size(-self._dims - 1)
         if self.in_channels % self.groups != 0:
             raise ValueError("in_channels must be divisible by groups")
+        self.weight.materialize(self._weight_shape())
+        if self.bias is not None:
+            self.bias.materialize((self.out_channels,))
         self.reset_parameters()
 
     def reset_parameters(self):

@@ -19,6 +19,7 @@ from .module import Module
 class _RunningStats(RunningStatsMixin, Module):
     """Batch and instance normalisation: running statistics and optional affine parameters."""
 
+    _dims = 0
     _ranks = ()
     _version = 2
 
@@ -251,8 +252,8 @@ class _LazyInstanceNorm(LazyMixin):
         self,
         eps: float = 1e-5,
         momentum: float = 0.1,
-        affine: bool = False,
-        track_running_stats: bool = False,
+        affine: bool = True,
+        track_running_stats: bool = True,
         device=None,
         dtype=None,
         *,
@@ -264,10 +265,34 @@ class _LazyInstanceNorm(LazyMixin):
         self.momentum = momentum
         self.affine = affine
         self.track_running_stats = track_running_stats
+        if affine:
+            self.weight = UninitializedParameter(device=device, dtype=dtype)
+        else:
+            self.register_parameter("weight", None)
+        if affine and bias:
+            self.bias = UninitializedParameter(device=device, dtype=dtype)
+        else:
+            self.register_parameter("bias", None)
+        if track_running_stats:
+            self.register_buffer("running_mean", UninitializedBuffer(device=device, dtype=dtype))
+            self.register_buffer("running_var", UninitializedBuffer(device=device, dtype=dtype))
+            self.register_buffer("num_batches_tracked", _ops.zeros((), dtype=int64, device=device))
+        else:
+            self.register_buffer("running_mean", None)
+            self.register_buffer("running_var", None)
+            self.register_buffer("num_batches_tracked", None)
         self._watch_first_input()
 
     def initialize_parameters(self, input):
         self.num_features = input.size(-self._dims - 1)
+        if self.weight is not None:
+            self.weight.materialize((self.num_features,))
+        if self.bias is not None:
+            self.bias.materialize((self.num_features,))
+        if self.running_mean is not None:
+            self.running_mean.materialize((self.num_features,))
+        if self.running_var is not None:
+            self.running_var.materialize((self.num_features,))
         self.reset_parameters()
 
     def reset_parameters(self):

@@ -69,9 +69,9 @@ class _MaxUnpoolNd(Module):
 
     def __init__(self, kernel_size, stride=None, padding=0) -> None:
         super().__init__()
-        self.kernel_size = kernel_size
-        self.stride = kernel_size if stride is None else stride
-        self.padding = padding
+        self.kernel_size = ntuple(kernel_size, self._dims)
+        self.stride = self.kernel_size if stride is None else ntuple(stride, self._dims)
+        self.padding = ntuple(padding, self._dims)
 
     def extra_repr(self):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"

@@ -32,9 +32,9 @@ class MaxPool3d(_MaxPoolNd):
     def __call__(self, input: Tensor) -> Any: ...
 
 class _MaxUnpoolNd(Module):
-    kernel_size: _Ints
-    stride: _Ints
-    padding: _Ints
+    kernel_size: Tuple[int, ...]
+    stride: Tuple[int, ...]
+    padding: Tuple[int, ...]
     def __init__(self, kernel_size: _Ints, stride: Optional[_Ints] = None, padding: _Ints = 0) -> None: ...
 
 class MaxUnpool1d(_MaxUnpoolNd):
