@@ -137,8 +137,7 @@ fn fields(plan: &Plan, name: &str) -> String {
 impl At<'_> {
     /// What the weights of a recurrent layer follow from: its arguments by name, and the gates of its `recurrent` line.
     pub fn weights(&self, indent: &str) -> Result<String, String> {
-        let steps = self.plan.line.iter().flat_map(|e| &e.steps);
-        let gates = steps.into_iter().find_map(|s| match s {
+        let gates = self.plan.line.iter().flat_map(|e| &e.steps).find_map(|s| match s {
             Step::Recurrent { gates } => Some(gates),
             _ => None,
         });
