@@ -10140,6 +10140,14 @@ TAPER_MUST_USE taper_error *taper_module_get_parameter(taper_module *m, const ch
 TAPER_MUST_USE taper_error *taper_module_get_buffer(taper_module *m, const char *path, taper_tensor **out);
 
 /*
+ * A copy of the whole tree with tensors of its own, owned by the caller; what is shared in it is shared in the copy, and
+ * hooks stay the same. Fails with TAPER_ERROR_NOT_IMPLEMENTED where a module's forward is a callback. Borrows m. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_module_deepcopy(taper_module *m,
+                                   taper_module **out);
+
+/*
  * The module at a dotted path ("features.0"; empty: m itself) as a new handle, owned by the caller. Borrows m.
  * Since 0.1.
  */
@@ -11153,6 +11161,136 @@ typedef struct taper_nn_embedding_bag_options {
     /* Of the parameters; type 0: the default device. */
     taper_device device;
 } taper_nn_embedding_bag_options;
+
+/* Options of taper_nn_multihead_attention_create. */
+typedef struct taper_nn_multihead_attention_options {
+    /* sizeof(taper_nn_multihead_attention_options). */
+    size_t struct_size;
+    /* NULL: none. */
+    const int64_t *kdim;
+    /* NULL: none. */
+    const int64_t *vdim;
+    /* Default 0.0. */
+    double dropout;
+    /* 0 for no bias. */
+    int32_t bias;
+    /* 0 or 1, default 0. */
+    int32_t add_bias_kv;
+    /* 0 or 1, default 0. */
+    int32_t add_zero_attn;
+    /* 0 or 1, default 0. */
+    int32_t batch_first;
+    /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
+    int32_t dtype;
+    /* 0. */
+    int32_t reserved;
+    /* Of the parameters; type 0: the default device. */
+    taper_device device;
+} taper_nn_multihead_attention_options;
+
+/* Options of taper_nn_transformer_encoder_layer_create. */
+typedef struct taper_nn_transformer_encoder_layer_options {
+    /* sizeof(taper_nn_transformer_encoder_layer_options). */
+    size_t struct_size;
+    /* NULL: "relu". */
+    const char *activation;
+    /* Default 2048. */
+    int64_t dim_feedforward;
+    /* Default 0.1. */
+    double dropout;
+    /* Default 1e-5. */
+    double layer_norm_eps;
+    /* 0 or 1, default 0. */
+    int32_t batch_first;
+    /* 0 or 1, default 0. */
+    int32_t norm_first;
+    /* 0 for no bias. */
+    int32_t bias;
+    /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
+    int32_t dtype;
+    /* Of the parameters; type 0: the default device. */
+    taper_device device;
+} taper_nn_transformer_encoder_layer_options;
+
+/* Options of taper_nn_transformer_decoder_layer_create. */
+typedef struct taper_nn_transformer_decoder_layer_options {
+    /* sizeof(taper_nn_transformer_decoder_layer_options). */
+    size_t struct_size;
+    /* NULL: "relu". */
+    const char *activation;
+    /* Default 2048. */
+    int64_t dim_feedforward;
+    /* Default 0.1. */
+    double dropout;
+    /* Default 1e-5. */
+    double layer_norm_eps;
+    /* 0 or 1, default 0. */
+    int32_t batch_first;
+    /* 0 or 1, default 0. */
+    int32_t norm_first;
+    /* 0 for no bias. */
+    int32_t bias;
+    /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
+    int32_t dtype;
+    /* Of the parameters; type 0: the default device. */
+    taper_device device;
+} taper_nn_transformer_decoder_layer_options;
+
+/* Options of taper_nn_transformer_encoder_create. */
+typedef struct taper_nn_transformer_encoder_options {
+    /* sizeof(taper_nn_transformer_encoder_options). */
+    size_t struct_size;
+    /* NULL: none. */
+    taper_module *norm;
+    /* 0 or 1, default 1. */
+    int32_t enable_nested_tensor;
+    /* 0 or 1, default 1. */
+    int32_t mask_check;
+} taper_nn_transformer_encoder_options;
+
+/* Options of taper_nn_transformer_decoder_create. */
+typedef struct taper_nn_transformer_decoder_options {
+    /* sizeof(taper_nn_transformer_decoder_options). */
+    size_t struct_size;
+    /* NULL: none. */
+    taper_module *norm;
+} taper_nn_transformer_decoder_options;
+
+/* Options of taper_nn_transformer_create. */
+typedef struct taper_nn_transformer_options {
+    /* sizeof(taper_nn_transformer_options). */
+    size_t struct_size;
+    /* NULL: "relu". */
+    const char *activation;
+    /* NULL: none. */
+    taper_module *custom_encoder;
+    /* NULL: none. */
+    taper_module *custom_decoder;
+    /* Default 512. */
+    int64_t d_model;
+    /* Default 8. */
+    int64_t nhead;
+    /* Default 6. */
+    int64_t num_encoder_layers;
+    /* Default 6. */
+    int64_t num_decoder_layers;
+    /* Default 2048. */
+    int64_t dim_feedforward;
+    /* Default 0.1. */
+    double dropout;
+    /* Default 1e-5. */
+    double layer_norm_eps;
+    /* 0 or 1, default 0. */
+    int32_t batch_first;
+    /* 0 or 1, default 0. */
+    int32_t norm_first;
+    /* 0 for no bias. */
+    int32_t bias;
+    /* Of the parameters; TAPER_DTYPE_NONE: the default dtype. */
+    int32_t dtype;
+    /* Of the parameters; type 0: the default device. */
+    taper_device device;
+} taper_nn_transformer_options;
 
 /* Options of taper_nn_mse_loss_create and its like. */
 typedef struct taper_nn_loss_options {
@@ -12325,6 +12463,163 @@ taper_error *taper_nn_embedding_bag_create(int64_t num_embeddings,
                                            const struct taper_nn_embedding_bag_options *options,
                                            taper_module **out);
 
+/*
+ * Attention with several heads between projections of queries, keys, values and of what comes out. options may be
+ * NULL. Parameters q_proj_weight, k_proj_weight, v_proj_weight, in_proj_weight, in_proj_bias, bias_k, bias_v. The
+ * module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_multihead_attention_create(int64_t embed_dim,
+                                                 int64_t num_heads,
+                                                 const struct taper_nn_multihead_attention_options *options,
+                                                 taper_module **out);
+
+/*
+ * Runs a MultiheadAttention with its hooks, as taper_module_forward_list. key_padding_mask, attn_mask may be
+ * NULL. attn_output_weights may be NULL, and gets NULL where it was not asked for. The results are owned by the
+ * caller. Borrows all else. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_multihead_attention_forward(taper_module *m,
+                                                  taper_tensor *query,
+                                                  taper_tensor *key,
+                                                  taper_tensor *value,
+                                                  taper_tensor *key_padding_mask,
+                                                  taper_tensor *attn_mask,
+                                                  bool need_weights,
+                                                  bool average_attn_weights,
+                                                  bool is_causal,
+                                                  taper_tensor **attn_output,
+                                                  taper_tensor **attn_output_weights);
+
+/*
+ * Self-attention and two linear layers, each with a residual and a LayerNorm. options may be NULL. The module is
+ * owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_transformer_encoder_layer_create(int64_t d_model,
+                                                       int64_t nhead,
+                                                       const struct taper_nn_transformer_encoder_layer_options *options,
+                                                       taper_module **out);
+
+/*
+ * Runs a TransformerEncoderLayer with its hooks, as taper_module_forward_list. src_mask, src_key_padding_mask may
+ * be NULL. The results are owned by the caller. Borrows all else. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_transformer_encoder_layer_forward(taper_module *m,
+                                                        taper_tensor *src,
+                                                        taper_tensor *src_mask,
+                                                        taper_tensor *src_key_padding_mask,
+                                                        bool is_causal,
+                                                        taper_tensor **out);
+
+/*
+ * Self-attention, attention to the encoder's memory and two linear layers, each with a residual and a LayerNorm.
+ * options may be NULL. The module is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_transformer_decoder_layer_create(int64_t d_model,
+                                                       int64_t nhead,
+                                                       const struct taper_nn_transformer_decoder_layer_options *options,
+                                                       taper_module **out);
+
+/*
+ * Runs a TransformerDecoderLayer with its hooks, as taper_module_forward_list. tgt_mask, memory_mask,
+ * tgt_key_padding_mask, memory_key_padding_mask may be NULL. The results are owned by the caller. Borrows all
+ * else. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_transformer_decoder_layer_forward(taper_module *m,
+                                                        taper_tensor *tgt,
+                                                        taper_tensor *memory,
+                                                        taper_tensor *tgt_mask,
+                                                        taper_tensor *memory_mask,
+                                                        taper_tensor *tgt_key_padding_mask,
+                                                        taper_tensor *memory_key_padding_mask,
+                                                        bool tgt_is_causal,
+                                                        bool memory_is_causal,
+                                                        taper_tensor **out);
+
+/*
+ * Copies of an encoder layer, one after the other. options may be NULL. The module is owned by the caller. Since
+ * 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_transformer_encoder_create(taper_module *encoder_layer,
+                                                 int64_t num_layers,
+                                                 const struct taper_nn_transformer_encoder_options *options,
+                                                 taper_module **out);
+
+/*
+ * Runs a TransformerEncoder with its hooks, as taper_module_forward_list. mask, src_key_padding_mask may be NULL.
+ * is_causal NULL: whether the mask is the causal one is looked up. The results are owned by the caller. Borrows
+ * all else. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_transformer_encoder_forward(taper_module *m,
+                                                  taper_tensor *src,
+                                                  taper_tensor *mask,
+                                                  taper_tensor *src_key_padding_mask,
+                                                  const bool *is_causal,
+                                                  taper_tensor **out);
+
+/*
+ * Copies of a decoder layer, one after the other. options may be NULL. The module is owned by the caller. Since
+ * 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_transformer_decoder_create(taper_module *decoder_layer,
+                                                 int64_t num_layers,
+                                                 const struct taper_nn_transformer_decoder_options *options,
+                                                 taper_module **out);
+
+/*
+ * Runs a TransformerDecoder with its hooks, as taper_module_forward_list. tgt_mask, memory_mask,
+ * tgt_key_padding_mask, memory_key_padding_mask may be NULL. tgt_is_causal NULL: whether the mask is the causal
+ * one is looked up. The results are owned by the caller. Borrows all else. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_transformer_decoder_forward(taper_module *m,
+                                                  taper_tensor *tgt,
+                                                  taper_tensor *memory,
+                                                  taper_tensor *tgt_mask,
+                                                  taper_tensor *memory_mask,
+                                                  taper_tensor *tgt_key_padding_mask,
+                                                  taper_tensor *memory_key_padding_mask,
+                                                  const bool *tgt_is_causal,
+                                                  bool memory_is_causal,
+                                                  taper_tensor **out);
+
+/*
+ * An encoder and a decoder that looks at what it gives. options may be NULL. The module is owned by the caller.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_transformer_create(const struct taper_nn_transformer_options *options,
+                                         taper_module **out);
+
+/*
+ * Runs a Transformer with its hooks, as taper_module_forward_list. src_mask, tgt_mask, memory_mask,
+ * src_key_padding_mask, tgt_key_padding_mask, memory_key_padding_mask may be NULL. src_is_causal, tgt_is_causal
+ * NULL: whether the mask is the causal one is looked up. The results are owned by the caller. Borrows all else.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nn_transformer_forward(taper_module *m,
+                                          taper_tensor *src,
+                                          taper_tensor *tgt,
+                                          taper_tensor *src_mask,
+                                          taper_tensor *tgt_mask,
+                                          taper_tensor *memory_mask,
+                                          taper_tensor *src_key_padding_mask,
+                                          taper_tensor *tgt_key_padding_mask,
+                                          taper_tensor *memory_key_padding_mask,
+                                          const bool *src_is_causal,
+                                          const bool *tgt_is_causal,
+                                          bool memory_is_causal,
+                                          taper_tensor **out);
+
 /* The mean squared error. options may be NULL. The module is owned by the caller. Since 0.1. */
 TAPER_MUST_USE
 taper_error *taper_nn_mse_loss_create(const struct taper_nn_loss_options *options,
@@ -12786,6 +13081,16 @@ taper_error *taper_nn_pairwise_distance_create(const struct taper_nn_pairwise_di
     {sizeof(taper_nn_embedding_options), NULL, NULL, NULL, 2.0, 0, 0, 0, TAPER_DTYPE_NONE, {0, 0}}
 #define TAPER_NN_EMBEDDING_BAG_OPTIONS_INIT \
     {sizeof(taper_nn_embedding_bag_options), NULL, NULL, NULL, NULL, 2.0, 0, 0, 0, 0, TAPER_DTYPE_NONE, 0, {0, 0}}
+#define TAPER_NN_MULTIHEAD_ATTENTION_OPTIONS_INIT \
+    {sizeof(taper_nn_multihead_attention_options), NULL, NULL, 0.0, 1, 0, 0, 0, TAPER_DTYPE_NONE, 0, {0, 0}}
+#define TAPER_NN_TRANSFORMER_ENCODER_LAYER_OPTIONS_INIT \
+    {sizeof(taper_nn_transformer_encoder_layer_options), NULL, 2048, 0.1, 1e-5, 0, 0, 1, TAPER_DTYPE_NONE, {0, 0}}
+#define TAPER_NN_TRANSFORMER_DECODER_LAYER_OPTIONS_INIT \
+    {sizeof(taper_nn_transformer_decoder_layer_options), NULL, 2048, 0.1, 1e-5, 0, 0, 1, TAPER_DTYPE_NONE, {0, 0}}
+#define TAPER_NN_TRANSFORMER_ENCODER_OPTIONS_INIT {sizeof(taper_nn_transformer_encoder_options), NULL, 1, 1}
+#define TAPER_NN_TRANSFORMER_DECODER_OPTIONS_INIT {sizeof(taper_nn_transformer_decoder_options), NULL}
+#define TAPER_NN_TRANSFORMER_OPTIONS_INIT \
+    {sizeof(taper_nn_transformer_options), NULL, NULL, NULL, 512, 8, 6, 6, 2048, 0.1, 1e-5, 0, 0, 1, TAPER_DTYPE_NONE, {0, 0}}
 #define TAPER_NN_LOSS_OPTIONS_INIT {sizeof(taper_nn_loss_options), NULL}
 #define TAPER_NN_SMOOTH_L1_LOSS_OPTIONS_INIT {sizeof(taper_nn_smooth_l1_loss_options), NULL, 1.0}
 #define TAPER_NN_HUBER_LOSS_OPTIONS_INIT {sizeof(taper_nn_huber_loss_options), NULL, 1.0}

@@ -11,6 +11,7 @@ use taper::{rng, Result, Tensor};
 enum Value {
     Attribute(Attribute),
     Tensor(Tensor),
+    Module(Module),
 }
 
 /// Parts between commas that stand in no bracket and no quotes.
@@ -35,7 +36,7 @@ fn call(text: &str) -> (&str, &str) {
     (name, rest.strip_suffix(')').unwrap())
 }
 
-/// f: numbers between -1 and 1, p: between 0 and 1, s: 1 or -1, i(n, ..): integers below n; as in `make_layers.py`.
+/// f: numbers between -1 and 1, p: between 0 and 1, s: 1 or -1, i(n, ..): integers below n, b: bools; as in `make_layers.py`.
 fn tensor(text: &str) -> Tensor {
     let (word, inside) = call(text);
     let mut sizes: Vec<i64> = parts(inside, ',').iter().map(|s| s.parse().unwrap()).collect();
@@ -49,6 +50,7 @@ fn tensor(text: &str) -> Tensor {
         "f" => floats(&|v| v / 50.0 - 1.0),
         "p" => floats(&|v| v / 101.0),
         "s" => floats(&|v| if v % 3.0 != 0.0 { 1.0 } else { -1.0 }),
+        "b" => taper::ops::gt_scalar(&floats(&|v| v / 50.0 - 1.0), 0.5.into()).unwrap(),
         "i" => Tensor::from_slice(&spread.map(|v| v % below).collect::<Vec<i64>>(), &sizes).unwrap(),
         other => panic!("no tensors are called {other}"),
     }
@@ -68,6 +70,7 @@ fn value(text: &str) -> Value {
                 Err(_) => inside.iter().map(|p| p.parse().unwrap()).collect::<Vec<f64>>().as_slice().into(),
             }
         }
+        t if t.ends_with(')') && t.starts_with(char::is_uppercase) => return Value::Module(made(t).unwrap()),
         t if t.ends_with(')') => return Value::Tensor(tensor(t)),
         t => match t.parse::<i64>() {
             Ok(v) => v.into(),
@@ -86,6 +89,8 @@ fn arguments(class: &Class) -> Vec<&'static str> {
         "NLLLoss" | "NLLLoss2d" => vec!["weight", "size_average", "ignore_index", "reduce", "reduction"],
         "BCELoss" | "MultiLabelSoftMarginLoss" => loss(&["weight"], &[]),
         "BCEWithLogitsLoss" => loss(&["weight"], &["pos_weight"]),
+        "TransformerEncoder" => [&["encoder_layer"], &of_fields()[..1], &["norm"], &of_fields()[1..]].concat(),
+        "TransformerDecoder" => vec!["decoder_layer", "num_layers", "norm"],
         "MultiMarginLoss" => loss(&["p", "margin", "weight"], &[]),
         _ => of_fields().into_iter().skip(class.lazy.is_some() as usize).collect(),
     }
@@ -95,9 +100,9 @@ fn made(text: &str) -> Result<Module> {
     let (name, inside) = call(text);
     let class = CLASSES.iter().find(|c| c.name == name).unwrap_or_else(|| panic!("no class {name}"));
     let order = arguments(class);
-    let (mut given, mut tensors) = (Vec::new(), Vec::new());
+    let (mut given, mut tensors, mut modules) = (Vec::new(), Vec::new(), Vec::new());
     for (i, part) in parts(inside, ',').into_iter().enumerate() {
-        let (key, v) = match part.split_once('=').filter(|_| !part.starts_with('\'')) {
+        let (key, v) = match part.split_once('=').filter(|(k, _)| !k.contains('(') && !part.starts_with('\'')) {
             Some((key, v)) => (*order.iter().find(|n| **n == key).unwrap_or(&order[0]), v),
             None => (order[i], part),
         };
@@ -105,9 +110,10 @@ fn made(text: &str) -> Result<Module> {
         match value(v) {
             Value::Attribute(a) => given.push((key, a)),
             Value::Tensor(t) => tensors.push((key, t)),
+            Value::Module(m) => modules.push((key, m)),
         }
     }
-    class.build(class.with(&given), &tensors, Place::default())
+    class.build_with(class.with(&given), &tensors, &modules, Place::default())
 }
 
 /// Python's repr.
@@ -126,8 +132,8 @@ fn check(line: &str) -> std::result::Result<(), String> {
     if text.ends_with('!') {
         m.eval().unwrap();
     }
-    let given: Vec<Tensor> = parts(inputs, ';').into_iter().map(tensor).collect();
-    let out = m.forward_list(&given.into_iter().map(Some).collect::<Vec<_>>()).map_err(|e| e.to_string())?;
+    let given: Vec<Option<Tensor>> = parts(inputs, ';').into_iter().map(|i| (i != "n()").then(|| tensor(i))).collect();
+    let out = m.forward_list(&given).map_err(|e| e.to_string())?;
     let mut told: Vec<String> = m.attributes().iter().map(|(n, a)| format!("{n}={}", quoted(a))).collect();
     told.sort();
     let state = m.state_dict().unwrap();

@@ -3,6 +3,7 @@
 
 pub mod common;
 
+mod attention;
 mod autograd;
 mod cuda;
 mod gradcheck;

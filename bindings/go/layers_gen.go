@@ -785,6 +785,119 @@ static inline go_pair go_create_embedding_bag(int64_t num_embeddings, int64_t em
     o.device = o_device;
     GO_MODULE(taper_nn_embedding_bag_create(num_embeddings, embedding_dim, &o, &m));
 }
+static inline go_pair go_create_multihead_attention(int64_t embed_dim, int64_t num_heads, int64_t o_kdim, bool has_kdim, int64_t o_vdim, bool has_vdim, double o_dropout, bool o_bias, bool o_add_bias_kv, bool o_add_zero_attn, bool o_batch_first, int32_t o_dtype, taper_device o_device) {
+    taper_nn_multihead_attention_options o = TAPER_NN_MULTIHEAD_ATTENTION_OPTIONS_INIT;
+    o.kdim = has_kdim ? &o_kdim : 0;
+    o.vdim = has_vdim ? &o_vdim : 0;
+    o.dropout = o_dropout;
+    o.bias = o_bias;
+    o.add_bias_kv = o_add_bias_kv;
+    o.add_zero_attn = o_add_zero_attn;
+    o.batch_first = o_batch_first;
+    o.dtype = o_dtype;
+    o.device = o_device;
+    GO_MODULE(taper_nn_multihead_attention_create(embed_dim, num_heads, &o, &m));
+}
+static inline go_several go_multihead_attention_forward(uintptr_t m, uintptr_t query, uintptr_t key, uintptr_t value, uintptr_t key_padding_mask, uintptr_t attn_mask, bool need_weights, bool average_attn_weights, bool is_causal) {
+    taper_tensor *t0 = 0, *t1 = 0;
+    go_several r = {0, {0, 0}};
+    r.err = (uintptr_t)taper_nn_multihead_attention_forward((taper_module *)m, (taper_tensor *)query, (taper_tensor *)key, (taper_tensor *)value, (taper_tensor *)key_padding_mask, (taper_tensor *)attn_mask, need_weights, average_attn_weights, is_causal, &t0, &t1);
+    r.out[0] = (uintptr_t)t0;
+    r.out[1] = (uintptr_t)t1;
+    return r;
+}
+static inline go_pair go_create_transformer_encoder_layer(int64_t d_model, int64_t nhead, const char * o_activation, int64_t o_dim_feedforward, double o_dropout, double o_layer_norm_eps, bool o_batch_first, bool o_norm_first, bool o_bias, int32_t o_dtype, taper_device o_device) {
+    taper_nn_transformer_encoder_layer_options o = TAPER_NN_TRANSFORMER_ENCODER_LAYER_OPTIONS_INIT;
+    o.activation = o_activation;
+    o.dim_feedforward = o_dim_feedforward;
+    o.dropout = o_dropout;
+    o.layer_norm_eps = o_layer_norm_eps;
+    o.batch_first = o_batch_first;
+    o.norm_first = o_norm_first;
+    o.bias = o_bias;
+    o.dtype = o_dtype;
+    o.device = o_device;
+    GO_MODULE(taper_nn_transformer_encoder_layer_create(d_model, nhead, &o, &m));
+}
+static inline go_several go_transformer_encoder_layer_forward(uintptr_t m, uintptr_t src, uintptr_t src_mask, uintptr_t src_key_padding_mask, bool is_causal) {
+    taper_tensor *t0 = 0;
+    go_several r = {0, {0, 0}};
+    r.err = (uintptr_t)taper_nn_transformer_encoder_layer_forward((taper_module *)m, (taper_tensor *)src, (taper_tensor *)src_mask, (taper_tensor *)src_key_padding_mask, is_causal, &t0);
+    r.out[0] = (uintptr_t)t0;
+    return r;
+}
+static inline go_pair go_create_transformer_decoder_layer(int64_t d_model, int64_t nhead, const char * o_activation, int64_t o_dim_feedforward, double o_dropout, double o_layer_norm_eps, bool o_batch_first, bool o_norm_first, bool o_bias, int32_t o_dtype, taper_device o_device) {
+    taper_nn_transformer_decoder_layer_options o = TAPER_NN_TRANSFORMER_DECODER_LAYER_OPTIONS_INIT;
+    o.activation = o_activation;
+    o.dim_feedforward = o_dim_feedforward;
+    o.dropout = o_dropout;
+    o.layer_norm_eps = o_layer_norm_eps;
+    o.batch_first = o_batch_first;
+    o.norm_first = o_norm_first;
+    o.bias = o_bias;
+    o.dtype = o_dtype;
+    o.device = o_device;
+    GO_MODULE(taper_nn_transformer_decoder_layer_create(d_model, nhead, &o, &m));
+}
+static inline go_several go_transformer_decoder_layer_forward(uintptr_t m, uintptr_t tgt, uintptr_t memory, uintptr_t tgt_mask, uintptr_t memory_mask, uintptr_t tgt_key_padding_mask, uintptr_t memory_key_padding_mask, bool tgt_is_causal, bool memory_is_causal) {
+    taper_tensor *t0 = 0;
+    go_several r = {0, {0, 0}};
+    r.err = (uintptr_t)taper_nn_transformer_decoder_layer_forward((taper_module *)m, (taper_tensor *)tgt, (taper_tensor *)memory, (taper_tensor *)tgt_mask, (taper_tensor *)memory_mask, (taper_tensor *)tgt_key_padding_mask, (taper_tensor *)memory_key_padding_mask, tgt_is_causal, memory_is_causal, &t0);
+    r.out[0] = (uintptr_t)t0;
+    return r;
+}
+static inline go_pair go_create_transformer_encoder(uintptr_t encoder_layer, int64_t num_layers, uintptr_t o_norm, bool o_enable_nested_tensor, bool o_mask_check) {
+    taper_nn_transformer_encoder_options o = TAPER_NN_TRANSFORMER_ENCODER_OPTIONS_INIT;
+    o.norm = (taper_module *)o_norm;
+    o.enable_nested_tensor = o_enable_nested_tensor;
+    o.mask_check = o_mask_check;
+    GO_MODULE(taper_nn_transformer_encoder_create((taper_module *)encoder_layer, num_layers, &o, &m));
+}
+static inline go_several go_transformer_encoder_forward(uintptr_t m, uintptr_t src, uintptr_t mask, uintptr_t src_key_padding_mask, bool is_causal, bool has_is_causal) {
+    taper_tensor *t0 = 0;
+    go_several r = {0, {0, 0}};
+    r.err = (uintptr_t)taper_nn_transformer_encoder_forward((taper_module *)m, (taper_tensor *)src, (taper_tensor *)mask, (taper_tensor *)src_key_padding_mask, has_is_causal ? &is_causal : 0, &t0);
+    r.out[0] = (uintptr_t)t0;
+    return r;
+}
+static inline go_pair go_create_transformer_decoder(uintptr_t decoder_layer, int64_t num_layers, uintptr_t o_norm) {
+    taper_nn_transformer_decoder_options o = TAPER_NN_TRANSFORMER_DECODER_OPTIONS_INIT;
+    o.norm = (taper_module *)o_norm;
+    GO_MODULE(taper_nn_transformer_decoder_create((taper_module *)decoder_layer, num_layers, &o, &m));
+}
+static inline go_several go_transformer_decoder_forward(uintptr_t m, uintptr_t tgt, uintptr_t memory, uintptr_t tgt_mask, uintptr_t memory_mask, uintptr_t tgt_key_padding_mask, uintptr_t memory_key_padding_mask, bool tgt_is_causal, bool has_tgt_is_causal, bool memory_is_causal) {
+    taper_tensor *t0 = 0;
+    go_several r = {0, {0, 0}};
+    r.err = (uintptr_t)taper_nn_transformer_decoder_forward((taper_module *)m, (taper_tensor *)tgt, (taper_tensor *)memory, (taper_tensor *)tgt_mask, (taper_tensor *)memory_mask, (taper_tensor *)tgt_key_padding_mask, (taper_tensor *)memory_key_padding_mask, has_tgt_is_causal ? &tgt_is_causal : 0, memory_is_causal, &t0);
+    r.out[0] = (uintptr_t)t0;
+    return r;
+}
+static inline go_pair go_create_transformer(const char * o_activation, uintptr_t o_custom_encoder, uintptr_t o_custom_decoder, int64_t o_d_model, int64_t o_nhead, int64_t o_num_encoder_layers, int64_t o_num_decoder_layers, int64_t o_dim_feedforward, double o_dropout, double o_layer_norm_eps, bool o_batch_first, bool o_norm_first, bool o_bias, int32_t o_dtype, taper_device o_device) {
+    taper_nn_transformer_options o = TAPER_NN_TRANSFORMER_OPTIONS_INIT;
+    o.activation = o_activation;
+    o.custom_encoder = (taper_module *)o_custom_encoder;
+    o.custom_decoder = (taper_module *)o_custom_decoder;
+    o.d_model = o_d_model;
+    o.nhead = o_nhead;
+    o.num_encoder_layers = o_num_encoder_layers;
+    o.num_decoder_layers = o_num_decoder_layers;
+    o.dim_feedforward = o_dim_feedforward;
+    o.dropout = o_dropout;
+    o.layer_norm_eps = o_layer_norm_eps;
+    o.batch_first = o_batch_first;
+    o.norm_first = o_norm_first;
+    o.bias = o_bias;
+    o.dtype = o_dtype;
+    o.device = o_device;
+    GO_MODULE(taper_nn_transformer_create(&o, &m));
+}
+static inline go_several go_transformer_forward(uintptr_t m, uintptr_t src, uintptr_t tgt, uintptr_t src_mask, uintptr_t tgt_mask, uintptr_t memory_mask, uintptr_t src_key_padding_mask, uintptr_t tgt_key_padding_mask, uintptr_t memory_key_padding_mask, bool src_is_causal, bool has_src_is_causal, bool tgt_is_causal, bool has_tgt_is_causal, bool memory_is_causal) {
+    taper_tensor *t0 = 0;
+    go_several r = {0, {0, 0}};
+    r.err = (uintptr_t)taper_nn_transformer_forward((taper_module *)m, (taper_tensor *)src, (taper_tensor *)tgt, (taper_tensor *)src_mask, (taper_tensor *)tgt_mask, (taper_tensor *)memory_mask, (taper_tensor *)src_key_padding_mask, (taper_tensor *)tgt_key_padding_mask, (taper_tensor *)memory_key_padding_mask, has_src_is_causal ? &src_is_causal : 0, has_tgt_is_causal ? &tgt_is_causal : 0, memory_is_causal, &t0);
+    r.out[0] = (uintptr_t)t0;
+    return r;
+}
 static inline go_pair go_create_mse_loss(const char * o_reduction) {
     taper_nn_loss_options o = TAPER_NN_LOSS_OPTIONS_INIT;
     o.reduction = o_reduction;
@@ -2531,6 +2644,269 @@ func NewEmbeddingBag(numEmbeddings int64, embeddingDim int64, set ...func(*Embed
 	m := C.go_create_embedding_bag(C.int64_t(numEmbeddings), C.int64_t(embeddingDim), (*C.char)(modeText), o.Weight.ptr(), C.double(or(o.MaxNorm, 0)), C.bool(o.MaxNorm != nil), C.int64_t(or(o.PaddingIdx, 0)), C.bool(o.PaddingIdx != nil), C.double(o.NormType), C.bool(o.ScaleGradByFreq), C.bool(o.Sparse), C.bool(o.IncludeLastOffset), C.bool(o.Freeze), C.int32_t(o.DType.code()), C.taper_device(o.Device.c()))
 	runtime.KeepAlive(o.Weight)
 	return adoptModule(m)
+}
+
+// MultiheadAttentionSettings are the options of MultiheadAttention; a function that is given to the constructor finds them with their defaults.
+type MultiheadAttentionSettings struct {
+	Kdim        *int64 // nil: none
+	Vdim        *int64 // nil: none
+	Dropout     float64
+	Bias        bool
+	AddBiasKv   bool
+	AddZeroAttn bool
+	BatchFirst  bool
+	DType       DType  // of the parameters; the default one where it is not set
+	Device      Device // of the parameters; the default one where it is not set
+}
+
+func defaultMultiheadAttentionSettings() MultiheadAttentionSettings {
+	return MultiheadAttentionSettings{Dropout: 0.0, Bias: true}
+}
+
+// NewMultiheadAttention makes the layer MultiheadAttention. Attention with several heads between projections of queries, keys, values and of what comes out.
+func NewMultiheadAttention(embedDim int64, numHeads int64, set ...func(*MultiheadAttentionSettings)) (*Module, error) {
+	o := defaultMultiheadAttentionSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	return adoptModule(C.go_create_multihead_attention(C.int64_t(embedDim), C.int64_t(numHeads), C.int64_t(or(o.Kdim, 0)), C.bool(o.Kdim != nil), C.int64_t(or(o.Vdim, 0)), C.bool(o.Vdim != nil), C.double(o.Dropout), C.bool(o.Bias), C.bool(o.AddBiasKv), C.bool(o.AddZeroAttn), C.bool(o.BatchFirst), C.int32_t(o.DType.code()), C.taper_device(o.Device.c())))
+}
+
+// MultiheadAttentionForward runs a MultiheadAttention with its hooks, as ForwardList does; keyPaddingMask, attnMask may be nil.
+func (m *Module) MultiheadAttentionForward(query, key, value, keyPaddingMask, attnMask *Tensor, needWeights, averageAttnWeights, isCausal bool) (*Tensor, *Tensor, error) {
+	r := C.go_multihead_attention_forward(m.ptr(), query.ptr(), key.ptr(), value.ptr(), keyPaddingMask.ptr(), attnMask.ptr(), C.bool(needWeights), C.bool(averageAttnWeights), C.bool(isCausal))
+	runtime.KeepAlive(m)
+	runtime.KeepAlive(query)
+	runtime.KeepAlive(key)
+	runtime.KeepAlive(value)
+	runtime.KeepAlive(keyPaddingMask)
+	runtime.KeepAlive(attnMask)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.out[0])), adopt(uintptr(r.out[1])), nil
+}
+
+// TransformerEncoderLayerSettings are the options of TransformerEncoderLayer; a function that is given to the constructor finds them with their defaults.
+type TransformerEncoderLayerSettings struct {
+	Activation     string
+	DimFeedforward int64
+	Dropout        float64
+	LayerNormEps   float64
+	BatchFirst     bool
+	NormFirst      bool
+	Bias           bool
+	DType          DType  // of the parameters; the default one where it is not set
+	Device         Device // of the parameters; the default one where it is not set
+}
+
+func defaultTransformerEncoderLayerSettings() TransformerEncoderLayerSettings {
+	return TransformerEncoderLayerSettings{Activation: "relu", DimFeedforward: 2048, Dropout: 0.1, LayerNormEps: 1e-5, Bias: true}
+}
+
+// NewTransformerEncoderLayer makes the layer TransformerEncoderLayer. Self-attention and two linear layers, each with a residual and a LayerNorm.
+func NewTransformerEncoderLayer(dModel int64, nhead int64, set ...func(*TransformerEncoderLayerSettings)) (*Module, error) {
+	o := defaultTransformerEncoderLayerSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	activationText, err := optionalText(o.Activation)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(activationText)
+	return adoptModule(C.go_create_transformer_encoder_layer(C.int64_t(dModel), C.int64_t(nhead), (*C.char)(activationText), C.int64_t(o.DimFeedforward), C.double(o.Dropout), C.double(o.LayerNormEps), C.bool(o.BatchFirst), C.bool(o.NormFirst), C.bool(o.Bias), C.int32_t(o.DType.code()), C.taper_device(o.Device.c())))
+}
+
+// TransformerEncoderLayerForward runs a TransformerEncoderLayer with its hooks, as ForwardList does; srcMask, srcKeyPaddingMask may be nil.
+func (m *Module) TransformerEncoderLayerForward(src, srcMask, srcKeyPaddingMask *Tensor, isCausal bool) (*Tensor, error) {
+	r := C.go_transformer_encoder_layer_forward(m.ptr(), src.ptr(), srcMask.ptr(), srcKeyPaddingMask.ptr(), C.bool(isCausal))
+	runtime.KeepAlive(m)
+	runtime.KeepAlive(src)
+	runtime.KeepAlive(srcMask)
+	runtime.KeepAlive(srcKeyPaddingMask)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.out[0])), nil
+}
+
+// TransformerDecoderLayerSettings are the options of TransformerDecoderLayer; a function that is given to the constructor finds them with their defaults.
+type TransformerDecoderLayerSettings struct {
+	Activation     string
+	DimFeedforward int64
+	Dropout        float64
+	LayerNormEps   float64
+	BatchFirst     bool
+	NormFirst      bool
+	Bias           bool
+	DType          DType  // of the parameters; the default one where it is not set
+	Device         Device // of the parameters; the default one where it is not set
+}
+
+func defaultTransformerDecoderLayerSettings() TransformerDecoderLayerSettings {
+	return TransformerDecoderLayerSettings{Activation: "relu", DimFeedforward: 2048, Dropout: 0.1, LayerNormEps: 1e-5, Bias: true}
+}
+
+// NewTransformerDecoderLayer makes the layer TransformerDecoderLayer. Self-attention, attention to the encoder's memory and two linear layers, each with a residual and a LayerNorm.
+func NewTransformerDecoderLayer(dModel int64, nhead int64, set ...func(*TransformerDecoderLayerSettings)) (*Module, error) {
+	o := defaultTransformerDecoderLayerSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	activationText, err := optionalText(o.Activation)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(activationText)
+	return adoptModule(C.go_create_transformer_decoder_layer(C.int64_t(dModel), C.int64_t(nhead), (*C.char)(activationText), C.int64_t(o.DimFeedforward), C.double(o.Dropout), C.double(o.LayerNormEps), C.bool(o.BatchFirst), C.bool(o.NormFirst), C.bool(o.Bias), C.int32_t(o.DType.code()), C.taper_device(o.Device.c())))
+}
+
+// TransformerDecoderLayerForward runs a TransformerDecoderLayer with its hooks, as ForwardList does; tgtMask, memoryMask, tgtKeyPaddingMask, memoryKeyPaddingMask may be nil.
+func (m *Module) TransformerDecoderLayerForward(tgt, memory, tgtMask, memoryMask, tgtKeyPaddingMask, memoryKeyPaddingMask *Tensor, tgtIsCausal, memoryIsCausal bool) (*Tensor, error) {
+	r := C.go_transformer_decoder_layer_forward(m.ptr(), tgt.ptr(), memory.ptr(), tgtMask.ptr(), memoryMask.ptr(), tgtKeyPaddingMask.ptr(), memoryKeyPaddingMask.ptr(), C.bool(tgtIsCausal), C.bool(memoryIsCausal))
+	runtime.KeepAlive(m)
+	runtime.KeepAlive(tgt)
+	runtime.KeepAlive(memory)
+	runtime.KeepAlive(tgtMask)
+	runtime.KeepAlive(memoryMask)
+	runtime.KeepAlive(tgtKeyPaddingMask)
+	runtime.KeepAlive(memoryKeyPaddingMask)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.out[0])), nil
+}
+
+// TransformerEncoderSettings are the options of TransformerEncoder; a function that is given to the constructor finds them with their defaults.
+type TransformerEncoderSettings struct {
+	Norm               *Module // nil: none
+	EnableNestedTensor bool
+	MaskCheck          bool
+}
+
+func defaultTransformerEncoderSettings() TransformerEncoderSettings {
+	return TransformerEncoderSettings{EnableNestedTensor: true, MaskCheck: true}
+}
+
+// NewTransformerEncoder makes the layer TransformerEncoder. Copies of an encoder layer, one after the other.
+func NewTransformerEncoder(encoderLayer *Module, numLayers int64, set ...func(*TransformerEncoderSettings)) (*Module, error) {
+	o := defaultTransformerEncoderSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	m := C.go_create_transformer_encoder(encoderLayer.ptr(), C.int64_t(numLayers), o.Norm.ptr(), C.bool(o.EnableNestedTensor), C.bool(o.MaskCheck))
+	runtime.KeepAlive(o.Norm)
+	runtime.KeepAlive(encoderLayer)
+	return adoptModule(m)
+}
+
+// TransformerEncoderForward runs a TransformerEncoder with its hooks, as ForwardList does; mask, srcKeyPaddingMask may be nil.
+func (m *Module) TransformerEncoderForward(src, mask, srcKeyPaddingMask *Tensor, isCausal *bool) (*Tensor, error) {
+	r := C.go_transformer_encoder_forward(m.ptr(), src.ptr(), mask.ptr(), srcKeyPaddingMask.ptr(), C.bool(or(isCausal, false)), C.bool(isCausal != nil))
+	runtime.KeepAlive(m)
+	runtime.KeepAlive(src)
+	runtime.KeepAlive(mask)
+	runtime.KeepAlive(srcKeyPaddingMask)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.out[0])), nil
+}
+
+// TransformerDecoderSettings are the options of TransformerDecoder; a function that is given to the constructor finds them with their defaults.
+type TransformerDecoderSettings struct {
+	Norm *Module // nil: none
+}
+
+func defaultTransformerDecoderSettings() TransformerDecoderSettings {
+	return TransformerDecoderSettings{}
+}
+
+// NewTransformerDecoder makes the layer TransformerDecoder. Copies of a decoder layer, one after the other.
+func NewTransformerDecoder(decoderLayer *Module, numLayers int64, set ...func(*TransformerDecoderSettings)) (*Module, error) {
+	o := defaultTransformerDecoderSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	m := C.go_create_transformer_decoder(decoderLayer.ptr(), C.int64_t(numLayers), o.Norm.ptr())
+	runtime.KeepAlive(o.Norm)
+	runtime.KeepAlive(decoderLayer)
+	return adoptModule(m)
+}
+
+// TransformerDecoderForward runs a TransformerDecoder with its hooks, as ForwardList does; tgtMask, memoryMask, tgtKeyPaddingMask, memoryKeyPaddingMask may be nil.
+func (m *Module) TransformerDecoderForward(tgt, memory, tgtMask, memoryMask, tgtKeyPaddingMask, memoryKeyPaddingMask *Tensor, tgtIsCausal *bool, memoryIsCausal bool) (*Tensor, error) {
+	r := C.go_transformer_decoder_forward(m.ptr(), tgt.ptr(), memory.ptr(), tgtMask.ptr(), memoryMask.ptr(), tgtKeyPaddingMask.ptr(), memoryKeyPaddingMask.ptr(), C.bool(or(tgtIsCausal, false)), C.bool(tgtIsCausal != nil), C.bool(memoryIsCausal))
+	runtime.KeepAlive(m)
+	runtime.KeepAlive(tgt)
+	runtime.KeepAlive(memory)
+	runtime.KeepAlive(tgtMask)
+	runtime.KeepAlive(memoryMask)
+	runtime.KeepAlive(tgtKeyPaddingMask)
+	runtime.KeepAlive(memoryKeyPaddingMask)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.out[0])), nil
+}
+
+// TransformerSettings are the options of Transformer; a function that is given to the constructor finds them with their defaults.
+type TransformerSettings struct {
+	Activation       string
+	CustomEncoder    *Module // nil: none
+	CustomDecoder    *Module // nil: none
+	DModel           int64
+	Nhead            int64
+	NumEncoderLayers int64
+	NumDecoderLayers int64
+	DimFeedforward   int64
+	Dropout          float64
+	LayerNormEps     float64
+	BatchFirst       bool
+	NormFirst        bool
+	Bias             bool
+	DType            DType  // of the parameters; the default one where it is not set
+	Device           Device // of the parameters; the default one where it is not set
+}
+
+func defaultTransformerSettings() TransformerSettings {
+	return TransformerSettings{Activation: "relu", DModel: 512, Nhead: 8, NumEncoderLayers: 6, NumDecoderLayers: 6, DimFeedforward: 2048, Dropout: 0.1, LayerNormEps: 1e-5, Bias: true}
+}
+
+// NewTransformer makes the layer Transformer. An encoder and a decoder that looks at what it gives.
+func NewTransformer(set ...func(*TransformerSettings)) (*Module, error) {
+	o := defaultTransformerSettings()
+	for _, f := range set {
+		f(&o)
+	}
+	activationText, err := optionalText(o.Activation)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(activationText)
+	m := C.go_create_transformer((*C.char)(activationText), o.CustomEncoder.ptr(), o.CustomDecoder.ptr(), C.int64_t(o.DModel), C.int64_t(o.Nhead), C.int64_t(o.NumEncoderLayers), C.int64_t(o.NumDecoderLayers), C.int64_t(o.DimFeedforward), C.double(o.Dropout), C.double(o.LayerNormEps), C.bool(o.BatchFirst), C.bool(o.NormFirst), C.bool(o.Bias), C.int32_t(o.DType.code()), C.taper_device(o.Device.c()))
+	runtime.KeepAlive(o.CustomEncoder)
+	runtime.KeepAlive(o.CustomDecoder)
+	return adoptModule(m)
+}
+
+// TransformerForward runs a Transformer with its hooks, as ForwardList does; srcMask, tgtMask, memoryMask, srcKeyPaddingMask, tgtKeyPaddingMask, memoryKeyPaddingMask may be nil.
+func (m *Module) TransformerForward(src, tgt, srcMask, tgtMask, memoryMask, srcKeyPaddingMask, tgtKeyPaddingMask, memoryKeyPaddingMask *Tensor, srcIsCausal *bool, tgtIsCausal *bool, memoryIsCausal bool) (*Tensor, error) {
+	r := C.go_transformer_forward(m.ptr(), src.ptr(), tgt.ptr(), srcMask.ptr(), tgtMask.ptr(), memoryMask.ptr(), srcKeyPaddingMask.ptr(), tgtKeyPaddingMask.ptr(), memoryKeyPaddingMask.ptr(), C.bool(or(srcIsCausal, false)), C.bool(srcIsCausal != nil), C.bool(or(tgtIsCausal, false)), C.bool(tgtIsCausal != nil), C.bool(memoryIsCausal))
+	runtime.KeepAlive(m)
+	runtime.KeepAlive(src)
+	runtime.KeepAlive(tgt)
+	runtime.KeepAlive(srcMask)
+	runtime.KeepAlive(tgtMask)
+	runtime.KeepAlive(memoryMask)
+	runtime.KeepAlive(srcKeyPaddingMask)
+	runtime.KeepAlive(tgtKeyPaddingMask)
+	runtime.KeepAlive(memoryKeyPaddingMask)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.out[0])), nil
 }
 
 // LossSettings are the options of MSELoss and its like; a function that is given to the constructor finds them with their defaults.

@@ -123,6 +123,9 @@ static inline go_pair go_module_get_tensor(uintptr_t h, const char *path, bool p
     r.out = (uintptr_t)t;
     return r;
 }
+static inline go_pair go_module_deepcopy(uintptr_t h) {
+    GO_MODULE(taper_module_deepcopy((taper_module *)h, &m));
+}
 static inline go_pair go_module_get_child(uintptr_t h, const char *path) {
     GO_MODULE(taper_module_get_child((taper_module *)h, path, &m));
 }
@@ -519,6 +522,13 @@ func (m *Module) tensor(path string, parameter bool) (*Tensor, error) {
 	r := C.go_module_get_tensor(m.ptr(), (*C.char)(p), C.bool(parameter))
 	runtime.KeepAlive(m)
 	return adopt(uintptr(r.out)), check(uintptr(r.err))
+}
+
+// Copy is a copy of the whole tree with tensors of its own; modules whose forward is a program's own have none.
+func (m *Module) Copy() (*Module, error) {
+	r := C.go_module_deepcopy(m.ptr())
+	runtime.KeepAlive(m)
+	return adoptModule(r)
 }
 
 // Child is the module of a path, like "layer1.0".

@@ -9,6 +9,9 @@
 typedef struct {
     uintptr_t err, out;
 } go_pair;
+typedef struct {
+    uintptr_t err, out[2];
+} go_several;
 
 // The body of a shim that makes a module into m.
 #define GO_MODULE(call) \

@@ -14,6 +14,7 @@ pub enum Kind {
     Floats,
     Text,
     Tensor,
+    Module,
     /// A pointer, NULL for none.
     OptInt,
     OptFloat,
@@ -59,7 +60,9 @@ pub unsafe fn value(c: &Call, index: usize, name: &str, kind: Kind, at: *const u
             Kind::Float => get::<f64>(at).into(),
             Kind::Bool => (get::<i32>(at) != 0).into(),
             // Several numbers, tensors and places are their reader's.
-            Kind::Ints | Kind::Floats | Kind::Tensor | Kind::Has | Kind::DType | Kind::Device => Attribute::None,
+            Kind::Ints | Kind::Floats | Kind::Tensor | Kind::Module | Kind::Has | Kind::DType | Kind::Device => {
+                Attribute::None
+            }
         })
     }
 }

@@ -8,7 +8,7 @@ use super::user::{nothing_unknown, valid_size};
 use crate::base::error::{ErrorKind, Result};
 use crate::nn::class::{Class, Values};
 use crate::nn::layers::Place;
-use crate::nn::Attribute;
+use crate::nn::{Attribute, Module};
 use crate::Tensor;
 
 /// A required argument.
@@ -19,6 +19,11 @@ pub enum Given {
     Ints(*const i64, usize),
     /// NULL: none.
     OptInts(*const i64, usize),
+    /// A module with its argument's name, which is no value.
+    Module(&'static str, *mut taper_module),
+    Bool(bool),
+    /// NULL: none.
+    OptBool(*const bool),
 }
 impl Given {
     /// What stands there.
@@ -29,6 +34,9 @@ impl Given {
         // SAFETY: the caller's.
         Ok(match self {
             Given::Int(v) => v.into(),
+            Given::Module(..) => Attribute::None,
+            Given::Bool(v) => v.into(),
+            Given::OptBool(p) => unsafe { c.opt(index, name, p) }?.into(),
             Given::Scalar(s) => scalar(c, index, name, s)?,
             Given::Ints(p, n) => Attribute::sizes(unsafe { c.slice(index, name, p, n) }?),
             Given::OptInts(p, n) => {
@@ -55,6 +63,7 @@ pub struct OptionTable {
 #[derive(Default)]
 struct Read {
     tensors: Vec<(&'static str, Tensor)>,
+    modules: Vec<(&'static str, Module)>,
     place: Place,
 }
 
@@ -86,6 +95,11 @@ unsafe fn field(c: &Call, index: usize, f: &OptionField, at: *const u8, v: &mut 
             Kind::Tensor => {
                 if let Some(t) = c.opt_tensor(index, f.name, get::<*mut taper_tensor>(at))? {
                     read.tensors.push((f.name.trim_start_matches("options->"), t));
+                }
+            }
+            Kind::Module => {
+                if let Some(m) = c.opt_get(index, f.name, get::<*mut taper_module>(at))? {
+                    read.modules.push((f.name.trim_start_matches("options->"), m));
                 }
             }
             Kind::Has => {
@@ -139,11 +153,18 @@ pub unsafe fn create(
     // SAFETY: the caller's, here and below.
     let out = unsafe { c.out(given.len() + 1, "out", out) }?;
     let mut values = class.defaults();
-    for (index, (slot, g)) in class.required().zip(given).enumerate() {
+    let (mut slots, mut modules) = (class.required(), Vec::new());
+    for (index, g) in given.iter().enumerate() {
+        if let Given::Module(name, m) = *g {
+            modules.push((name, c.get(index, name, m)?));
+            continue;
+        }
+        let Some(slot) = slots.next() else { break };
         values.set(slot, unsafe { g.read(c, index, class.fields[slot].name) }?);
     }
-    let read = unsafe { read(c, given.len(), options, table, &mut values) }?;
-    out.set(class.build(values, &read.tensors, read.place)?)
+    let mut read = unsafe { read(c, given.len(), options, table, &mut values) }?;
+    modules.append(&mut read.modules);
+    out.set(class.build_with(values, &read.tensors, &modules, read.place)?)
 }
 
 /// A forward that takes arguments besides its inputs, each with its name.
@@ -167,4 +188,43 @@ pub unsafe fn forward(
         Some(t) => out.set(t),
         None => Err(c.invalid(ErrorKind::Type, 0, "m", "its forward gave no tensor")),
     }
+}
+
+/// The same of inputs that may be NULL where `true` stands with them, and of outputs, of which all but the first may be.
+///
+/// # Safety
+/// The header's contract of pointers.
+pub unsafe fn forward_whole(
+    c: &Call,
+    m: *mut taper_module,
+    inputs: &[(&str, *mut taper_tensor, bool)],
+    more: &[(&str, Given)],
+    outs: &[(&str, *mut *mut taper_tensor)],
+) -> Result<()> {
+    let n = 1 + inputs.len();
+    let at = n + more.len();
+    let (first, rest) = outs.split_at(1);
+    // SAFETY: the caller's, here and below.
+    let out = unsafe { c.out(at, first[0].0, first[0].1) }?;
+    let rest: Result<Vec<_>> = (at + 1..).zip(rest).map(|(i, (name, p))| unsafe { c.opt_out(i, name, *p) }).collect();
+    let rest = rest?;
+    let m = c.get(0, "m", m)?;
+    let tensors: Result<Vec<_>> = (1..)
+        .zip(inputs)
+        .map(|(i, (name, t, optional))| match optional {
+            true => c.opt_tensor(i, name, *t),
+            false => c.tensor(i, name, *t).map(Some),
+        })
+        .collect();
+    let more: Result<Vec<_>> = (n..).zip(more).map(|(i, (name, g))| unsafe { g.read(c, i, name) }).collect();
+    let mut found = m.forward_with(&tensors?, &more?)?.into_iter();
+    let Some(Some(t)) = found.next() else {
+        return Err(c.invalid(ErrorKind::Type, 0, "m", "its forward gave no tensor"));
+    };
+    for (place, t) in rest.into_iter().zip(found) {
+        if let Some(t) = t {
+            place.set(t)?;
+        }
+    }
+    out.set(t)
 }

@@ -2,7 +2,7 @@
 //! Constructors of the layers and losses: what is required, options, result.
 
 use super::convert::guard;
-use super::layer_options::{create, forward, Given, Kind, OptionField, OptionTable};
+use super::layer_options::{create, forward, forward_whole, Given, Kind, OptionField, OptionTable};
 use super::types::*;
 use crate::nn::layers_gen::*;
 use std::mem::{offset_of, size_of};
@@ -2221,6 +2221,417 @@ pub unsafe extern "C" fn taper_nn_embedding_bag_create(
     out: *mut *mut taper_module,
 ) -> *mut taper_error {
     guard("nn_embedding_bag_create", |c| create(c, &EMBEDDING_BAG, &[Given::Int(num_embeddings), Given::Int(embedding_dim)], options.cast(), &EMBEDDING_BAG_OPTIONS, out))
+}
+
+/// Options of taper_nn_multihead_attention_create.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_nn_multihead_attention_options {
+    /// sizeof(taper_nn_multihead_attention_options).
+    pub struct_size: usize,
+    /// NULL: none.
+    pub kdim: *const i64,
+    /// NULL: none.
+    pub vdim: *const i64,
+    /// Default 0.0.
+    pub dropout: f64,
+    /// 0 for no bias.
+    pub bias: i32,
+    /// 0 or 1, default 0.
+    pub add_bias_kv: i32,
+    /// 0 or 1, default 0.
+    pub add_zero_attn: i32,
+    /// 0 or 1, default 0.
+    pub batch_first: i32,
+    /// Of the parameters; TAPER_DTYPE_NONE: the default dtype.
+    pub dtype: i32,
+    /// 0.
+    pub reserved: i32,
+    /// Of the parameters; type 0: the default device.
+    pub device: taper_device,
+}
+static MULTIHEAD_ATTENTION_OPTIONS: OptionTable = OptionTable {
+    size: size_of::<taper_nn_multihead_attention_options>(),
+    fields: &[
+        OptionField { name: "options->kdim", slot: 6, kind: Kind::OptInt, offset: offset_of!(taper_nn_multihead_attention_options, kdim) },
+        OptionField { name: "options->vdim", slot: 7, kind: Kind::OptInt, offset: offset_of!(taper_nn_multihead_attention_options, vdim) },
+        OptionField { name: "options->dropout", slot: 2, kind: Kind::Float, offset: offset_of!(taper_nn_multihead_attention_options, dropout) },
+        OptionField { name: "options->bias", slot: 3, kind: Kind::Bool, offset: offset_of!(taper_nn_multihead_attention_options, bias) },
+        OptionField { name: "options->add_bias_kv", slot: 4, kind: Kind::Bool, offset: offset_of!(taper_nn_multihead_attention_options, add_bias_kv) },
+        OptionField { name: "options->add_zero_attn", slot: 5, kind: Kind::Bool, offset: offset_of!(taper_nn_multihead_attention_options, add_zero_attn) },
+        OptionField { name: "options->batch_first", slot: 8, kind: Kind::Bool, offset: offset_of!(taper_nn_multihead_attention_options, batch_first) },
+        OptionField { name: "options->dtype", slot: 0, kind: Kind::DType, offset: offset_of!(taper_nn_multihead_attention_options, dtype) },
+        OptionField { name: "options->device", slot: 0, kind: Kind::Device, offset: offset_of!(taper_nn_multihead_attention_options, device) },
+    ],
+};
+
+/// Attention with several heads between projections of queries, keys, values and of what comes out. options may be
+/// NULL. Parameters q_proj_weight, k_proj_weight, v_proj_weight, in_proj_weight, in_proj_bias, bias_k, bias_v. The
+/// module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_multihead_attention_create(
+    embed_dim: i64,
+    num_heads: i64,
+    options: *const taper_nn_multihead_attention_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_multihead_attention_create", |c| create(c, &MULTIHEAD_ATTENTION, &[Given::Int(embed_dim), Given::Int(num_heads)], options.cast(), &MULTIHEAD_ATTENTION_OPTIONS, out))
+}
+
+/// Runs a MultiheadAttention with its hooks, as taper_module_forward_list. key_padding_mask, attn_mask may be
+/// NULL. attn_output_weights may be NULL, and gets NULL where it was not asked for. The results are owned by the
+/// caller. Borrows all else. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_multihead_attention_forward(
+    m: *mut taper_module,
+    query: *mut taper_tensor,
+    key: *mut taper_tensor,
+    value: *mut taper_tensor,
+    key_padding_mask: *mut taper_tensor,
+    attn_mask: *mut taper_tensor,
+    need_weights: bool,
+    average_attn_weights: bool,
+    is_causal: bool,
+    attn_output: *mut *mut taper_tensor,
+    attn_output_weights: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nn_multihead_attention_forward", |c| forward_whole(c, m, &[("query", query, false), ("key", key, false), ("value", value, false), ("key_padding_mask", key_padding_mask, true), ("attn_mask", attn_mask, true)], &[("need_weights", Given::Bool(need_weights)), ("average_attn_weights", Given::Bool(average_attn_weights)), ("is_causal", Given::Bool(is_causal))], &[("attn_output", attn_output), ("attn_output_weights", attn_output_weights)]))
+}
+
+/// Options of taper_nn_transformer_encoder_layer_create.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_nn_transformer_encoder_layer_options {
+    /// sizeof(taper_nn_transformer_encoder_layer_options).
+    pub struct_size: usize,
+    /// NULL: "relu".
+    pub activation: *const c_char,
+    /// Default 2048.
+    pub dim_feedforward: i64,
+    /// Default 0.1.
+    pub dropout: f64,
+    /// Default 1e-5.
+    pub layer_norm_eps: f64,
+    /// 0 or 1, default 0.
+    pub batch_first: i32,
+    /// 0 or 1, default 0.
+    pub norm_first: i32,
+    /// 0 for no bias.
+    pub bias: i32,
+    /// Of the parameters; TAPER_DTYPE_NONE: the default dtype.
+    pub dtype: i32,
+    /// Of the parameters; type 0: the default device.
+    pub device: taper_device,
+}
+static TRANSFORMER_ENCODER_LAYER_OPTIONS: OptionTable = OptionTable {
+    size: size_of::<taper_nn_transformer_encoder_layer_options>(),
+    fields: &[
+        OptionField { name: "options->activation", slot: 4, kind: Kind::Text, offset: offset_of!(taper_nn_transformer_encoder_layer_options, activation) },
+        OptionField { name: "options->dim_feedforward", slot: 2, kind: Kind::Int, offset: offset_of!(taper_nn_transformer_encoder_layer_options, dim_feedforward) },
+        OptionField { name: "options->dropout", slot: 3, kind: Kind::Float, offset: offset_of!(taper_nn_transformer_encoder_layer_options, dropout) },
+        OptionField { name: "options->layer_norm_eps", slot: 5, kind: Kind::Float, offset: offset_of!(taper_nn_transformer_encoder_layer_options, layer_norm_eps) },
+        OptionField { name: "options->batch_first", slot: 6, kind: Kind::Bool, offset: offset_of!(taper_nn_transformer_encoder_layer_options, batch_first) },
+        OptionField { name: "options->norm_first", slot: 7, kind: Kind::Bool, offset: offset_of!(taper_nn_transformer_encoder_layer_options, norm_first) },
+        OptionField { name: "options->bias", slot: 8, kind: Kind::Bool, offset: offset_of!(taper_nn_transformer_encoder_layer_options, bias) },
+        OptionField { name: "options->dtype", slot: 0, kind: Kind::DType, offset: offset_of!(taper_nn_transformer_encoder_layer_options, dtype) },
+        OptionField { name: "options->device", slot: 0, kind: Kind::Device, offset: offset_of!(taper_nn_transformer_encoder_layer_options, device) },
+    ],
+};
+
+/// Self-attention and two linear layers, each with a residual and a LayerNorm. options may be NULL. The module is
+/// owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_transformer_encoder_layer_create(
+    d_model: i64,
+    nhead: i64,
+    options: *const taper_nn_transformer_encoder_layer_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_transformer_encoder_layer_create", |c| create(c, &TRANSFORMER_ENCODER_LAYER, &[Given::Int(d_model), Given::Int(nhead)], options.cast(), &TRANSFORMER_ENCODER_LAYER_OPTIONS, out))
+}
+
+/// Runs a TransformerEncoderLayer with its hooks, as taper_module_forward_list. src_mask, src_key_padding_mask may
+/// be NULL. The results are owned by the caller. Borrows all else. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_transformer_encoder_layer_forward(
+    m: *mut taper_module,
+    src: *mut taper_tensor,
+    src_mask: *mut taper_tensor,
+    src_key_padding_mask: *mut taper_tensor,
+    is_causal: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nn_transformer_encoder_layer_forward", |c| forward_whole(c, m, &[("src", src, false), ("src_mask", src_mask, true), ("src_key_padding_mask", src_key_padding_mask, true)], &[("is_causal", Given::Bool(is_causal))], &[("out", out)]))
+}
+
+/// Options of taper_nn_transformer_decoder_layer_create.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_nn_transformer_decoder_layer_options {
+    /// sizeof(taper_nn_transformer_decoder_layer_options).
+    pub struct_size: usize,
+    /// NULL: "relu".
+    pub activation: *const c_char,
+    /// Default 2048.
+    pub dim_feedforward: i64,
+    /// Default 0.1.
+    pub dropout: f64,
+    /// Default 1e-5.
+    pub layer_norm_eps: f64,
+    /// 0 or 1, default 0.
+    pub batch_first: i32,
+    /// 0 or 1, default 0.
+    pub norm_first: i32,
+    /// 0 for no bias.
+    pub bias: i32,
+    /// Of the parameters; TAPER_DTYPE_NONE: the default dtype.
+    pub dtype: i32,
+    /// Of the parameters; type 0: the default device.
+    pub device: taper_device,
+}
+static TRANSFORMER_DECODER_LAYER_OPTIONS: OptionTable = OptionTable {
+    size: size_of::<taper_nn_transformer_decoder_layer_options>(),
+    fields: &[
+        OptionField { name: "options->activation", slot: 4, kind: Kind::Text, offset: offset_of!(taper_nn_transformer_decoder_layer_options, activation) },
+        OptionField { name: "options->dim_feedforward", slot: 2, kind: Kind::Int, offset: offset_of!(taper_nn_transformer_decoder_layer_options, dim_feedforward) },
+        OptionField { name: "options->dropout", slot: 3, kind: Kind::Float, offset: offset_of!(taper_nn_transformer_decoder_layer_options, dropout) },
+        OptionField { name: "options->layer_norm_eps", slot: 5, kind: Kind::Float, offset: offset_of!(taper_nn_transformer_decoder_layer_options, layer_norm_eps) },
+        OptionField { name: "options->batch_first", slot: 6, kind: Kind::Bool, offset: offset_of!(taper_nn_transformer_decoder_layer_options, batch_first) },
+        OptionField { name: "options->norm_first", slot: 7, kind: Kind::Bool, offset: offset_of!(taper_nn_transformer_decoder_layer_options, norm_first) },
+        OptionField { name: "options->bias", slot: 8, kind: Kind::Bool, offset: offset_of!(taper_nn_transformer_decoder_layer_options, bias) },
+        OptionField { name: "options->dtype", slot: 0, kind: Kind::DType, offset: offset_of!(taper_nn_transformer_decoder_layer_options, dtype) },
+        OptionField { name: "options->device", slot: 0, kind: Kind::Device, offset: offset_of!(taper_nn_transformer_decoder_layer_options, device) },
+    ],
+};
+
+/// Self-attention, attention to the encoder's memory and two linear layers, each with a residual and a LayerNorm.
+/// options may be NULL. The module is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_transformer_decoder_layer_create(
+    d_model: i64,
+    nhead: i64,
+    options: *const taper_nn_transformer_decoder_layer_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_transformer_decoder_layer_create", |c| create(c, &TRANSFORMER_DECODER_LAYER, &[Given::Int(d_model), Given::Int(nhead)], options.cast(), &TRANSFORMER_DECODER_LAYER_OPTIONS, out))
+}
+
+/// Runs a TransformerDecoderLayer with its hooks, as taper_module_forward_list. tgt_mask, memory_mask,
+/// tgt_key_padding_mask, memory_key_padding_mask may be NULL. The results are owned by the caller. Borrows all
+/// else. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_transformer_decoder_layer_forward(
+    m: *mut taper_module,
+    tgt: *mut taper_tensor,
+    memory: *mut taper_tensor,
+    tgt_mask: *mut taper_tensor,
+    memory_mask: *mut taper_tensor,
+    tgt_key_padding_mask: *mut taper_tensor,
+    memory_key_padding_mask: *mut taper_tensor,
+    tgt_is_causal: bool,
+    memory_is_causal: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nn_transformer_decoder_layer_forward", |c| forward_whole(c, m, &[("tgt", tgt, false), ("memory", memory, false), ("tgt_mask", tgt_mask, true), ("memory_mask", memory_mask, true), ("tgt_key_padding_mask", tgt_key_padding_mask, true), ("memory_key_padding_mask", memory_key_padding_mask, true)], &[("tgt_is_causal", Given::Bool(tgt_is_causal)), ("memory_is_causal", Given::Bool(memory_is_causal))], &[("out", out)]))
+}
+
+/// Options of taper_nn_transformer_encoder_create.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_nn_transformer_encoder_options {
+    /// sizeof(taper_nn_transformer_encoder_options).
+    pub struct_size: usize,
+    /// NULL: none.
+    pub norm: *mut taper_module,
+    /// 0 or 1, default 1.
+    pub enable_nested_tensor: i32,
+    /// 0 or 1, default 1.
+    pub mask_check: i32,
+}
+static TRANSFORMER_ENCODER_OPTIONS: OptionTable = OptionTable {
+    size: size_of::<taper_nn_transformer_encoder_options>(),
+    fields: &[
+        OptionField { name: "options->norm", slot: 0, kind: Kind::Module, offset: offset_of!(taper_nn_transformer_encoder_options, norm) },
+        OptionField { name: "options->enable_nested_tensor", slot: 1, kind: Kind::Bool, offset: offset_of!(taper_nn_transformer_encoder_options, enable_nested_tensor) },
+        OptionField { name: "options->mask_check", slot: 2, kind: Kind::Bool, offset: offset_of!(taper_nn_transformer_encoder_options, mask_check) },
+    ],
+};
+
+/// Copies of an encoder layer, one after the other. options may be NULL. The module is owned by the caller. Since
+/// 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_transformer_encoder_create(
+    encoder_layer: *mut taper_module,
+    num_layers: i64,
+    options: *const taper_nn_transformer_encoder_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_transformer_encoder_create", |c| create(c, &TRANSFORMER_ENCODER, &[Given::Module("encoder_layer", encoder_layer), Given::Int(num_layers)], options.cast(), &TRANSFORMER_ENCODER_OPTIONS, out))
+}
+
+/// Runs a TransformerEncoder with its hooks, as taper_module_forward_list. mask, src_key_padding_mask may be NULL.
+/// is_causal NULL: whether the mask is the causal one is looked up. The results are owned by the caller. Borrows
+/// all else. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_transformer_encoder_forward(
+    m: *mut taper_module,
+    src: *mut taper_tensor,
+    mask: *mut taper_tensor,
+    src_key_padding_mask: *mut taper_tensor,
+    is_causal: *const bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nn_transformer_encoder_forward", |c| forward_whole(c, m, &[("src", src, false), ("mask", mask, true), ("src_key_padding_mask", src_key_padding_mask, true)], &[("is_causal", Given::OptBool(is_causal))], &[("out", out)]))
+}
+
+/// Options of taper_nn_transformer_decoder_create.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_nn_transformer_decoder_options {
+    /// sizeof(taper_nn_transformer_decoder_options).
+    pub struct_size: usize,
+    /// NULL: none.
+    pub norm: *mut taper_module,
+}
+static TRANSFORMER_DECODER_OPTIONS: OptionTable = OptionTable {
+    size: size_of::<taper_nn_transformer_decoder_options>(),
+    fields: &[
+        OptionField { name: "options->norm", slot: 0, kind: Kind::Module, offset: offset_of!(taper_nn_transformer_decoder_options, norm) },
+    ],
+};
+
+/// Copies of a decoder layer, one after the other. options may be NULL. The module is owned by the caller. Since
+/// 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_transformer_decoder_create(
+    decoder_layer: *mut taper_module,
+    num_layers: i64,
+    options: *const taper_nn_transformer_decoder_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_transformer_decoder_create", |c| create(c, &TRANSFORMER_DECODER, &[Given::Module("decoder_layer", decoder_layer), Given::Int(num_layers)], options.cast(), &TRANSFORMER_DECODER_OPTIONS, out))
+}
+
+/// Runs a TransformerDecoder with its hooks, as taper_module_forward_list. tgt_mask, memory_mask,
+/// tgt_key_padding_mask, memory_key_padding_mask may be NULL. tgt_is_causal NULL: whether the mask is the causal
+/// one is looked up. The results are owned by the caller. Borrows all else. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_transformer_decoder_forward(
+    m: *mut taper_module,
+    tgt: *mut taper_tensor,
+    memory: *mut taper_tensor,
+    tgt_mask: *mut taper_tensor,
+    memory_mask: *mut taper_tensor,
+    tgt_key_padding_mask: *mut taper_tensor,
+    memory_key_padding_mask: *mut taper_tensor,
+    tgt_is_causal: *const bool,
+    memory_is_causal: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nn_transformer_decoder_forward", |c| forward_whole(c, m, &[("tgt", tgt, false), ("memory", memory, false), ("tgt_mask", tgt_mask, true), ("memory_mask", memory_mask, true), ("tgt_key_padding_mask", tgt_key_padding_mask, true), ("memory_key_padding_mask", memory_key_padding_mask, true)], &[("tgt_is_causal", Given::OptBool(tgt_is_causal)), ("memory_is_causal", Given::Bool(memory_is_causal))], &[("out", out)]))
+}
+
+/// Options of taper_nn_transformer_create.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct taper_nn_transformer_options {
+    /// sizeof(taper_nn_transformer_options).
+    pub struct_size: usize,
+    /// NULL: "relu".
+    pub activation: *const c_char,
+    /// NULL: none.
+    pub custom_encoder: *mut taper_module,
+    /// NULL: none.
+    pub custom_decoder: *mut taper_module,
+    /// Default 512.
+    pub d_model: i64,
+    /// Default 8.
+    pub nhead: i64,
+    /// Default 6.
+    pub num_encoder_layers: i64,
+    /// Default 6.
+    pub num_decoder_layers: i64,
+    /// Default 2048.
+    pub dim_feedforward: i64,
+    /// Default 0.1.
+    pub dropout: f64,
+    /// Default 1e-5.
+    pub layer_norm_eps: f64,
+    /// 0 or 1, default 0.
+    pub batch_first: i32,
+    /// 0 or 1, default 0.
+    pub norm_first: i32,
+    /// 0 for no bias.
+    pub bias: i32,
+    /// Of the parameters; TAPER_DTYPE_NONE: the default dtype.
+    pub dtype: i32,
+    /// Of the parameters; type 0: the default device.
+    pub device: taper_device,
+}
+static TRANSFORMER_OPTIONS: OptionTable = OptionTable {
+    size: size_of::<taper_nn_transformer_options>(),
+    fields: &[
+        OptionField { name: "options->activation", slot: 6, kind: Kind::Text, offset: offset_of!(taper_nn_transformer_options, activation) },
+        OptionField { name: "options->custom_encoder", slot: 0, kind: Kind::Module, offset: offset_of!(taper_nn_transformer_options, custom_encoder) },
+        OptionField { name: "options->custom_decoder", slot: 0, kind: Kind::Module, offset: offset_of!(taper_nn_transformer_options, custom_decoder) },
+        OptionField { name: "options->d_model", slot: 0, kind: Kind::Int, offset: offset_of!(taper_nn_transformer_options, d_model) },
+        OptionField { name: "options->nhead", slot: 1, kind: Kind::Int, offset: offset_of!(taper_nn_transformer_options, nhead) },
+        OptionField { name: "options->num_encoder_layers", slot: 2, kind: Kind::Int, offset: offset_of!(taper_nn_transformer_options, num_encoder_layers) },
+        OptionField { name: "options->num_decoder_layers", slot: 3, kind: Kind::Int, offset: offset_of!(taper_nn_transformer_options, num_decoder_layers) },
+        OptionField { name: "options->dim_feedforward", slot: 4, kind: Kind::Int, offset: offset_of!(taper_nn_transformer_options, dim_feedforward) },
+        OptionField { name: "options->dropout", slot: 5, kind: Kind::Float, offset: offset_of!(taper_nn_transformer_options, dropout) },
+        OptionField { name: "options->layer_norm_eps", slot: 7, kind: Kind::Float, offset: offset_of!(taper_nn_transformer_options, layer_norm_eps) },
+        OptionField { name: "options->batch_first", slot: 8, kind: Kind::Bool, offset: offset_of!(taper_nn_transformer_options, batch_first) },
+        OptionField { name: "options->norm_first", slot: 9, kind: Kind::Bool, offset: offset_of!(taper_nn_transformer_options, norm_first) },
+        OptionField { name: "options->bias", slot: 10, kind: Kind::Bool, offset: offset_of!(taper_nn_transformer_options, bias) },
+        OptionField { name: "options->dtype", slot: 0, kind: Kind::DType, offset: offset_of!(taper_nn_transformer_options, dtype) },
+        OptionField { name: "options->device", slot: 0, kind: Kind::Device, offset: offset_of!(taper_nn_transformer_options, device) },
+    ],
+};
+
+/// An encoder and a decoder that looks at what it gives. options may be NULL. The module is owned by the caller.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_transformer_create(
+    options: *const taper_nn_transformer_options,
+    out: *mut *mut taper_module,
+) -> *mut taper_error {
+    guard("nn_transformer_create", |c| create(c, &TRANSFORMER, &[], options.cast(), &TRANSFORMER_OPTIONS, out))
+}
+
+/// Runs a Transformer with its hooks, as taper_module_forward_list. src_mask, tgt_mask, memory_mask,
+/// src_key_padding_mask, tgt_key_padding_mask, memory_key_padding_mask may be NULL. src_is_causal, tgt_is_causal
+/// NULL: whether the mask is the causal one is looked up. The results are owned by the caller. Borrows all else.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nn_transformer_forward(
+    m: *mut taper_module,
+    src: *mut taper_tensor,
+    tgt: *mut taper_tensor,
+    src_mask: *mut taper_tensor,
+    tgt_mask: *mut taper_tensor,
+    memory_mask: *mut taper_tensor,
+    src_key_padding_mask: *mut taper_tensor,
+    tgt_key_padding_mask: *mut taper_tensor,
+    memory_key_padding_mask: *mut taper_tensor,
+    src_is_causal: *const bool,
+    tgt_is_causal: *const bool,
+    memory_is_causal: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nn_transformer_forward", |c| forward_whole(c, m, &[("src", src, false), ("tgt", tgt, false), ("src_mask", src_mask, true), ("tgt_mask", tgt_mask, true), ("memory_mask", memory_mask, true), ("src_key_padding_mask", src_key_padding_mask, true), ("tgt_key_padding_mask", tgt_key_padding_mask, true), ("memory_key_padding_mask", memory_key_padding_mask, true)], &[("src_is_causal", Given::OptBool(src_is_causal)), ("tgt_is_causal", Given::OptBool(tgt_is_causal)), ("memory_is_causal", Given::Bool(memory_is_causal))], &[("out", out)]))
 }
 
 /// Options of taper_nn_mse_loss_create and its like.

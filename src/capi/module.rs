@@ -229,6 +229,10 @@ pub fn module_get_buffer(m: &Module, path: &str) -> Result<Tensor> {
     m.get_buffer(path)
 }
 
+/// `taper_module_deepcopy`.
+pub fn module_deepcopy(m: &Module) -> Result<Module> {
+    m.deepcopy()
+}
 /// `taper_module_get_child`.
 pub fn module_get_child(m: &Module, path: &str) -> Result<Module> {
     m.get_submodule(path)

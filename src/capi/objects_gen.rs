@@ -2313,6 +2313,18 @@ pub unsafe extern "C" fn taper_module_get_buffer(m: *mut taper_module, path: *co
     })
 }
 
+/// A copy of the whole tree with tensors of its own, owned by the caller; what is shared in it is shared in the copy, and
+/// hooks stay the same. Fails with TAPER_ERROR_NOT_IMPLEMENTED where a module's forward is a callback. Borrows m. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_module_deepcopy(m: *mut taper_module, out: *mut *mut taper_module) -> *mut taper_error {
+    guard("module_deepcopy", |c| {
+        let out = c.out(1, "out", out)?;
+        let m = c.get(0, "m", m)?;
+        out.set(super::module::module_deepcopy(&m)?)
+    })
+}
+
 /// The module at a dotted path ("features.0"; empty: m itself) as a new handle, owned by the caller. Borrows m.
 /// Since 0.1.
 #[no_mangle]

@@ -58,6 +58,8 @@ pub struct Class {
     pub reset: fn(&Module, &Values) -> Result<()>,
     pub forward: Forward,
     pub further: Option<Further>,
+    /// In place of both, of a class whose inputs may be absent anywhere.
+    pub whole: Option<Whole>,
     pub repr: fn(&Module, &Values, &mut Text),
     pub activation: fn(&Values) -> Option<Activation>,
     /// The forward with an activation applied in one go.
@@ -72,6 +74,13 @@ pub type Forward = fn(&Module, &Values, &[&Tensor]) -> Result<Outputs>;
 pub struct Further {
     pub names: &'static [&'static str],
     pub forward: fn(&Module, &Values, &[&Tensor], &Values) -> Result<Outputs>,
+}
+
+/// A forward of all inputs, which gets its own arguments in any case; each has a default.
+pub struct Whole {
+    pub names: &'static [&'static str],
+    pub defaults: &'static [Const],
+    pub forward: fn(&Module, &Values, &[Option<&Tensor>], &Values) -> Result<Outputs>,
 }
 
 /// The first value is not known before the first input.
@@ -220,7 +229,9 @@ pub struct Setup<'a> {
     /// The tensors that the constructor was given, under the names of its arguments.
     given: &'a [(&'static str, Tensor)],
     made: Vec<(Cow<'static, str>, Made, Option<Tensor>, bool)>,
-    children: Vec<(&'static str, &'static Class)>,
+    /// The modules that the constructor was given.
+    modules: &'a [(&'static str, Module)],
+    children: Vec<(&'static str, Module)>,
     /// Whether a parameter or buffer had no shape until now.
     fresh: bool,
     /// Whether a parameter came with the arguments: nothing is drawn.
@@ -402,8 +413,40 @@ impl Setup<'_> {
         Ok(())
     }
     /// A child with its defaults, which a program may put another in the place of.
-    pub fn child(&mut self, name: &'static str, class: &'static Class) {
-        self.children.push((name, class));
+    pub fn child(&mut self, name: &'static str, class: &'static Class) -> Result<()> {
+        let child = self.module(class, &[], &[])?;
+        self.adopt(name, child);
+        Ok(())
+    }
+    /// A module where this one has its parameters.
+    pub fn module(
+        &self,
+        class: &'static Class,
+        given: &[(&str, Attribute)],
+        modules: &[(&'static str, Module)],
+    ) -> Result<Module> {
+        let place = Place { dtype: Some(self.place.0), device: Some(self.place.1) };
+        class.build_with(class.with(given), &[], modules, place)
+    }
+    pub fn adopt(&mut self, name: &'static str, child: Module) {
+        self.children.push((name, child));
+    }
+    /// A module that the constructor was given.
+    pub fn given_module(&self, argument: &str) -> Option<Module> {
+        self.modules.iter().find(|(n, _)| *n == argument).map(|(_, m)| m.clone())
+    }
+    /// A list of copies of such a module.
+    pub fn clones(&mut self, name: &'static str, argument: &str, count: i64) -> Result<()> {
+        let Some(first) = self.given_module(argument) else {
+            bail!(Value, "{} needs the module {argument}", self.class.name)
+        };
+        ensure!(count <= 1 << 16, Value, "at most {} layers, got {count}", 1 << 16);
+        let list = super::layers::module_list(&[])?;
+        for _ in 0..count {
+            list.append(first.deepcopy()?)?;
+        }
+        self.adopt(name, list);
+        Ok(())
     }
     /// A buffer that the constructor was given.
     pub fn buffer_from(&mut self, name: &'static str, argument: &str) {
@@ -420,6 +463,17 @@ struct Instance {
     known: OnceLock<Values>,
 }
 impl Instance {
+    /// A forward of inputs of which any optional one may be absent.
+    fn run_whole(&self, m: &Module, w: &Whole, inputs: &[Option<Tensor>], more: &Values) -> Result<Outputs> {
+        let names = self.class.inputs;
+        let least = names.len() - self.class.optional_inputs;
+        let mut all: smallvec::SmallVec<[Option<&Tensor>; 8]> = inputs.iter().map(Option::as_ref).collect();
+        if all.len() > names.len() || all.len() < least || all[..least].iter().any(Option::is_none) {
+            return Err(self.wrong_inputs(m, inputs.len()));
+        }
+        all.resize(names.len(), None);
+        (w.forward)(m, self.values(), &all, more)
+    }
     fn values(&self) -> &Values {
         self.known.get().unwrap_or(&self.values)
     }
@@ -472,9 +526,23 @@ impl Instance {
 }
 impl Layer for Instance {
     fn forward(&self, m: &Module, inputs: &[Option<Tensor>]) -> Result<Outputs> {
+        if let Some(w) = &self.class.whole {
+            return self.run_whole(m, w, inputs, &Values(w.defaults.iter().map(|d| d.value()).collect()));
+        }
         (self.class.forward)(m, self.values(), &self.inputs(m, inputs)?)
     }
     fn forward_with(&self, m: &Module, inputs: &[Option<Tensor>], more: &[Attribute]) -> Result<Outputs> {
+        if let Some(w) = &self.class.whole {
+            let names = w.names;
+            ensure!(
+                more.len() == names.len(),
+                Type,
+                "{}.forward() takes {} besides its inputs",
+                m.name(),
+                names.join(", ")
+            );
+            return self.run_whole(m, w, inputs, &Values(more.into()));
+        }
         match &self.class.further {
             Some(f) if f.names.len() == more.len() => {
                 (f.forward)(m, self.values(), &self.inputs(m, inputs)?, &Values(more.into()))
@@ -482,6 +550,17 @@ impl Layer for Instance {
             Some(f) => bail!(Type, "{}.forward() takes {} besides its inputs", m.name(), f.names.join(", ")),
             None => bail!(Type, "{}.forward() takes no arguments besides its inputs", m.name()),
         }
+    }
+    fn further(&self) -> &'static [&'static str] {
+        match (&self.class.whole, &self.class.further) {
+            (Some(w), _) => w.names,
+            (_, Some(f)) => f.names,
+            _ => &[],
+        }
+    }
+    fn duplicate(&self) -> Option<Box<dyn Layer>> {
+        let (values, known) = (self.values.clone(), self.known.clone());
+        Some(Box::new(Instance { class: self.class, values, known }))
     }
     fn extra_repr(&self, m: &Module) -> Result<String> {
         let mut text = Text::default();
@@ -513,6 +592,7 @@ impl Layer for Instance {
             stage: Stage::Shaping(m),
             place: Place::default().get(),
             given: &[],
+            modules: &[],
             made: Vec::new(),
             children: Vec::new(),
             fresh: false,
@@ -564,6 +644,16 @@ impl Class {
     }
     /// A module of this class. `given`: the tensors among the arguments.
     pub fn build(&'static self, values: Values, given: &[(&'static str, Tensor)], place: Place) -> Result<Module> {
+        self.build_with(values, given, &[], place)
+    }
+    /// The same with the modules among the arguments.
+    pub fn build_with(
+        &'static self,
+        values: Values,
+        given: &[(&'static str, Tensor)],
+        modules: &[(&'static str, Module)],
+        place: Place,
+    ) -> Result<Module> {
         let stage = if self.lazy.is_some() { Stage::Waiting } else { Stage::Now };
         let mut s = Setup {
             class: self,
@@ -571,6 +661,7 @@ impl Class {
             stage,
             place: place.get(),
             given,
+            modules,
             made: Vec::new(),
             children: Vec::new(),
             fresh: false,
@@ -594,8 +685,8 @@ impl Class {
                 (Made::Buffer, t, _) => m.register_buffer(&name, t, true)?,
             }
         }
-        for (name, class) in s.children {
-            m.register_module(name, Some(class.build(class.defaults(), &[], place)?))?;
+        for (name, child) in s.children {
+            m.register_module(name, Some(child))?;
         }
         if self.lazy.is_none() && !brought {
             (self.reset)(&m, &s.v)?;
@@ -653,6 +744,20 @@ pub mod draw {
             .filter_map(|(_, t)| t.as_ref())
             .try_for_each(|t| ops::init_uniform_(t, -bound, bound, None))
     }
+    pub fn xavier_uniform_(m: &Module, name: &str) -> Result<()> {
+        named(m, name, |t| ops::init_xavier_uniform_(t, 1.0, None))
+    }
+    pub fn xavier_normal_(m: &Module, name: &str) -> Result<()> {
+        named(m, name, |t| ops::init_xavier_normal_(t, 1.0, None))
+    }
+    /// Every matrix of the tree.
+    pub fn xavier_uniform_all_(m: &Module) -> Result<()> {
+        m.parameters()?.iter().filter(|t| t.ndim() > 1).try_for_each(|t| ops::init_xavier_uniform_(t, 1.0, None))
+    }
+    /// Zeros for a child's bias, where it has one.
+    pub fn zero_bias_(m: &Module, child: &str) -> Result<()> {
+        fill_(&m.get_submodule(child)?, "bias", 0)
+    }
     pub fn normal_(m: &Module, name: &str) -> Result<()> {
         named(m, name, |t| ops::init_normal_(t, 0.0, 1.0, None))
     }
@@ -669,6 +774,10 @@ pub mod draw {
 /// What a class without them has.
 pub fn no_setup(_: &mut Setup) -> Result<()> {
     Ok(())
+}
+/// The forward of a class that has one of all inputs.
+pub fn by_whole(m: &Module, _: &Values, _: &[&Tensor]) -> Result<Outputs> {
+    bail!(Internal, "{} has one forward", m.name())
 }
 pub fn no_reset(_: &Module, _: &Values) -> Result<()> {
     Ok(())

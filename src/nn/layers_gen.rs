@@ -4,7 +4,7 @@
 #![allow(clippy::redundant_closure, clippy::nonminimal_bool, clippy::unnecessary_to_owned)]
 
 use super::class::*;
-use super::layers::{calls, recurrent};
+use super::layers::{attention, calls, recurrent};
 use super::{one, Module, Outputs};
 use crate::backend::Activation;
 use crate::gate::front as ops;
@@ -625,12 +625,12 @@ static MAX_UNPOOL_ND_FIELDS: &[Field] = &[
 ];
 
 fn max_unpool_nd_setup(s: &mut Setup) -> Result<()> {
-    s.sizes(0, s.v.int(3))?;
+    s.window(0, s.v.int(3))?;
     s.least(0, 1)?;
     s.same(1, 0);
-    s.sizes(1, s.v.int(3))?;
+    s.window(1, s.v.int(3))?;
     s.least(1, 1)?;
-    s.sizes(2, s.v.int(3))?;
+    s.window(2, s.v.int(3))?;
     s.least(2, 0)?;
     Ok(())
 }
@@ -897,10 +897,6 @@ fn instance_norm_running_stats_repr(m: &Module, v: &Values, t: &mut Text) {
     t.item("affine=", &v[3]);
     t.flag("bias=", m.parameter("bias").is_some());
     t.item("track_running_stats=", &v[4]);
-}
-
-fn running_stats_instance_norm_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
-    ops::instance_norm_tracked(x[0], m.parameter("weight").as_ref(), m.parameter("bias").as_ref(), m.buffer("running_mean").as_ref(), m.buffer("running_var").as_ref(), m.is_training(), v.bool(4), v.opt_float(2), v.float(1), v.opt_int(6)).map(one)
 }
 
 static LAYER_NORM_FIELDS: &[Field] = &[
@@ -1507,6 +1503,229 @@ fn embedding_bag_repr(_: &Module, v: &Values, t: &mut Text) {
     }
 }
 
+static MULTIHEAD_ATTENTION_FIELDS: &[Field] = &[
+    Field { name: "embed_dim", default: Const::Required, place: Some(0) },
+    Field { name: "num_heads", default: Const::Required, place: Some(1) },
+    Field { name: "dropout", default: Const::Float(0.0), place: Some(2) },
+    Field { name: "bias", default: Const::Bool(true), place: None },
+    Field { name: "add_bias_kv", default: Const::Bool(false), place: None },
+    Field { name: "add_zero_attn", default: Const::Bool(false), place: Some(3) },
+    Field { name: "kdim", default: Const::None, place: Some(4) },
+    Field { name: "vdim", default: Const::None, place: Some(5) },
+    Field { name: "batch_first", default: Const::Bool(false), place: Some(6) },
+    Field { name: "head_dim", default: Const::None, place: Some(7) },
+];
+
+fn multihead_attention_setup(s: &mut Setup) -> Result<()> {
+    if s.known() && (s.v.int(0) <= 0 || s.v.int(1) <= 0) {
+        bail!(Value, "embed_dim and num_heads must be greater than 0, got embed_dim={} and num_heads={} instead", shown(&s.v[0]), shown(&s.v[1]));
+    }
+    if s.known() && rem(s.v.int(0), s.v.int(1)) != 0 {
+        bail!(Value, "embed_dim must be divisible by num_heads");
+    }
+    s.least(6, 0)?;
+    s.least(7, 0)?;
+    s.same(6, 0);
+    s.same(7, 0);
+    s.set(9, div(s.v.int(0), s.v.int(1)));
+    s.param("q_proj_weight", s.v.int(6) != s.v.int(0) || s.v.int(7) != s.v.int(0), &[s.v.int(0), s.v.int(0)], None)?;
+    s.param("k_proj_weight", s.v.int(6) != s.v.int(0) || s.v.int(7) != s.v.int(0), &[s.v.int(0), s.v.int(6)], None)?;
+    s.param("v_proj_weight", s.v.int(6) != s.v.int(0) || s.v.int(7) != s.v.int(0), &[s.v.int(0), s.v.int(7)], None)?;
+    s.param("in_proj_weight", s.v.int(6) == s.v.int(0) && s.v.int(7) == s.v.int(0), &[(s.v.int(0)).saturating_mul(3), s.v.int(0)], None)?;
+    s.param("in_proj_bias", s.v.bool(3), &[(s.v.int(0)).saturating_mul(3)], None)?;
+    let child = s.module(&NON_DYNAMICALLY_QUANTIZABLE_LINEAR, &[("in_features", s.v[0].clone()), ("out_features", s.v[0].clone()), ("bias", s.v[3].clone())], &[])?;
+    s.adopt("out_proj", child);
+    s.param("bias_k", s.v.bool(4), &[1, 1, s.v.int(0)], None)?;
+    s.param("bias_v", s.v.bool(4), &[1, 1, s.v.int(0)], None)?;
+    Ok(())
+}
+
+fn multihead_attention_reset(m: &Module, _: &Values) -> Result<()> {
+    draw::xavier_uniform_(m, "in_proj_weight")?;
+    draw::xavier_uniform_(m, "q_proj_weight")?;
+    draw::xavier_uniform_(m, "k_proj_weight")?;
+    draw::xavier_uniform_(m, "v_proj_weight")?;
+    draw::fill_(m, "in_proj_bias", 0)?;
+    draw::zero_bias_(m, "out_proj")?;
+    draw::xavier_normal_(m, "bias_k")?;
+    draw::xavier_normal_(m, "bias_v")?;
+    Ok(())
+}
+
+fn multihead_attention_forward(m: &Module, v: &Values, x: &[Option<&Tensor>], f: &Values) -> Result<Outputs> {
+    attention::heads(m, x, &attention::Heads {
+        embed_dim: v.int(0),
+        num_heads: v.int(1),
+        kdim: v.int(6),
+        vdim: v.int(7),
+        dropout: v.float(2),
+        add_zero_attn: v.bool(5),
+        batch_first: v.bool(8),
+        need_weights: f.bool(0),
+        average: f.bool(1),
+        is_causal: f.bool(2),
+    })
+}
+
+static TRANSFORMER_ENCODER_LAYER_FIELDS: &[Field] = &[
+    Field { name: "d_model", default: Const::Required, place: None },
+    Field { name: "nhead", default: Const::Required, place: None },
+    Field { name: "dim_feedforward", default: Const::Int(2048), place: None },
+    Field { name: "dropout", default: Const::Float(0.1), place: None },
+    Field { name: "activation", default: Const::Text("relu"), place: None },
+    Field { name: "layer_norm_eps", default: Const::Float(1e-5), place: None },
+    Field { name: "batch_first", default: Const::Bool(false), place: None },
+    Field { name: "norm_first", default: Const::Bool(false), place: Some(0) },
+    Field { name: "bias", default: Const::Bool(true), place: None },
+];
+
+fn transformer_encoder_layer_setup(s: &mut Setup) -> Result<()> {
+    if s.v.opt_text(4) != Some("relu") && s.v.opt_text(4) != Some("gelu") {
+        bail!(Runtime, "activation should be relu/gelu, not {}", shown(&s.v[4]));
+    }
+    s.least(2, 0)?;
+    let child = s.module(&MULTIHEAD_ATTENTION, &[("embed_dim", s.v[0].clone()), ("num_heads", s.v[1].clone()), ("dropout", s.v[3].clone()), ("bias", s.v[8].clone()), ("batch_first", s.v[6].clone())], &[])?;
+    s.adopt("self_attn", child);
+    let child = s.module(&LINEAR, &[("in_features", s.v[0].clone()), ("out_features", s.v[2].clone()), ("bias", s.v[8].clone())], &[])?;
+    s.adopt("linear1", child);
+    let child = s.module(&DROPOUT, &[("p", s.v[3].clone())], &[])?;
+    s.adopt("dropout", child);
+    let child = s.module(&LINEAR, &[("in_features", s.v[2].clone()), ("out_features", s.v[0].clone()), ("bias", s.v[8].clone())], &[])?;
+    s.adopt("linear2", child);
+    let child = s.module(&LAYER_NORM, &[("normalized_shape", s.v[0].clone()), ("eps", s.v[5].clone()), ("bias", s.v[8].clone())], &[])?;
+    s.adopt("norm1", child);
+    let child = s.module(&LAYER_NORM, &[("normalized_shape", s.v[0].clone()), ("eps", s.v[5].clone()), ("bias", s.v[8].clone())], &[])?;
+    s.adopt("norm2", child);
+    let child = s.module(&DROPOUT, &[("p", s.v[3].clone())], &[])?;
+    s.adopt("dropout1", child);
+    let child = s.module(&DROPOUT, &[("p", s.v[3].clone())], &[])?;
+    s.adopt("dropout2", child);
+    Ok(())
+}
+
+fn transformer_encoder_layer_forward(m: &Module, v: &Values, x: &[Option<&Tensor>], f: &Values) -> Result<Outputs> {
+    attention::encoder_layer(m, x, v.text(4), v.bool(7), f.bool(0))
+}
+
+static TRANSFORMER_DECODER_LAYER_FIELDS: &[Field] = &[
+    Field { name: "d_model", default: Const::Required, place: None },
+    Field { name: "nhead", default: Const::Required, place: None },
+    Field { name: "dim_feedforward", default: Const::Int(2048), place: None },
+    Field { name: "dropout", default: Const::Float(0.1), place: None },
+    Field { name: "activation", default: Const::Text("relu"), place: None },
+    Field { name: "layer_norm_eps", default: Const::Float(1e-5), place: None },
+    Field { name: "batch_first", default: Const::Bool(false), place: None },
+    Field { name: "norm_first", default: Const::Bool(false), place: Some(0) },
+    Field { name: "bias", default: Const::Bool(true), place: None },
+];
+
+fn transformer_decoder_layer_setup(s: &mut Setup) -> Result<()> {
+    if s.v.opt_text(4) != Some("relu") && s.v.opt_text(4) != Some("gelu") {
+        bail!(Runtime, "activation should be relu/gelu, not {}", shown(&s.v[4]));
+    }
+    s.least(2, 0)?;
+    let child = s.module(&MULTIHEAD_ATTENTION, &[("embed_dim", s.v[0].clone()), ("num_heads", s.v[1].clone()), ("dropout", s.v[3].clone()), ("bias", s.v[8].clone()), ("batch_first", s.v[6].clone())], &[])?;
+    s.adopt("self_attn", child);
+    let child = s.module(&MULTIHEAD_ATTENTION, &[("embed_dim", s.v[0].clone()), ("num_heads", s.v[1].clone()), ("dropout", s.v[3].clone()), ("bias", s.v[8].clone()), ("batch_first", s.v[6].clone())], &[])?;
+    s.adopt("multihead_attn", child);
+    let child = s.module(&LINEAR, &[("in_features", s.v[0].clone()), ("out_features", s.v[2].clone()), ("bias", s.v[8].clone())], &[])?;
+    s.adopt("linear1", child);
+    let child = s.module(&DROPOUT, &[("p", s.v[3].clone())], &[])?;
+    s.adopt("dropout", child);
+    let child = s.module(&LINEAR, &[("in_features", s.v[2].clone()), ("out_features", s.v[0].clone()), ("bias", s.v[8].clone())], &[])?;
+    s.adopt("linear2", child);
+    let child = s.module(&LAYER_NORM, &[("normalized_shape", s.v[0].clone()), ("eps", s.v[5].clone()), ("bias", s.v[8].clone())], &[])?;
+    s.adopt("norm1", child);
+    let child = s.module(&LAYER_NORM, &[("normalized_shape", s.v[0].clone()), ("eps", s.v[5].clone()), ("bias", s.v[8].clone())], &[])?;
+    s.adopt("norm2", child);
+    let child = s.module(&LAYER_NORM, &[("normalized_shape", s.v[0].clone()), ("eps", s.v[5].clone()), ("bias", s.v[8].clone())], &[])?;
+    s.adopt("norm3", child);
+    let child = s.module(&DROPOUT, &[("p", s.v[3].clone())], &[])?;
+    s.adopt("dropout1", child);
+    let child = s.module(&DROPOUT, &[("p", s.v[3].clone())], &[])?;
+    s.adopt("dropout2", child);
+    let child = s.module(&DROPOUT, &[("p", s.v[3].clone())], &[])?;
+    s.adopt("dropout3", child);
+    Ok(())
+}
+
+fn transformer_decoder_layer_forward(m: &Module, v: &Values, x: &[Option<&Tensor>], f: &Values) -> Result<Outputs> {
+    attention::decoder_layer(m, x, v.text(4), v.bool(7), f.bool(0), f.bool(1))
+}
+
+static TRANSFORMER_ENCODER_FIELDS: &[Field] = &[
+    Field { name: "num_layers", default: Const::Required, place: Some(0) },
+    Field { name: "enable_nested_tensor", default: Const::Bool(true), place: Some(1) },
+    Field { name: "mask_check", default: Const::Bool(true), place: Some(2) },
+];
+
+fn transformer_encoder_setup(s: &mut Setup) -> Result<()> {
+    s.least(0, 0)?;
+    s.clones("layers", "encoder_layer", s.v.int(0))?;
+    if let Some(child) = s.given_module("norm") {
+        s.adopt("norm", child);
+    }
+    Ok(())
+}
+
+fn transformer_encoder_forward(m: &Module, v: &Values, x: &[Option<&Tensor>], f: &Values) -> Result<Outputs> {
+    attention::encoder(m, x, v.bool(1), f.opt_bool(0))
+}
+
+static TRANSFORMER_DECODER_FIELDS: &[Field] = &[
+    Field { name: "num_layers", default: Const::Required, place: Some(0) },
+];
+
+fn transformer_decoder_setup(s: &mut Setup) -> Result<()> {
+    s.least(0, 0)?;
+    s.clones("layers", "decoder_layer", s.v.int(0))?;
+    if let Some(child) = s.given_module("norm") {
+        s.adopt("norm", child);
+    }
+    Ok(())
+}
+
+fn transformer_decoder_forward(m: &Module, _: &Values, x: &[Option<&Tensor>], f: &Values) -> Result<Outputs> {
+    attention::decoder(m, x, f.opt_bool(0), f.bool(1))
+}
+
+static TRANSFORMER_FIELDS: &[Field] = &[
+    Field { name: "d_model", default: Const::Int(512), place: Some(0) },
+    Field { name: "nhead", default: Const::Int(8), place: Some(1) },
+    Field { name: "num_encoder_layers", default: Const::Int(6), place: None },
+    Field { name: "num_decoder_layers", default: Const::Int(6), place: None },
+    Field { name: "dim_feedforward", default: Const::Int(2048), place: None },
+    Field { name: "dropout", default: Const::Float(0.1), place: None },
+    Field { name: "activation", default: Const::Text("relu"), place: None },
+    Field { name: "layer_norm_eps", default: Const::Float(1e-5), place: None },
+    Field { name: "batch_first", default: Const::Bool(false), place: Some(2) },
+    Field { name: "norm_first", default: Const::Bool(false), place: None },
+    Field { name: "bias", default: Const::Bool(true), place: None },
+];
+
+fn transformer_setup(s: &mut Setup) -> Result<()> {
+    let child = match s.given_module("custom_encoder") {
+        Some(m) => m,
+        None => s.module(&TRANSFORMER_ENCODER, &[("num_layers", s.v[2].clone())], &[("encoder_layer", s.module(&TRANSFORMER_ENCODER_LAYER, &[("d_model", s.v[0].clone()), ("nhead", s.v[1].clone()), ("dim_feedforward", s.v[4].clone()), ("dropout", s.v[5].clone()), ("activation", s.v[6].clone()), ("layer_norm_eps", s.v[7].clone()), ("batch_first", s.v[8].clone()), ("norm_first", s.v[9].clone()), ("bias", s.v[10].clone())], &[])?), ("norm", s.module(&LAYER_NORM, &[("normalized_shape", s.v[0].clone()), ("eps", s.v[7].clone()), ("bias", s.v[10].clone())], &[])?)])?,
+    };
+    s.adopt("encoder", child);
+    let child = match s.given_module("custom_decoder") {
+        Some(m) => m,
+        None => s.module(&TRANSFORMER_DECODER, &[("num_layers", s.v[3].clone())], &[("decoder_layer", s.module(&TRANSFORMER_DECODER_LAYER, &[("d_model", s.v[0].clone()), ("nhead", s.v[1].clone()), ("dim_feedforward", s.v[4].clone()), ("dropout", s.v[5].clone()), ("activation", s.v[6].clone()), ("layer_norm_eps", s.v[7].clone()), ("batch_first", s.v[8].clone()), ("norm_first", s.v[9].clone()), ("bias", s.v[10].clone())], &[])?), ("norm", s.module(&LAYER_NORM, &[("normalized_shape", s.v[0].clone()), ("eps", s.v[7].clone()), ("bias", s.v[10].clone())], &[])?)])?,
+    };
+    s.adopt("decoder", child);
+    Ok(())
+}
+
+fn transformer_reset(m: &Module, _: &Values) -> Result<()> {
+    draw::xavier_uniform_all_(m)?;
+    Ok(())
+}
+
+fn transformer_forward(m: &Module, v: &Values, x: &[Option<&Tensor>], f: &Values) -> Result<Outputs> {
+    attention::transformer(m, x, v.int(0), v.bool(8), f.opt_bool(0), f.opt_bool(1), f.bool(2))
+}
+
 static LOSS_FIELDS: &[Field] = &[
     Field { name: "reduction", default: Const::Text("mean"), place: Some(0) },
 ];
@@ -1703,7 +1922,7 @@ fn triplet_margin_with_distance_loss_setup(s: &mut Setup) -> Result<()> {
         bail!(Value, "TripletMarginWithDistanceLoss: expected margin to be greater than 0, got {} instead", shown(&s.v[0]));
     }
     s.reduction(2)?;
-    s.child("distance_function", &PAIRWISE_DISTANCE);
+    s.child("distance_function", &PAIRWISE_DISTANCE)?;
     Ok(())
 }
 
@@ -2180,6 +2399,7 @@ pub static RELU: Class = Class {
     reset: no_reset,
     forward: relu_forward,
     further: None,
+    whole: None,
     repr: inplace_repr,
     activation: |_| Some(Activation::Relu),
     fused: None,
@@ -2199,6 +2419,7 @@ pub static SILU: Class = Class {
     reset: no_reset,
     forward: silu_forward,
     further: None,
+    whole: None,
     repr: inplace_repr,
     activation: no_activation,
     fused: None,
@@ -2218,6 +2439,7 @@ pub static MISH: Class = Class {
     reset: no_reset,
     forward: mish_forward,
     further: None,
+    whole: None,
     repr: inplace_repr,
     activation: no_activation,
     fused: None,
@@ -2237,6 +2459,7 @@ pub static SELU: Class = Class {
     reset: no_reset,
     forward: selu_forward,
     further: None,
+    whole: None,
     repr: inplace_repr,
     activation: no_activation,
     fused: None,
@@ -2256,6 +2479,7 @@ pub static HARDSWISH: Class = Class {
     reset: no_reset,
     forward: hardswish_forward,
     further: None,
+    whole: None,
     repr: inplace_repr,
     activation: no_activation,
     fused: None,
@@ -2275,6 +2499,7 @@ pub static HARDSIGMOID: Class = Class {
     reset: no_reset,
     forward: hardsigmoid_forward,
     further: None,
+    whole: None,
     repr: inplace_repr,
     activation: no_activation,
     fused: None,
@@ -2294,6 +2519,7 @@ pub static SIGMOID: Class = Class {
     reset: no_reset,
     forward: sigmoid_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -2313,6 +2539,7 @@ pub static TANH: Class = Class {
     reset: no_reset,
     forward: tanh_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -2332,6 +2559,7 @@ pub static LOG_SIGMOID: Class = Class {
     reset: no_reset,
     forward: log_sigmoid_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -2351,6 +2579,7 @@ pub static SOFTSIGN: Class = Class {
     reset: no_reset,
     forward: softsign_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -2370,6 +2599,7 @@ pub static TANHSHRINK: Class = Class {
     reset: no_reset,
     forward: tanhshrink_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -2389,6 +2619,7 @@ pub static HARDTANH: Class = Class {
     reset: no_reset,
     forward: hardtanh_forward,
     further: None,
+    whole: None,
     repr: hardtanh_repr,
     activation: no_activation,
     fused: None,
@@ -2408,6 +2639,7 @@ pub static RELU6: Class = Class {
     reset: no_reset,
     forward: relu6_hardtanh_forward,
     further: None,
+    whole: None,
     repr: relu6_repr,
     activation: no_activation,
     fused: None,
@@ -2427,6 +2659,7 @@ pub static R_RELU: Class = Class {
     reset: no_reset,
     forward: r_relu_forward,
     further: None,
+    whole: None,
     repr: r_relu_repr,
     activation: no_activation,
     fused: None,
@@ -2446,6 +2679,7 @@ pub static LEAKY_RELU: Class = Class {
     reset: no_reset,
     forward: leaky_relu_forward,
     further: None,
+    whole: None,
     repr: leaky_relu_repr,
     activation: no_activation,
     fused: None,
@@ -2465,6 +2699,7 @@ pub static ELU: Class = Class {
     reset: no_reset,
     forward: elu_forward,
     further: None,
+    whole: None,
     repr: elu_repr,
     activation: no_activation,
     fused: None,
@@ -2484,6 +2719,7 @@ pub static CELU: Class = Class {
     reset: no_reset,
     forward: celu_forward,
     further: None,
+    whole: None,
     repr: elu_repr,
     activation: no_activation,
     fused: None,
@@ -2503,6 +2739,7 @@ pub static GELU: Class = Class {
     reset: no_reset,
     forward: gelu_forward,
     further: None,
+    whole: None,
     repr: gelu_repr,
     activation: |v| (v.opt_text(0) == Some("tanh")).then_some(Activation::Gelu),
     fused: None,
@@ -2522,6 +2759,7 @@ pub static GLU: Class = Class {
     reset: no_reset,
     forward: glu_forward,
     further: None,
+    whole: None,
     repr: glu_repr,
     activation: no_activation,
     fused: None,
@@ -2541,6 +2779,7 @@ pub static SOFTPLUS: Class = Class {
     reset: no_reset,
     forward: softplus_forward,
     further: None,
+    whole: None,
     repr: softplus_repr,
     activation: no_activation,
     fused: None,
@@ -2560,6 +2799,7 @@ pub static SOFTSHRINK: Class = Class {
     reset: no_reset,
     forward: softshrink_forward,
     further: None,
+    whole: None,
     repr: shrink_repr,
     activation: no_activation,
     fused: None,
@@ -2579,6 +2819,7 @@ pub static HARDSHRINK: Class = Class {
     reset: no_reset,
     forward: hardshrink_forward,
     further: None,
+    whole: None,
     repr: shrink_repr,
     activation: no_activation,
     fused: None,
@@ -2598,6 +2839,7 @@ pub static THRESHOLD: Class = Class {
     reset: no_reset,
     forward: threshold_forward,
     further: None,
+    whole: None,
     repr: threshold_repr,
     activation: no_activation,
     fused: None,
@@ -2617,6 +2859,7 @@ pub static PRELU: Class = Class {
     reset: no_reset,
     forward: prelu_forward,
     further: None,
+    whole: None,
     repr: prelu_repr,
     activation: no_activation,
     fused: None,
@@ -2636,6 +2879,7 @@ pub static SOFTMAX: Class = Class {
     reset: no_reset,
     forward: softmax_forward,
     further: None,
+    whole: None,
     repr: along_dim_repr,
     activation: no_activation,
     fused: None,
@@ -2655,6 +2899,7 @@ pub static SOFTMIN: Class = Class {
     reset: no_reset,
     forward: softmin_forward,
     further: None,
+    whole: None,
     repr: along_dim_repr,
     activation: no_activation,
     fused: None,
@@ -2674,6 +2919,7 @@ pub static LOG_SOFTMAX: Class = Class {
     reset: no_reset,
     forward: log_softmax_forward,
     further: None,
+    whole: None,
     repr: along_dim_repr,
     activation: no_activation,
     fused: None,
@@ -2693,6 +2939,7 @@ pub static SOFTMAX2D: Class = Class {
     reset: no_reset,
     forward: softmax2d_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -2712,6 +2959,7 @@ pub static LINEAR: Class = Class {
     reset: linear_reset,
     forward: linear_forward,
     further: None,
+    whole: None,
     repr: linear_repr,
     activation: no_activation,
     fused: Some(|m, _, x, then| ops::linear_activation(x[0], &m.need("weight")?, m.parameter("bias").as_ref(), then == Activation::Gelu)),
@@ -2731,6 +2979,7 @@ pub static NON_DYNAMICALLY_QUANTIZABLE_LINEAR: Class = Class {
     reset: linear_reset,
     forward: linear_forward,
     further: None,
+    whole: None,
     repr: linear_repr,
     activation: no_activation,
     fused: Some(|m, _, x, then| ops::linear_activation(x[0], &m.need("weight")?, m.parameter("bias").as_ref(), then == Activation::Gelu)),
@@ -2750,6 +2999,7 @@ pub static BILINEAR: Class = Class {
     reset: bilinear_reset,
     forward: bilinear_forward,
     further: None,
+    whole: None,
     repr: bilinear_repr,
     activation: no_activation,
     fused: None,
@@ -2772,6 +3022,7 @@ pub static LAZY_LINEAR: Class = Class {
     reset: linear_reset,
     forward: linear_forward,
     further: None,
+    whole: None,
     repr: linear_repr,
     activation: no_activation,
     fused: Some(|m, _, x, then| ops::linear_activation(x[0], &m.need("weight")?, m.parameter("bias").as_ref(), then == Activation::Gelu)),
@@ -2791,6 +3042,7 @@ pub static CONV1D: Class = Class {
     reset: conv_nd_reset,
     forward: conv1d_forward,
     further: None,
+    whole: None,
     repr: conv_nd_repr,
     activation: no_activation,
     fused: None,
@@ -2810,6 +3062,7 @@ pub static CONV2D: Class = Class {
     reset: conv_nd_reset,
     forward: conv2d_forward,
     further: None,
+    whole: None,
     repr: conv_nd_repr,
     activation: no_activation,
     fused: None,
@@ -2829,6 +3082,7 @@ pub static CONV3D: Class = Class {
     reset: conv_nd_reset,
     forward: conv3d_forward,
     further: None,
+    whole: None,
     repr: conv_nd_repr,
     activation: no_activation,
     fused: None,
@@ -2848,6 +3102,7 @@ pub static CONV_TRANSPOSE1D: Class = Class {
     reset: conv_transpose_nd_conv_nd_reset,
     forward: conv_transpose1d_forward,
     further: Some(Further { names: &["output_size"], forward: conv_transpose1d_forward_with }),
+    whole: None,
     repr: conv_transpose_nd_conv_nd_repr,
     activation: no_activation,
     fused: None,
@@ -2867,6 +3122,7 @@ pub static CONV_TRANSPOSE2D: Class = Class {
     reset: conv_transpose_nd_conv_nd_reset,
     forward: conv_transpose2d_forward,
     further: Some(Further { names: &["output_size"], forward: conv_transpose2d_forward_with }),
+    whole: None,
     repr: conv_transpose_nd_conv_nd_repr,
     activation: no_activation,
     fused: None,
@@ -2886,6 +3142,7 @@ pub static CONV_TRANSPOSE3D: Class = Class {
     reset: conv_transpose_nd_conv_nd_reset,
     forward: conv_transpose3d_forward,
     further: Some(Further { names: &["output_size"], forward: conv_transpose3d_forward_with }),
+    whole: None,
     repr: conv_transpose_nd_conv_nd_repr,
     activation: no_activation,
     fused: None,
@@ -2911,6 +3168,7 @@ pub static LAZY_CONV1D: Class = Class {
     reset: conv_nd_reset,
     forward: conv1d_forward,
     further: None,
+    whole: None,
     repr: conv_nd_repr,
     activation: no_activation,
     fused: None,
@@ -2936,6 +3194,7 @@ pub static LAZY_CONV2D: Class = Class {
     reset: conv_nd_reset,
     forward: conv2d_forward,
     further: None,
+    whole: None,
     repr: conv_nd_repr,
     activation: no_activation,
     fused: None,
@@ -2961,6 +3220,7 @@ pub static LAZY_CONV3D: Class = Class {
     reset: conv_nd_reset,
     forward: conv3d_forward,
     further: None,
+    whole: None,
     repr: conv_nd_repr,
     activation: no_activation,
     fused: None,
@@ -2986,6 +3246,7 @@ pub static LAZY_CONV_TRANSPOSE1D: Class = Class {
     reset: conv_transpose_nd_conv_nd_reset,
     forward: conv_transpose1d_forward,
     further: Some(Further { names: &["output_size"], forward: conv_transpose1d_forward_with }),
+    whole: None,
     repr: conv_transpose_nd_conv_nd_repr,
     activation: no_activation,
     fused: None,
@@ -3011,6 +3272,7 @@ pub static LAZY_CONV_TRANSPOSE2D: Class = Class {
     reset: conv_transpose_nd_conv_nd_reset,
     forward: conv_transpose2d_forward,
     further: Some(Further { names: &["output_size"], forward: conv_transpose2d_forward_with }),
+    whole: None,
     repr: conv_transpose_nd_conv_nd_repr,
     activation: no_activation,
     fused: None,
@@ -3036,6 +3298,7 @@ pub static LAZY_CONV_TRANSPOSE3D: Class = Class {
     reset: conv_transpose_nd_conv_nd_reset,
     forward: conv_transpose3d_forward,
     further: Some(Further { names: &["output_size"], forward: conv_transpose3d_forward_with }),
+    whole: None,
     repr: conv_transpose_nd_conv_nd_repr,
     activation: no_activation,
     fused: None,
@@ -3055,6 +3318,7 @@ pub static MAX_POOL1D: Class = Class {
     reset: no_reset,
     forward: max_pool1d_forward,
     further: None,
+    whole: None,
     repr: max_pool_nd_repr,
     activation: no_activation,
     fused: None,
@@ -3074,6 +3338,7 @@ pub static MAX_POOL2D: Class = Class {
     reset: no_reset,
     forward: max_pool2d_forward,
     further: None,
+    whole: None,
     repr: max_pool_nd_repr,
     activation: no_activation,
     fused: None,
@@ -3093,6 +3358,7 @@ pub static MAX_POOL3D: Class = Class {
     reset: no_reset,
     forward: max_pool3d_forward,
     further: None,
+    whole: None,
     repr: max_pool_nd_repr,
     activation: no_activation,
     fused: None,
@@ -3112,6 +3378,7 @@ pub static MAX_UNPOOL1D: Class = Class {
     reset: no_reset,
     forward: max_unpool1d_forward,
     further: Some(Further { names: &["output_size"], forward: max_unpool1d_forward_with }),
+    whole: None,
     repr: max_unpool_nd_repr,
     activation: no_activation,
     fused: None,
@@ -3131,6 +3398,7 @@ pub static MAX_UNPOOL2D: Class = Class {
     reset: no_reset,
     forward: max_unpool2d_forward,
     further: Some(Further { names: &["output_size"], forward: max_unpool2d_forward_with }),
+    whole: None,
     repr: max_unpool_nd_repr,
     activation: no_activation,
     fused: None,
@@ -3150,6 +3418,7 @@ pub static MAX_UNPOOL3D: Class = Class {
     reset: no_reset,
     forward: max_unpool3d_forward,
     further: Some(Further { names: &["output_size"], forward: max_unpool3d_forward_with }),
+    whole: None,
     repr: max_unpool_nd_repr,
     activation: no_activation,
     fused: None,
@@ -3169,6 +3438,7 @@ pub static AVG_POOL1D: Class = Class {
     reset: no_reset,
     forward: avg_pool1d_forward,
     further: None,
+    whole: None,
     repr: avg_pool1d_repr,
     activation: no_activation,
     fused: None,
@@ -3188,6 +3458,7 @@ pub static AVG_POOL2D: Class = Class {
     reset: no_reset,
     forward: avg_pool2d_forward,
     further: None,
+    whole: None,
     repr: avg_pool_nd_repr,
     activation: no_activation,
     fused: None,
@@ -3207,6 +3478,7 @@ pub static AVG_POOL3D: Class = Class {
     reset: no_reset,
     forward: avg_pool3d_forward,
     further: None,
+    whole: None,
     repr: avg_pool_nd_repr,
     activation: no_activation,
     fused: None,
@@ -3226,6 +3498,7 @@ pub static LP_POOL1D: Class = Class {
     reset: no_reset,
     forward: lp_pool1d_forward,
     further: None,
+    whole: None,
     repr: lp_pool_nd_repr,
     activation: no_activation,
     fused: None,
@@ -3245,6 +3518,7 @@ pub static LP_POOL2D: Class = Class {
     reset: no_reset,
     forward: lp_pool2d_forward,
     further: None,
+    whole: None,
     repr: lp_pool_nd_repr,
     activation: no_activation,
     fused: None,
@@ -3264,6 +3538,7 @@ pub static LP_POOL3D: Class = Class {
     reset: no_reset,
     forward: lp_pool3d_forward,
     further: None,
+    whole: None,
     repr: lp_pool_nd_repr,
     activation: no_activation,
     fused: None,
@@ -3283,6 +3558,7 @@ pub static ADAPTIVE_AVG_POOL1D: Class = Class {
     reset: no_reset,
     forward: adaptive_avg_pool1d_forward,
     further: None,
+    whole: None,
     repr: adaptive_repr,
     activation: no_activation,
     fused: None,
@@ -3302,6 +3578,7 @@ pub static ADAPTIVE_AVG_POOL2D: Class = Class {
     reset: no_reset,
     forward: adaptive_avg_pool2d_forward,
     further: None,
+    whole: None,
     repr: adaptive_repr,
     activation: no_activation,
     fused: None,
@@ -3321,6 +3598,7 @@ pub static ADAPTIVE_AVG_POOL3D: Class = Class {
     reset: no_reset,
     forward: adaptive_avg_pool3d_forward,
     further: None,
+    whole: None,
     repr: adaptive_repr,
     activation: no_activation,
     fused: None,
@@ -3340,6 +3618,7 @@ pub static ADAPTIVE_MAX_POOL1D: Class = Class {
     reset: no_reset,
     forward: adaptive_max_pool1d_forward,
     further: None,
+    whole: None,
     repr: adaptive_max_adaptive_repr,
     activation: no_activation,
     fused: None,
@@ -3359,6 +3638,7 @@ pub static ADAPTIVE_MAX_POOL2D: Class = Class {
     reset: no_reset,
     forward: adaptive_max_pool2d_forward,
     further: None,
+    whole: None,
     repr: adaptive_max_adaptive_repr,
     activation: no_activation,
     fused: None,
@@ -3378,6 +3658,7 @@ pub static ADAPTIVE_MAX_POOL3D: Class = Class {
     reset: no_reset,
     forward: adaptive_max_pool3d_forward,
     further: None,
+    whole: None,
     repr: adaptive_max_adaptive_repr,
     activation: no_activation,
     fused: None,
@@ -3389,7 +3670,7 @@ pub static ADAPTIVE_MAX_POOL3D: Class = Class {
 pub static BATCH_NORM1D: Class = Class {
     name: "BatchNorm1d",
     fields: RUNNING_STATS_FIELDS,
-    consts: &[Const::Int(0)],
+    consts: &[],
     inputs: &["input"],
     optional_inputs: 0,
     ranks: &[2, 3],
@@ -3397,6 +3678,7 @@ pub static BATCH_NORM1D: Class = Class {
     reset: running_stats_reset,
     forward: batch_norm_forward,
     further: None,
+    whole: None,
     repr: running_stats_repr,
     activation: no_activation,
     fused: None,
@@ -3408,7 +3690,7 @@ pub static BATCH_NORM1D: Class = Class {
 pub static BATCH_NORM2D: Class = Class {
     name: "BatchNorm2d",
     fields: RUNNING_STATS_FIELDS,
-    consts: &[Const::Int(0)],
+    consts: &[],
     inputs: &["input"],
     optional_inputs: 0,
     ranks: &[4],
@@ -3416,6 +3698,7 @@ pub static BATCH_NORM2D: Class = Class {
     reset: running_stats_reset,
     forward: batch_norm_forward,
     further: None,
+    whole: None,
     repr: running_stats_repr,
     activation: no_activation,
     fused: None,
@@ -3427,7 +3710,7 @@ pub static BATCH_NORM2D: Class = Class {
 pub static BATCH_NORM3D: Class = Class {
     name: "BatchNorm3d",
     fields: RUNNING_STATS_FIELDS,
-    consts: &[Const::Int(0)],
+    consts: &[],
     inputs: &["input"],
     optional_inputs: 0,
     ranks: &[5],
@@ -3435,6 +3718,7 @@ pub static BATCH_NORM3D: Class = Class {
     reset: running_stats_reset,
     forward: batch_norm_forward,
     further: None,
+    whole: None,
     repr: running_stats_repr,
     activation: no_activation,
     fused: None,
@@ -3446,7 +3730,7 @@ pub static BATCH_NORM3D: Class = Class {
 pub static SYNC_BATCH_NORM: Class = Class {
     name: "SyncBatchNorm",
     fields: RUNNING_STATS_FIELDS,
-    consts: &[Const::Int(0)],
+    consts: &[],
     inputs: &["input"],
     optional_inputs: 0,
     ranks: &[2, 3, 4, 5],
@@ -3454,6 +3738,7 @@ pub static SYNC_BATCH_NORM: Class = Class {
     reset: running_stats_reset,
     forward: batch_norm_forward,
     further: None,
+    whole: None,
     repr: running_stats_repr,
     activation: no_activation,
     fused: None,
@@ -3468,7 +3753,7 @@ fn lazy_batch_norm1d_lazy_batch_norm_known(m: &Module, _: &Values, x: &Tensor) -
 pub static LAZY_BATCH_NORM1D: Class = Class {
     name: "LazyBatchNorm1d",
     fields: RUNNING_STATS_FIELDS,
-    consts: &[Const::Int(0)],
+    consts: &[],
     inputs: &["input"],
     optional_inputs: 0,
     ranks: &[2, 3],
@@ -3476,6 +3761,7 @@ pub static LAZY_BATCH_NORM1D: Class = Class {
     reset: running_stats_reset,
     forward: batch_norm_forward,
     further: None,
+    whole: None,
     repr: running_stats_repr,
     activation: no_activation,
     fused: None,
@@ -3490,7 +3776,7 @@ fn lazy_batch_norm2d_lazy_batch_norm_known(m: &Module, _: &Values, x: &Tensor) -
 pub static LAZY_BATCH_NORM2D: Class = Class {
     name: "LazyBatchNorm2d",
     fields: RUNNING_STATS_FIELDS,
-    consts: &[Const::Int(0)],
+    consts: &[],
     inputs: &["input"],
     optional_inputs: 0,
     ranks: &[4],
@@ -3498,6 +3784,7 @@ pub static LAZY_BATCH_NORM2D: Class = Class {
     reset: running_stats_reset,
     forward: batch_norm_forward,
     further: None,
+    whole: None,
     repr: running_stats_repr,
     activation: no_activation,
     fused: None,
@@ -3512,7 +3799,7 @@ fn lazy_batch_norm3d_lazy_batch_norm_known(m: &Module, _: &Values, x: &Tensor) -
 pub static LAZY_BATCH_NORM3D: Class = Class {
     name: "LazyBatchNorm3d",
     fields: RUNNING_STATS_FIELDS,
-    consts: &[Const::Int(0)],
+    consts: &[],
     inputs: &["input"],
     optional_inputs: 0,
     ranks: &[5],
@@ -3520,6 +3807,7 @@ pub static LAZY_BATCH_NORM3D: Class = Class {
     reset: running_stats_reset,
     forward: batch_norm_forward,
     further: None,
+    whole: None,
     repr: running_stats_repr,
     activation: no_activation,
     fused: None,
@@ -3539,6 +3827,7 @@ pub static INSTANCE_NORM1D: Class = Class {
     reset: instance_norm_running_stats_reset,
     forward: instance_norm_forward,
     further: None,
+    whole: None,
     repr: instance_norm_running_stats_repr,
     activation: no_activation,
     fused: None,
@@ -3558,6 +3847,7 @@ pub static INSTANCE_NORM2D: Class = Class {
     reset: instance_norm_running_stats_reset,
     forward: instance_norm_forward,
     further: None,
+    whole: None,
     repr: instance_norm_running_stats_repr,
     activation: no_activation,
     fused: None,
@@ -3577,6 +3867,7 @@ pub static INSTANCE_NORM3D: Class = Class {
     reset: instance_norm_running_stats_reset,
     forward: instance_norm_forward,
     further: None,
+    whole: None,
     repr: instance_norm_running_stats_repr,
     activation: no_activation,
     fused: None,
@@ -3590,16 +3881,17 @@ fn lazy_instance_norm1d_lazy_instance_norm_known(m: &Module, v: &Values, x: &Ten
 /// An InstanceNorm1d whose num_features is taken from the first input.
 pub static LAZY_INSTANCE_NORM1D: Class = Class {
     name: "LazyInstanceNorm1d",
-    fields: RUNNING_STATS_FIELDS,
+    fields: INSTANCE_NORM_FIELDS,
     consts: &[Const::Int(1)],
     inputs: &["input"],
     optional_inputs: 0,
     ranks: &[2, 3],
-    setup: running_stats_setup,
-    reset: running_stats_reset,
-    forward: running_stats_instance_norm_forward,
+    setup: instance_norm_setup,
+    reset: instance_norm_running_stats_reset,
+    forward: instance_norm_forward,
     further: None,
-    repr: running_stats_repr,
+    whole: None,
+    repr: instance_norm_running_stats_repr,
     activation: no_activation,
     fused: None,
     optional_keys: &["num_batches_tracked"],
@@ -3612,16 +3904,17 @@ fn lazy_instance_norm2d_lazy_instance_norm_known(m: &Module, v: &Values, x: &Ten
 /// An InstanceNorm2d whose num_features is taken from the first input.
 pub static LAZY_INSTANCE_NORM2D: Class = Class {
     name: "LazyInstanceNorm2d",
-    fields: RUNNING_STATS_FIELDS,
+    fields: INSTANCE_NORM_FIELDS,
     consts: &[Const::Int(2)],
     inputs: &["input"],
     optional_inputs: 0,
     ranks: &[3, 4],
-    setup: running_stats_setup,
-    reset: running_stats_reset,
-    forward: running_stats_instance_norm_forward,
+    setup: instance_norm_setup,
+    reset: instance_norm_running_stats_reset,
+    forward: instance_norm_forward,
     further: None,
-    repr: running_stats_repr,
+    whole: None,
+    repr: instance_norm_running_stats_repr,
     activation: no_activation,
     fused: None,
     optional_keys: &["num_batches_tracked"],
@@ -3634,16 +3927,17 @@ fn lazy_instance_norm3d_lazy_instance_norm_known(m: &Module, v: &Values, x: &Ten
 /// An InstanceNorm3d whose num_features is taken from the first input.
 pub static LAZY_INSTANCE_NORM3D: Class = Class {
     name: "LazyInstanceNorm3d",
-    fields: RUNNING_STATS_FIELDS,
+    fields: INSTANCE_NORM_FIELDS,
     consts: &[Const::Int(3)],
     inputs: &["input"],
     optional_inputs: 0,
     ranks: &[4, 5],
-    setup: running_stats_setup,
-    reset: running_stats_reset,
-    forward: running_stats_instance_norm_forward,
+    setup: instance_norm_setup,
+    reset: instance_norm_running_stats_reset,
+    forward: instance_norm_forward,
     further: None,
-    repr: running_stats_repr,
+    whole: None,
+    repr: instance_norm_running_stats_repr,
     activation: no_activation,
     fused: None,
     optional_keys: &["num_batches_tracked"],
@@ -3662,6 +3956,7 @@ pub static LAYER_NORM: Class = Class {
     reset: layer_norm_reset,
     forward: layer_norm_forward,
     further: None,
+    whole: None,
     repr: layer_norm_repr,
     activation: no_activation,
     fused: None,
@@ -3681,6 +3976,7 @@ pub static RMS_NORM: Class = Class {
     reset: rms_norm_reset,
     forward: rms_norm_forward,
     further: None,
+    whole: None,
     repr: rms_norm_repr,
     activation: no_activation,
     fused: None,
@@ -3700,6 +3996,7 @@ pub static GROUP_NORM: Class = Class {
     reset: group_norm_reset,
     forward: group_norm_forward,
     further: None,
+    whole: None,
     repr: group_norm_repr,
     activation: no_activation,
     fused: None,
@@ -3719,6 +4016,7 @@ pub static CROSS_MAP_LRN2D: Class = Class {
     reset: no_reset,
     forward: cross_map_lrn2d_forward,
     further: None,
+    whole: None,
     repr: cross_map_lrn2d_repr,
     activation: no_activation,
     fused: None,
@@ -3738,6 +4036,7 @@ pub static LOCAL_RESPONSE_NORM: Class = Class {
     reset: no_reset,
     forward: local_response_norm_forward,
     further: None,
+    whole: None,
     repr: local_response_norm_repr,
     activation: no_activation,
     fused: None,
@@ -3757,6 +4056,7 @@ pub static IDENTITY: Class = Class {
     reset: no_reset,
     forward: identity_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -3776,6 +4076,7 @@ pub static RNN: Class = Class {
     reset: rnn_recurrent_base_reset,
     forward: rnn_forward,
     further: None,
+    whole: None,
     repr: rnn_recurrent_base_repr,
     activation: no_activation,
     fused: None,
@@ -3795,6 +4096,7 @@ pub static GRU: Class = Class {
     reset: gru_recurrent_base_reset,
     forward: gru_forward,
     further: None,
+    whole: None,
     repr: gru_recurrent_base_repr,
     activation: no_activation,
     fused: None,
@@ -3814,6 +4116,7 @@ pub static LSTM: Class = Class {
     reset: lstm_recurrent_base_reset,
     forward: lstm_forward,
     further: None,
+    whole: None,
     repr: lstm_repr,
     activation: no_activation,
     fused: None,
@@ -3833,6 +4136,7 @@ pub static RNN_CELL: Class = Class {
     reset: rnn_cell_reset,
     forward: rnn_cell_forward,
     further: None,
+    whole: None,
     repr: rnn_cell_repr,
     activation: no_activation,
     fused: None,
@@ -3852,6 +4156,7 @@ pub static GRU_CELL: Class = Class {
     reset: gru_cell_reset,
     forward: gru_cell_forward,
     further: None,
+    whole: None,
     repr: gru_cell_repr,
     activation: no_activation,
     fused: None,
@@ -3871,6 +4176,7 @@ pub static LSTM_CELL: Class = Class {
     reset: lstm_cell_reset,
     forward: lstm_cell_forward,
     further: None,
+    whole: None,
     repr: lstm_cell_repr,
     activation: no_activation,
     fused: None,
@@ -3890,6 +4196,7 @@ pub static EMBEDDING: Class = Class {
     reset: embedding_reset,
     forward: embedding_forward,
     further: None,
+    whole: None,
     repr: embedding_repr,
     activation: no_activation,
     fused: None,
@@ -3909,7 +4216,128 @@ pub static EMBEDDING_BAG: Class = Class {
     reset: embedding_bag_reset,
     forward: embedding_bag_forward,
     further: None,
+    whole: None,
     repr: embedding_bag_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: None,
+};
+
+/// Attention with several heads between projections of queries, keys, values and of what comes out.
+pub static MULTIHEAD_ATTENTION: Class = Class {
+    name: "MultiheadAttention",
+    fields: MULTIHEAD_ATTENTION_FIELDS,
+    consts: &[],
+    inputs: &["query", "key", "value", "key_padding_mask", "attn_mask"],
+    optional_inputs: 2,
+    ranks: &[],
+    setup: multihead_attention_setup,
+    reset: multihead_attention_reset,
+    forward: by_whole,
+    further: None,
+    whole: Some(Whole { names: &["need_weights", "average_attn_weights", "is_causal"], defaults: &[Const::Bool(true), Const::Bool(true), Const::Bool(false)], forward: multihead_attention_forward }),
+    repr: no_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: None,
+};
+
+/// Self-attention and two linear layers, each with a residual and a LayerNorm.
+pub static TRANSFORMER_ENCODER_LAYER: Class = Class {
+    name: "TransformerEncoderLayer",
+    fields: TRANSFORMER_ENCODER_LAYER_FIELDS,
+    consts: &[],
+    inputs: &["src", "src_mask", "src_key_padding_mask"],
+    optional_inputs: 2,
+    ranks: &[],
+    setup: transformer_encoder_layer_setup,
+    reset: no_reset,
+    forward: by_whole,
+    further: None,
+    whole: Some(Whole { names: &["is_causal"], defaults: &[Const::Bool(false)], forward: transformer_encoder_layer_forward }),
+    repr: no_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: None,
+};
+
+/// Self-attention, attention to the encoder's memory and two linear layers, each with a residual and a LayerNorm.
+pub static TRANSFORMER_DECODER_LAYER: Class = Class {
+    name: "TransformerDecoderLayer",
+    fields: TRANSFORMER_DECODER_LAYER_FIELDS,
+    consts: &[],
+    inputs: &["tgt", "memory", "tgt_mask", "memory_mask", "tgt_key_padding_mask", "memory_key_padding_mask"],
+    optional_inputs: 4,
+    ranks: &[],
+    setup: transformer_decoder_layer_setup,
+    reset: no_reset,
+    forward: by_whole,
+    further: None,
+    whole: Some(Whole { names: &["tgt_is_causal", "memory_is_causal"], defaults: &[Const::Bool(false), Const::Bool(false)], forward: transformer_decoder_layer_forward }),
+    repr: no_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: None,
+};
+
+/// Copies of an encoder layer, one after the other.
+pub static TRANSFORMER_ENCODER: Class = Class {
+    name: "TransformerEncoder",
+    fields: TRANSFORMER_ENCODER_FIELDS,
+    consts: &[],
+    inputs: &["src", "mask", "src_key_padding_mask"],
+    optional_inputs: 2,
+    ranks: &[],
+    setup: transformer_encoder_setup,
+    reset: no_reset,
+    forward: by_whole,
+    further: None,
+    whole: Some(Whole { names: &["is_causal"], defaults: &[Const::None], forward: transformer_encoder_forward }),
+    repr: no_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: None,
+};
+
+/// Copies of a decoder layer, one after the other.
+pub static TRANSFORMER_DECODER: Class = Class {
+    name: "TransformerDecoder",
+    fields: TRANSFORMER_DECODER_FIELDS,
+    consts: &[],
+    inputs: &["tgt", "memory", "tgt_mask", "memory_mask", "tgt_key_padding_mask", "memory_key_padding_mask"],
+    optional_inputs: 4,
+    ranks: &[],
+    setup: transformer_decoder_setup,
+    reset: no_reset,
+    forward: by_whole,
+    further: None,
+    whole: Some(Whole { names: &["tgt_is_causal", "memory_is_causal"], defaults: &[Const::None, Const::Bool(false)], forward: transformer_decoder_forward }),
+    repr: no_repr,
+    activation: no_activation,
+    fused: None,
+    optional_keys: &[],
+    lazy: None,
+};
+
+/// An encoder and a decoder that looks at what it gives.
+pub static TRANSFORMER: Class = Class {
+    name: "Transformer",
+    fields: TRANSFORMER_FIELDS,
+    consts: &[],
+    inputs: &["src", "tgt", "src_mask", "tgt_mask", "memory_mask", "src_key_padding_mask", "tgt_key_padding_mask", "memory_key_padding_mask"],
+    optional_inputs: 6,
+    ranks: &[],
+    setup: transformer_setup,
+    reset: transformer_reset,
+    forward: by_whole,
+    further: None,
+    whole: Some(Whole { names: &["src_is_causal", "tgt_is_causal", "memory_is_causal"], defaults: &[Const::None, Const::None, Const::Bool(false)], forward: transformer_forward }),
+    repr: no_repr,
     activation: no_activation,
     fused: None,
     optional_keys: &[],
@@ -3928,6 +4356,7 @@ pub static MSE_LOSS: Class = Class {
     reset: no_reset,
     forward: mse_loss_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -3947,6 +4376,7 @@ pub static L1_LOSS: Class = Class {
     reset: no_reset,
     forward: l1_loss_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -3966,6 +4396,7 @@ pub static SMOOTH_L1_LOSS: Class = Class {
     reset: no_reset,
     forward: smooth_l1_loss_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -3985,6 +4416,7 @@ pub static HUBER_LOSS: Class = Class {
     reset: no_reset,
     forward: huber_loss_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -4004,6 +4436,7 @@ pub static CROSS_ENTROPY_LOSS: Class = Class {
     reset: no_reset,
     forward: cross_entropy_loss_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -4023,6 +4456,7 @@ pub static NLL_LOSS: Class = Class {
     reset: no_reset,
     forward: nll_loss_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -4042,6 +4476,7 @@ pub static NLL_LOSS2D: Class = Class {
     reset: no_reset,
     forward: nll_loss_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -4061,6 +4496,7 @@ pub static BCE_LOSS: Class = Class {
     reset: no_reset,
     forward: bce_loss_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -4080,6 +4516,7 @@ pub static BCE_WITH_LOGITS_LOSS: Class = Class {
     reset: no_reset,
     forward: bce_with_logits_loss_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -4099,6 +4536,7 @@ pub static KL_DIV_LOSS: Class = Class {
     reset: no_reset,
     forward: kl_div_loss_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -4118,6 +4556,7 @@ pub static HINGE_EMBEDDING_LOSS: Class = Class {
     reset: no_reset,
     forward: hinge_embedding_loss_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -4137,6 +4576,7 @@ pub static SOFT_MARGIN_LOSS: Class = Class {
     reset: no_reset,
     forward: soft_margin_loss_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -4156,6 +4596,7 @@ pub static MARGIN_RANKING_LOSS: Class = Class {
     reset: no_reset,
     forward: margin_ranking_loss_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -4175,6 +4616,7 @@ pub static COSINE_EMBEDDING_LOSS: Class = Class {
     reset: no_reset,
     forward: cosine_embedding_loss_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -4194,6 +4636,7 @@ pub static TRIPLET_MARGIN_LOSS: Class = Class {
     reset: no_reset,
     forward: triplet_margin_loss_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -4213,6 +4656,7 @@ pub static TRIPLET_MARGIN_WITH_DISTANCE_LOSS: Class = Class {
     reset: no_reset,
     forward: triplet_margin_with_distance_loss_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -4232,6 +4676,7 @@ pub static MULTI_LABEL_SOFT_MARGIN_LOSS: Class = Class {
     reset: no_reset,
     forward: multi_label_soft_margin_loss_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -4251,6 +4696,7 @@ pub static MULTI_MARGIN_LOSS: Class = Class {
     reset: no_reset,
     forward: multi_margin_loss_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -4270,6 +4716,7 @@ pub static MULTI_LABEL_MARGIN_LOSS: Class = Class {
     reset: no_reset,
     forward: multi_label_margin_loss_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -4289,6 +4736,7 @@ pub static CTC_LOSS: Class = Class {
     reset: no_reset,
     forward: ctc_loss_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -4308,6 +4756,7 @@ pub static POISSON_NLL_LOSS: Class = Class {
     reset: no_reset,
     forward: poisson_nll_loss_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -4327,6 +4776,7 @@ pub static GAUSSIAN_NLL_LOSS: Class = Class {
     reset: no_reset,
     forward: gaussian_nll_loss_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -4346,6 +4796,7 @@ pub static FLATTEN: Class = Class {
     reset: no_reset,
     forward: flatten_forward,
     further: None,
+    whole: None,
     repr: flatten_repr,
     activation: no_activation,
     fused: None,
@@ -4365,6 +4816,7 @@ pub static UNFLATTEN: Class = Class {
     reset: no_reset,
     forward: unflatten_forward,
     further: None,
+    whole: None,
     repr: unflatten_repr,
     activation: no_activation,
     fused: None,
@@ -4384,6 +4836,7 @@ pub static DROPOUT: Class = Class {
     reset: no_reset,
     forward: dropout_forward,
     further: None,
+    whole: None,
     repr: dropout_nd_repr,
     activation: no_activation,
     fused: None,
@@ -4403,6 +4856,7 @@ pub static DROPOUT1D: Class = Class {
     reset: no_reset,
     forward: dropout1d_forward,
     further: None,
+    whole: None,
     repr: dropout_nd_repr,
     activation: no_activation,
     fused: None,
@@ -4422,6 +4876,7 @@ pub static DROPOUT2D: Class = Class {
     reset: no_reset,
     forward: dropout2d_forward,
     further: None,
+    whole: None,
     repr: dropout_nd_repr,
     activation: no_activation,
     fused: None,
@@ -4441,6 +4896,7 @@ pub static DROPOUT3D: Class = Class {
     reset: no_reset,
     forward: dropout3d_forward,
     further: None,
+    whole: None,
     repr: dropout_nd_repr,
     activation: no_activation,
     fused: None,
@@ -4460,6 +4916,7 @@ pub static ALPHA_DROPOUT: Class = Class {
     reset: no_reset,
     forward: alpha_dropout_forward,
     further: None,
+    whole: None,
     repr: dropout_nd_repr,
     activation: no_activation,
     fused: None,
@@ -4479,6 +4936,7 @@ pub static FEATURE_ALPHA_DROPOUT: Class = Class {
     reset: no_reset,
     forward: feature_alpha_dropout_forward,
     further: None,
+    whole: None,
     repr: dropout_nd_repr,
     activation: no_activation,
     fused: None,
@@ -4498,6 +4956,7 @@ pub static CONSTANT_PAD1D: Class = Class {
     reset: no_reset,
     forward: constant_pad_forward,
     further: None,
+    whole: None,
     repr: constant_pad_repr,
     activation: no_activation,
     fused: None,
@@ -4517,6 +4976,7 @@ pub static CONSTANT_PAD2D: Class = Class {
     reset: no_reset,
     forward: constant_pad_forward,
     further: None,
+    whole: None,
     repr: constant_pad_repr,
     activation: no_activation,
     fused: None,
@@ -4536,6 +4996,7 @@ pub static CONSTANT_PAD3D: Class = Class {
     reset: no_reset,
     forward: constant_pad_forward,
     further: None,
+    whole: None,
     repr: constant_pad_repr,
     activation: no_activation,
     fused: None,
@@ -4555,6 +5016,7 @@ pub static ZERO_PAD1D: Class = Class {
     reset: no_reset,
     forward: zero_pad_constant_pad_forward,
     further: None,
+    whole: None,
     repr: zero_pad_repr,
     activation: no_activation,
     fused: None,
@@ -4574,6 +5036,7 @@ pub static ZERO_PAD2D: Class = Class {
     reset: no_reset,
     forward: zero_pad_constant_pad_forward,
     further: None,
+    whole: None,
     repr: zero_pad_repr,
     activation: no_activation,
     fused: None,
@@ -4593,6 +5056,7 @@ pub static ZERO_PAD3D: Class = Class {
     reset: no_reset,
     forward: zero_pad_constant_pad_forward,
     further: None,
+    whole: None,
     repr: zero_pad_repr,
     activation: no_activation,
     fused: None,
@@ -4612,6 +5076,7 @@ pub static REFLECTION_PAD1D: Class = Class {
     reset: no_reset,
     forward: reflection_pad1d_forward,
     further: None,
+    whole: None,
     repr: pad_repr,
     activation: no_activation,
     fused: None,
@@ -4631,6 +5096,7 @@ pub static REFLECTION_PAD2D: Class = Class {
     reset: no_reset,
     forward: reflection_pad2d_forward,
     further: None,
+    whole: None,
     repr: pad_repr,
     activation: no_activation,
     fused: None,
@@ -4650,6 +5116,7 @@ pub static REFLECTION_PAD3D: Class = Class {
     reset: no_reset,
     forward: reflection_pad3d_forward,
     further: None,
+    whole: None,
     repr: pad_repr,
     activation: no_activation,
     fused: None,
@@ -4669,6 +5136,7 @@ pub static REPLICATION_PAD1D: Class = Class {
     reset: no_reset,
     forward: replication_pad1d_forward,
     further: None,
+    whole: None,
     repr: pad_repr,
     activation: no_activation,
     fused: None,
@@ -4688,6 +5156,7 @@ pub static REPLICATION_PAD2D: Class = Class {
     reset: no_reset,
     forward: replication_pad2d_forward,
     further: None,
+    whole: None,
     repr: pad_repr,
     activation: no_activation,
     fused: None,
@@ -4707,6 +5176,7 @@ pub static REPLICATION_PAD3D: Class = Class {
     reset: no_reset,
     forward: replication_pad3d_forward,
     further: None,
+    whole: None,
     repr: pad_repr,
     activation: no_activation,
     fused: None,
@@ -4726,6 +5196,7 @@ pub static CIRCULAR_PAD1D: Class = Class {
     reset: no_reset,
     forward: circular_pad1d_forward,
     further: None,
+    whole: None,
     repr: pad_repr,
     activation: no_activation,
     fused: None,
@@ -4745,6 +5216,7 @@ pub static CIRCULAR_PAD2D: Class = Class {
     reset: no_reset,
     forward: circular_pad2d_forward,
     further: None,
+    whole: None,
     repr: pad_repr,
     activation: no_activation,
     fused: None,
@@ -4764,6 +5236,7 @@ pub static CIRCULAR_PAD3D: Class = Class {
     reset: no_reset,
     forward: circular_pad3d_forward,
     further: None,
+    whole: None,
     repr: pad_repr,
     activation: no_activation,
     fused: None,
@@ -4783,6 +5256,7 @@ pub static UPSAMPLE: Class = Class {
     reset: no_reset,
     forward: upsample_forward,
     further: None,
+    whole: None,
     repr: upsample_repr,
     activation: no_activation,
     fused: None,
@@ -4802,6 +5276,7 @@ pub static UPSAMPLING_NEAREST2D: Class = Class {
     reset: no_reset,
     forward: upsampling_nearest2d_upsample_forward,
     further: None,
+    whole: None,
     repr: upsampling_nearest2d_upsample_repr,
     activation: no_activation,
     fused: None,
@@ -4821,6 +5296,7 @@ pub static UPSAMPLING_BILINEAR2D: Class = Class {
     reset: no_reset,
     forward: upsampling_bilinear2d_upsample_forward,
     further: None,
+    whole: None,
     repr: upsampling_bilinear2d_upsample_repr,
     activation: no_activation,
     fused: None,
@@ -4840,6 +5316,7 @@ pub static PIXEL_SHUFFLE: Class = Class {
     reset: no_reset,
     forward: pixel_shuffle_forward,
     further: None,
+    whole: None,
     repr: pixel_shuffle_repr,
     activation: no_activation,
     fused: None,
@@ -4859,6 +5336,7 @@ pub static PIXEL_UNSHUFFLE: Class = Class {
     reset: no_reset,
     forward: pixel_unshuffle_forward,
     further: None,
+    whole: None,
     repr: pixel_unshuffle_repr,
     activation: no_activation,
     fused: None,
@@ -4878,6 +5356,7 @@ pub static CHANNEL_SHUFFLE: Class = Class {
     reset: no_reset,
     forward: channel_shuffle_forward,
     further: None,
+    whole: None,
     repr: channel_shuffle_repr,
     activation: no_activation,
     fused: None,
@@ -4897,6 +5376,7 @@ pub static UNFOLD: Class = Class {
     reset: no_reset,
     forward: unfold_forward,
     further: None,
+    whole: None,
     repr: unfold_repr,
     activation: no_activation,
     fused: None,
@@ -4916,6 +5396,7 @@ pub static FOLD: Class = Class {
     reset: no_reset,
     forward: fold_forward,
     further: None,
+    whole: None,
     repr: fold_repr,
     activation: no_activation,
     fused: None,
@@ -4935,6 +5416,7 @@ pub static COSINE_SIMILARITY: Class = Class {
     reset: no_reset,
     forward: cosine_similarity_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -4954,6 +5436,7 @@ pub static PAIRWISE_DISTANCE: Class = Class {
     reset: no_reset,
     forward: pairwise_distance_forward,
     further: None,
+    whole: None,
     repr: no_repr,
     activation: no_activation,
     fused: None,
@@ -5052,6 +5535,12 @@ pub static CLASSES: &[&Class] = &[
     &LSTM_CELL,
     &EMBEDDING,
     &EMBEDDING_BAG,
+    &MULTIHEAD_ATTENTION,
+    &TRANSFORMER_ENCODER_LAYER,
+    &TRANSFORMER_DECODER_LAYER,
+    &TRANSFORMER_ENCODER,
+    &TRANSFORMER_DECODER,
+    &TRANSFORMER,
     &MSE_LOSS,
     &L1_LOSS,
     &SMOOTH_L1_LOSS,

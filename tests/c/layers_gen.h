@@ -539,330 +539,366 @@ static bool make_layer(int i, bool with_options, const char **name, taper_module
         return true;
     }
     case 89: {
+        taper_nn_multihead_attention_options o = TAPER_NN_MULTIHEAD_ATTENTION_OPTIONS_INIT;
+        *name = "MultiheadAttention";
+        OK(taper_nn_multihead_attention_create(8, 2, with_options ? &o : NULL, m));
+        return true;
+    }
+    case 90: {
+        taper_nn_transformer_encoder_layer_options o = TAPER_NN_TRANSFORMER_ENCODER_LAYER_OPTIONS_INIT;
+        *name = "TransformerEncoderLayer";
+        OK(taper_nn_transformer_encoder_layer_create(8, 2, with_options ? &o : NULL, m));
+        return true;
+    }
+    case 91: {
+        taper_nn_transformer_decoder_layer_options o = TAPER_NN_TRANSFORMER_DECODER_LAYER_OPTIONS_INIT;
+        *name = "TransformerDecoderLayer";
+        OK(taper_nn_transformer_decoder_layer_create(8, 2, with_options ? &o : NULL, m));
+        return true;
+    }
+    case 92: {
+        taper_nn_transformer_encoder_options o = TAPER_NN_TRANSFORMER_ENCODER_OPTIONS_INIT;
+        *name = "TransformerEncoder";
+        taper_module *first;
+        OK(taper_nn_transformer_encoder_layer_create(8, 2, NULL, &first));
+        OK(taper_nn_transformer_encoder_create(first, 2, with_options ? &o : NULL, m));
+        taper_module_free(first);
+        return true;
+    }
+    case 93: {
+        taper_nn_transformer_decoder_options o = TAPER_NN_TRANSFORMER_DECODER_OPTIONS_INIT;
+        *name = "TransformerDecoder";
+        taper_module *first;
+        OK(taper_nn_transformer_decoder_layer_create(8, 2, NULL, &first));
+        OK(taper_nn_transformer_decoder_create(first, 2, with_options ? &o : NULL, m));
+        taper_module_free(first);
+        return true;
+    }
+    case 94: {
         taper_nn_loss_options o = TAPER_NN_LOSS_OPTIONS_INIT;
         *name = "MSELoss";
         OK(taper_nn_mse_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 90: {
+    case 95: {
         taper_nn_loss_options o = TAPER_NN_LOSS_OPTIONS_INIT;
         *name = "L1Loss";
         OK(taper_nn_l1_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 91: {
+    case 96: {
         taper_nn_smooth_l1_loss_options o = TAPER_NN_SMOOTH_L1_LOSS_OPTIONS_INIT;
         *name = "SmoothL1Loss";
         OK(taper_nn_smooth_l1_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 92: {
+    case 97: {
         taper_nn_huber_loss_options o = TAPER_NN_HUBER_LOSS_OPTIONS_INIT;
         *name = "HuberLoss";
         OK(taper_nn_huber_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 93: {
+    case 98: {
         taper_nn_cross_entropy_loss_options o = TAPER_NN_CROSS_ENTROPY_LOSS_OPTIONS_INIT;
         *name = "CrossEntropyLoss";
         OK(taper_nn_cross_entropy_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 94: {
+    case 99: {
         taper_nn_nll_loss_options o = TAPER_NN_NLL_LOSS_OPTIONS_INIT;
         *name = "NLLLoss";
         OK(taper_nn_nll_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 95: {
+    case 100: {
         taper_nn_nll_loss_options o = TAPER_NN_NLL_LOSS_OPTIONS_INIT;
         *name = "NLLLoss2d";
         OK(taper_nn_nll_loss2d_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 96: {
+    case 101: {
         taper_nn_weighted_loss_options o = TAPER_NN_WEIGHTED_LOSS_OPTIONS_INIT;
         *name = "BCELoss";
         OK(taper_nn_bce_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 97: {
+    case 102: {
         taper_nn_bce_with_logits_loss_options o = TAPER_NN_BCE_WITH_LOGITS_LOSS_OPTIONS_INIT;
         *name = "BCEWithLogitsLoss";
         OK(taper_nn_bce_with_logits_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 98: {
+    case 103: {
         taper_nn_kl_div_loss_options o = TAPER_NN_KL_DIV_LOSS_OPTIONS_INIT;
         *name = "KLDivLoss";
         OK(taper_nn_kl_div_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 99: {
+    case 104: {
         taper_nn_hinge_embedding_loss_options o = TAPER_NN_HINGE_EMBEDDING_LOSS_OPTIONS_INIT;
         *name = "HingeEmbeddingLoss";
         OK(taper_nn_hinge_embedding_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 100: {
+    case 105: {
         taper_nn_loss_options o = TAPER_NN_LOSS_OPTIONS_INIT;
         *name = "SoftMarginLoss";
         OK(taper_nn_soft_margin_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 101: {
+    case 106: {
         taper_nn_margin_ranking_loss_options o = TAPER_NN_MARGIN_RANKING_LOSS_OPTIONS_INIT;
         *name = "MarginRankingLoss";
         OK(taper_nn_margin_ranking_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 102: {
+    case 107: {
         taper_nn_cosine_embedding_loss_options o = TAPER_NN_COSINE_EMBEDDING_LOSS_OPTIONS_INIT;
         *name = "CosineEmbeddingLoss";
         OK(taper_nn_cosine_embedding_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 103: {
+    case 108: {
         taper_nn_triplet_margin_loss_options o = TAPER_NN_TRIPLET_MARGIN_LOSS_OPTIONS_INIT;
         *name = "TripletMarginLoss";
         OK(taper_nn_triplet_margin_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 104: {
+    case 109: {
         taper_nn_triplet_margin_with_distance_loss_options o = TAPER_NN_TRIPLET_MARGIN_WITH_DISTANCE_LOSS_OPTIONS_INIT;
         *name = "TripletMarginWithDistanceLoss";
         OK(taper_nn_triplet_margin_with_distance_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 105: {
+    case 110: {
         taper_nn_multi_label_soft_margin_loss_options o = TAPER_NN_MULTI_LABEL_SOFT_MARGIN_LOSS_OPTIONS_INIT;
         *name = "MultiLabelSoftMarginLoss";
         OK(taper_nn_multi_label_soft_margin_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 106: {
+    case 111: {
         taper_nn_multi_margin_loss_options o = TAPER_NN_MULTI_MARGIN_LOSS_OPTIONS_INIT;
         *name = "MultiMarginLoss";
         OK(taper_nn_multi_margin_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 107: {
+    case 112: {
         taper_nn_loss_options o = TAPER_NN_LOSS_OPTIONS_INIT;
         *name = "MultiLabelMarginLoss";
         OK(taper_nn_multi_label_margin_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 108: {
+    case 113: {
         taper_nn_ctc_loss_options o = TAPER_NN_CTC_LOSS_OPTIONS_INIT;
         *name = "CTCLoss";
         OK(taper_nn_ctc_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 109: {
+    case 114: {
         taper_nn_poisson_nll_loss_options o = TAPER_NN_POISSON_NLL_LOSS_OPTIONS_INIT;
         *name = "PoissonNLLLoss";
         OK(taper_nn_poisson_nll_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 110: {
+    case 115: {
         taper_nn_gaussian_nll_loss_options o = TAPER_NN_GAUSSIAN_NLL_LOSS_OPTIONS_INIT;
         *name = "GaussianNLLLoss";
         OK(taper_nn_gaussian_nll_loss_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 111: {
+    case 116: {
         taper_nn_flatten_options o = TAPER_NN_FLATTEN_OPTIONS_INIT;
         *name = "Flatten";
         OK(taper_nn_flatten_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 112: {
+    case 117: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "Unflatten";
         OK(taper_nn_unflatten_create(1, (const int64_t[]){2, 3}, 2, with_options ? &o : NULL, m));
         return true;
     }
-    case 113: {
+    case 118: {
         taper_nn_dropout_options o = TAPER_NN_DROPOUT_OPTIONS_INIT;
         *name = "Dropout";
         OK(taper_nn_dropout_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 114: {
+    case 119: {
         taper_nn_dropout_options o = TAPER_NN_DROPOUT_OPTIONS_INIT;
         *name = "Dropout1d";
         OK(taper_nn_dropout1d_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 115: {
+    case 120: {
         taper_nn_dropout_options o = TAPER_NN_DROPOUT_OPTIONS_INIT;
         *name = "Dropout2d";
         OK(taper_nn_dropout2d_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 116: {
+    case 121: {
         taper_nn_dropout_options o = TAPER_NN_DROPOUT_OPTIONS_INIT;
         *name = "Dropout3d";
         OK(taper_nn_dropout3d_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 117: {
+    case 122: {
         taper_nn_dropout_options o = TAPER_NN_DROPOUT_OPTIONS_INIT;
         *name = "AlphaDropout";
         OK(taper_nn_alpha_dropout_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 118: {
+    case 123: {
         taper_nn_dropout_options o = TAPER_NN_DROPOUT_OPTIONS_INIT;
         *name = "FeatureAlphaDropout";
         OK(taper_nn_feature_alpha_dropout_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 119: {
+    case 124: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ConstantPad1d";
         OK(taper_nn_constant_pad1d_create((const int64_t[]){1}, 1, taper_scalar_f64(2.5), with_options ? &o : NULL, m));
         return true;
     }
-    case 120: {
+    case 125: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ConstantPad2d";
         OK(taper_nn_constant_pad2d_create((const int64_t[]){1}, 1, taper_scalar_f64(2.5), with_options ? &o : NULL, m));
         return true;
     }
-    case 121: {
+    case 126: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ConstantPad3d";
         OK(taper_nn_constant_pad3d_create((const int64_t[]){1}, 1, taper_scalar_f64(2.5), with_options ? &o : NULL, m));
         return true;
     }
-    case 122: {
+    case 127: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ZeroPad1d";
         OK(taper_nn_zero_pad1d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 123: {
+    case 128: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ZeroPad2d";
         OK(taper_nn_zero_pad2d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 124: {
+    case 129: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ZeroPad3d";
         OK(taper_nn_zero_pad3d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 125: {
+    case 130: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ReflectionPad1d";
         OK(taper_nn_reflection_pad1d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 126: {
+    case 131: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ReflectionPad2d";
         OK(taper_nn_reflection_pad2d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 127: {
+    case 132: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ReflectionPad3d";
         OK(taper_nn_reflection_pad3d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 128: {
+    case 133: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ReplicationPad1d";
         OK(taper_nn_replication_pad1d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 129: {
+    case 134: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ReplicationPad2d";
         OK(taper_nn_replication_pad2d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 130: {
+    case 135: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ReplicationPad3d";
         OK(taper_nn_replication_pad3d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 131: {
+    case 136: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "CircularPad1d";
         OK(taper_nn_circular_pad1d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 132: {
+    case 137: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "CircularPad2d";
         OK(taper_nn_circular_pad2d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 133: {
+    case 138: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "CircularPad3d";
         OK(taper_nn_circular_pad3d_create((const int64_t[]){1}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 134: {
+    case 139: {
         taper_nn_upsample_options o = TAPER_NN_UPSAMPLE_OPTIONS_INIT;
         *name = "Upsample";
         OK(taper_nn_upsample_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 135: {
+    case 140: {
         taper_nn_upsampling_nearest2d_options o = TAPER_NN_UPSAMPLING_NEAREST2D_OPTIONS_INIT;
         *name = "UpsamplingNearest2d";
         OK(taper_nn_upsampling_nearest2d_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 136: {
+    case 141: {
         taper_nn_upsampling_bilinear2d_options o = TAPER_NN_UPSAMPLING_BILINEAR2D_OPTIONS_INIT;
         *name = "UpsamplingBilinear2d";
         OK(taper_nn_upsampling_bilinear2d_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 137: {
+    case 142: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "PixelShuffle";
         OK(taper_nn_pixel_shuffle_create(2, with_options ? &o : NULL, m));
         return true;
     }
-    case 138: {
+    case 143: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "PixelUnshuffle";
         OK(taper_nn_pixel_unshuffle_create(2, with_options ? &o : NULL, m));
         return true;
     }
-    case 139: {
+    case 144: {
         taper_nn_empty_options o = TAPER_NN_EMPTY_OPTIONS_INIT;
         *name = "ChannelShuffle";
         OK(taper_nn_channel_shuffle_create(2, with_options ? &o : NULL, m));
         return true;
     }
-    case 140: {
+    case 145: {
         taper_nn_unfold_options o = TAPER_NN_UNFOLD_OPTIONS_INIT;
         *name = "Unfold";
         OK(taper_nn_unfold_create((const int64_t[]){2}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 141: {
+    case 146: {
         taper_nn_fold_options o = TAPER_NN_FOLD_OPTIONS_INIT;
         *name = "Fold";
         OK(taper_nn_fold_create((const int64_t[]){4, 5}, 2, (const int64_t[]){2}, 1, with_options ? &o : NULL, m));
         return true;
     }
-    case 142: {
+    case 147: {
         taper_nn_cosine_similarity_options o = TAPER_NN_COSINE_SIMILARITY_OPTIONS_INIT;
         *name = "CosineSimilarity";
         OK(taper_nn_cosine_similarity_create(with_options ? &o : NULL, m));
         return true;
     }
-    case 143: {
+    case 148: {
         taper_nn_pairwise_distance_options o = TAPER_NN_PAIRWISE_DISTANCE_OPTIONS_INIT;
         *name = "PairwiseDistance";
         OK(taper_nn_pairwise_distance_create(with_options ? &o : NULL, m));

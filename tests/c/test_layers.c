@@ -128,6 +128,102 @@ static void output_sizes(void)
     CHECK(y == NULL && taper_tensor_free(x) && taper_module_free(m) && taper_module_free(other));
 }
 
+/* Numbers that depend on their place, as in tests/attention.rs. */
+static taper_tensor *numbers(int64_t batch, int64_t time, int salt)
+{
+    float values[64];
+    const int64_t sizes[] = {batch, time, 8};
+    const size_t n = (size_t)(batch * time * 8);
+    for (size_t k = 0; k < n; ++k)
+        values[k] = (float)((k * 37 + 11 + (size_t)salt * 13) % 101) / 50 - 1;
+    taper_tensor *t = NULL;
+    OK(taper_tensor_from_data(values, sizes, 3, TAPER_FLOAT32, TAPER_CPU, &t));
+    return t;
+}
+
+/* Ten steps of a small Transformer: the losses are PyTorch's. */
+static void transformer(void)
+{
+    taper_nn_transformer_options o = TAPER_NN_TRANSFORMER_OPTIONS_INIT;
+    o.d_model = 8, o.nhead = 2, o.num_encoder_layers = 1, o.num_decoder_layers = 1, o.dim_feedforward = 16;
+    o.dropout = 0, o.batch_first = 1;
+    taper_module *m = NULL;
+    taper_tensor_list *parameters = NULL;
+    taper_tensor *mask = NULL;
+    taper_optimizer *adam = NULL;
+    taper_adam_options a = TAPER_ADAM_OPTIONS_INIT;
+    a.lr = 0.01;
+    taper_manual_seed(2);
+    OK(taper_nn_transformer_create(&o, &m));
+    OK(taper_module_parameters(m, &parameters));
+    OK(taper_optim_adam_new_from_list(parameters, &a, &adam));
+    OK(taper_generate_square_subsequent_mask(3, TAPER_FLOAT32, TAPER_CPU, &mask));
+    FILE *f = fopen("tests/fixtures/transformer.txt", "r");
+    CHECK(f != NULL);
+    double wanted = 0;
+    int step = 0;
+    for (; f && fscanf(f, "%lf", &wanted) == 1; ++step) {
+        taper_tensor *x = numbers(2, 4, step), *y = numbers(2, 3, step + 1), *out = NULL, *loss = NULL;
+        taper_scalar value;
+        OK(taper_optimizer_zero_grad(adam, true));
+        OK(taper_nn_transformer_forward(m, x, y, NULL, mask, NULL, NULL, NULL, NULL, NULL, NULL, false, &out));
+        OK(taper_mse_loss(out, y, "mean", &loss));
+        OK(taper_backward(&loss, 1, NULL, 0, false, false, NULL, 0));
+        OK(taper_optimizer_step(adam));
+        OK(taper_tensor_item(loss, &value));
+        CHECK(value.f - wanted < 1e-4 && wanted - value.f < 1e-4);
+        CHECK(taper_tensor_free(x) && taper_tensor_free(y) && taper_tensor_free(out) && taper_tensor_free(loss));
+    }
+    CHECK_INT(step, 10);
+    if (f)
+        fclose(f);
+    CHECK(taper_optimizer_free(adam) && taper_tensor_list_free(parameters) && taper_tensor_free(mask));
+    CHECK(taper_module_free(m));
+}
+
+/* Inputs and outputs that may be absent, modules among the arguments, copies. */
+static void attention(void)
+{
+    taper_module *m = NULL, *layer = NULL, *stack = NULL, *copy = NULL, *other = NULL;
+    taper_tensor *x = numbers(2, 4, 0), *y = NULL, *weights = NULL, *mask = NULL;
+    OK(taper_nn_multihead_attention_create(8, 2, NULL, &m));
+    OK(taper_nn_identity_create(NULL, &other));
+    OK(taper_generate_square_subsequent_mask(2, TAPER_FLOAT32, TAPER_CPU, &mask));
+    OK(taper_nn_multihead_attention_forward(m, x, x, x, NULL, mask, true, false, false, &y, &weights));
+    CHECK(taper_tensor_size(weights, 0) == 4 && taper_tensor_size(weights, 1) == 2 && taper_tensor_size(weights, 3) == 2);
+    CHECK(taper_tensor_free(y) && taper_tensor_free(weights));
+    OK(taper_nn_multihead_attention_forward(m, x, x, x, NULL, NULL, false, true, false, &y, &weights));
+    CHECK(weights == NULL && taper_tensor_free(y));
+    OK(taper_nn_multihead_attention_forward(m, x, x, x, NULL, NULL, true, true, false, &y, NULL));
+    CHECK(taper_tensor_free(y));
+    FAILS(taper_nn_multihead_attention_forward(m, x, NULL, x, NULL, NULL, true, true, false, &y, NULL), TAPER_ERROR_INVALID_HANDLE,
+          "key");
+    FAILS(taper_nn_multihead_attention_forward(m, x, x, x, NULL, NULL, true, true, true, &y, NULL), TAPER_ERROR_RUNTIME,
+          "Need attn_mask if specifying the is_causal hint");
+    FAILS(taper_nn_multihead_attention_forward(other, x, x, x, NULL, NULL, true, true, false, &y, NULL), TAPER_ERROR_TYPE,
+          "Identity.forward() takes no arguments besides its inputs");
+    CHECK(taper_module_free(m));
+    m = NULL;
+    FAILS(taper_nn_multihead_attention_create(8, 3, NULL, &m), TAPER_ERROR_VALUE, "embed_dim must be divisible by num_heads");
+    taper_nn_transformer_encoder_layer_options o = TAPER_NN_TRANSFORMER_ENCODER_LAYER_OPTIONS_INIT;
+    o.activation = "tanh";
+    FAILS(taper_nn_transformer_encoder_layer_create(8, 2, &o, &layer), TAPER_ERROR_RUNTIME,
+          "activation should be relu/gelu, not tanh");
+    o.activation = "gelu", o.dim_feedforward = 16;
+    OK(taper_nn_transformer_encoder_layer_create(8, 2, &o, &layer));
+    taper_nn_transformer_encoder_options e = TAPER_NN_TRANSFORMER_ENCODER_OPTIONS_INIT;
+    const int64_t eight[] = {8};
+    OK(taper_nn_layer_norm_create(eight, 1, NULL, &e.norm));
+    FAILS(taper_nn_transformer_encoder_create(NULL, 2, &e, &stack), TAPER_ERROR_INVALID_HANDLE, "encoder_layer");
+    OK(taper_nn_transformer_encoder_create(layer, 2, &e, &stack));
+    OK(taper_module_deepcopy(stack, &copy));
+    CHECK(taper_module_num_children(copy) == 2);
+    OK(taper_nn_transformer_encoder_forward(copy, x, NULL, NULL, NULL, &y));
+    CHECK_INT(taper_tensor_size(y, 1), 4);
+    CHECK(taper_tensor_free(y) && taper_tensor_free(x) && taper_tensor_free(mask) && taper_module_free(e.norm));
+    CHECK(taper_module_free(layer) && taper_module_free(stack) && taper_module_free(copy) && taper_module_free(other));
+}
+
 int main(void)
 {
     static char wanted[1 << 14];
@@ -161,5 +257,7 @@ int main(void)
     CHECK(n > 100);
     given_tables();
     output_sizes();
+    attention();
+    transformer();
     return finish("layers");
 }

@@ -399,6 +399,84 @@ static const taper_nn_embedding_bag_options *embedding_bag_options(void)
     o->dtype = one_in(2) ? -1 : (int32_t)below(20);
     return o;
 }
+static const taper_nn_multihead_attention_options *multihead_attention_options(void)
+{
+    if (one_in(3))
+        return NULL;
+    taper_nn_multihead_attention_options *o = VTABLE(taper_nn_multihead_attention_options, NULL);
+    o->kdim = one_in(2) ? NULL : option_sizes + below(5);
+    o->vdim = one_in(2) ? NULL : option_sizes + below(5);
+    o->dropout = f_any();
+    o->bias = (int32_t)below(2);
+    o->add_bias_kv = (int32_t)below(2);
+    o->add_zero_attn = (int32_t)below(2);
+    o->batch_first = (int32_t)below(2);
+    o->dtype = one_in(2) ? -1 : (int32_t)below(20);
+    return o;
+}
+static const taper_nn_transformer_encoder_layer_options *transformer_encoder_layer_options(void)
+{
+    if (one_in(3))
+        return NULL;
+    taper_nn_transformer_encoder_layer_options *o = VTABLE(taper_nn_transformer_encoder_layer_options, NULL);
+    o->activation = NULL;
+    o->dim_feedforward = i_range(-1, 4);
+    o->dropout = f_any();
+    o->layer_norm_eps = f_any();
+    o->batch_first = (int32_t)below(2);
+    o->norm_first = (int32_t)below(2);
+    o->bias = (int32_t)below(2);
+    o->dtype = one_in(2) ? -1 : (int32_t)below(20);
+    return o;
+}
+static const taper_nn_transformer_decoder_layer_options *transformer_decoder_layer_options(void)
+{
+    if (one_in(3))
+        return NULL;
+    taper_nn_transformer_decoder_layer_options *o = VTABLE(taper_nn_transformer_decoder_layer_options, NULL);
+    o->activation = NULL;
+    o->dim_feedforward = i_range(-1, 4);
+    o->dropout = f_any();
+    o->layer_norm_eps = f_any();
+    o->batch_first = (int32_t)below(2);
+    o->norm_first = (int32_t)below(2);
+    o->bias = (int32_t)below(2);
+    o->dtype = one_in(2) ? -1 : (int32_t)below(20);
+    return o;
+}
+static const taper_nn_transformer_encoder_options *transformer_encoder_options(void)
+{
+    if (one_in(3))
+        return NULL;
+    taper_nn_transformer_encoder_options *o = VTABLE(taper_nn_transformer_encoder_options, NULL);
+    o->enable_nested_tensor = (int32_t)below(2);
+    o->mask_check = (int32_t)below(2);
+    return o;
+}
+static const taper_nn_transformer_decoder_options *transformer_decoder_options(void)
+{
+    if (one_in(3))
+        return NULL;
+    taper_nn_transformer_decoder_options *o = VTABLE(taper_nn_transformer_decoder_options, NULL);
+    return o;
+}
+static const taper_nn_transformer_options *transformer_options(void)
+{
+    taper_nn_transformer_options *o = VTABLE(taper_nn_transformer_options, NULL);
+    o->activation = NULL;
+    o->d_model = i_range(-1, 4);
+    o->nhead = i_range(-1, 4);
+    o->num_encoder_layers = i_range(-1, 4);
+    o->num_decoder_layers = i_range(-1, 4);
+    o->dim_feedforward = i_range(-1, 4);
+    o->dropout = f_any();
+    o->layer_norm_eps = f_any();
+    o->batch_first = (int32_t)below(2);
+    o->norm_first = (int32_t)below(2);
+    o->bias = (int32_t)below(2);
+    o->dtype = one_in(2) ? -1 : (int32_t)below(20);
+    return o;
+}
 static const taper_nn_loss_options *loss_options(void)
 {
     if (one_in(3))

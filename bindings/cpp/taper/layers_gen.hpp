@@ -1573,6 +1573,338 @@ struct EmbeddingBag : Layer {
     EmbeddingBag(int64_t num_embeddings, int64_t embedding_dim, const Options &o = {})
         : Layer(detail::create(taper_nn_embedding_bag_create, o, num_embeddings, embedding_dim)) {}
 };
+/// What MultiheadAttention can be given, in a chain.
+class MultiheadAttentionSettings {
+  public:
+    MultiheadAttentionSettings &kdim(std::optional<int64_t> v) {
+        kdim_ = v;
+        return *this;
+    }
+    MultiheadAttentionSettings &vdim(std::optional<int64_t> v) {
+        vdim_ = v;
+        return *this;
+    }
+    MultiheadAttentionSettings &dropout(double v) {
+        raw_.dropout = v;
+        return *this;
+    }
+    MultiheadAttentionSettings &bias(bool v) {
+        raw_.bias = v;
+        return *this;
+    }
+    MultiheadAttentionSettings &add_bias_kv(bool v) {
+        raw_.add_bias_kv = v;
+        return *this;
+    }
+    MultiheadAttentionSettings &add_zero_attn(bool v) {
+        raw_.add_zero_attn = v;
+        return *this;
+    }
+    MultiheadAttentionSettings &batch_first(bool v) {
+        raw_.batch_first = v;
+        return *this;
+    }
+    MultiheadAttentionSettings &dtype(DType v) {
+        raw_.dtype = static_cast<int32_t>(v);
+        return *this;
+    }
+    MultiheadAttentionSettings &device(const Device & v) {
+        raw_.device = v.raw();
+        return *this;
+    }
+    /// Points into this object.
+    taper_nn_multihead_attention_options raw() const {
+        taper_nn_multihead_attention_options o = raw_;
+        o.kdim = kdim_ ? &*kdim_ : nullptr;
+        o.vdim = vdim_ ? &*vdim_ : nullptr;
+        return o;
+    }
+
+  private:
+    taper_nn_multihead_attention_options raw_ = TAPER_NN_MULTIHEAD_ATTENTION_OPTIONS_INIT;
+    std::optional<int64_t> kdim_;
+    std::optional<int64_t> vdim_;
+};
+/// Attention with several heads between projections of queries, keys, values and of what comes out.
+struct MultiheadAttention : Layer {
+    using Options = MultiheadAttentionSettings;
+    MultiheadAttention(int64_t embed_dim, int64_t num_heads, const Options &o = {})
+        : Layer(detail::create(taper_nn_multihead_attention_create, o, embed_dim, num_heads)) {}
+    using Layer::forward;
+    std::pair<Tensor, Tensor> forward(const Tensor &query, const Tensor &key, const Tensor &value, const Tensor &key_padding_mask = {}, const Tensor &attn_mask = {}, bool need_weights = true, bool average_attn_weights = true, bool is_causal = false) {
+        taper_tensor *out0 = nullptr, *out1 = nullptr;
+        taper::detail::check(taper_nn_multihead_attention_forward(handle(), query.handle(), key.handle(), value.handle(), key_padding_mask.handle(), attn_mask.handle(), need_weights, average_attn_weights, is_causal, &out0, &out1));
+        return std::make_pair(Tensor::adopt(out0), out1 ? Tensor::adopt(out1) : Tensor());
+    }
+};
+/// What TransformerEncoderLayer can be given, in a chain.
+class TransformerEncoderLayerSettings {
+  public:
+    TransformerEncoderLayerSettings &activation(const std::string & v) {
+        activation_ = v;
+        return *this;
+    }
+    TransformerEncoderLayerSettings &dim_feedforward(int64_t v) {
+        raw_.dim_feedforward = v;
+        return *this;
+    }
+    TransformerEncoderLayerSettings &dropout(double v) {
+        raw_.dropout = v;
+        return *this;
+    }
+    TransformerEncoderLayerSettings &layer_norm_eps(double v) {
+        raw_.layer_norm_eps = v;
+        return *this;
+    }
+    TransformerEncoderLayerSettings &batch_first(bool v) {
+        raw_.batch_first = v;
+        return *this;
+    }
+    TransformerEncoderLayerSettings &norm_first(bool v) {
+        raw_.norm_first = v;
+        return *this;
+    }
+    TransformerEncoderLayerSettings &bias(bool v) {
+        raw_.bias = v;
+        return *this;
+    }
+    TransformerEncoderLayerSettings &dtype(DType v) {
+        raw_.dtype = static_cast<int32_t>(v);
+        return *this;
+    }
+    TransformerEncoderLayerSettings &device(const Device & v) {
+        raw_.device = v.raw();
+        return *this;
+    }
+    /// Points into this object.
+    taper_nn_transformer_encoder_layer_options raw() const {
+        taper_nn_transformer_encoder_layer_options o = raw_;
+        o.activation = detail::text_or_null(activation_);
+        return o;
+    }
+
+  private:
+    taper_nn_transformer_encoder_layer_options raw_ = TAPER_NN_TRANSFORMER_ENCODER_LAYER_OPTIONS_INIT;
+    std::optional<std::string> activation_;
+};
+/// Self-attention and two linear layers, each with a residual and a LayerNorm.
+struct TransformerEncoderLayer : Layer {
+    using Options = TransformerEncoderLayerSettings;
+    TransformerEncoderLayer(int64_t d_model, int64_t nhead, const Options &o = {})
+        : Layer(detail::create(taper_nn_transformer_encoder_layer_create, o, d_model, nhead)) {}
+    using Layer::forward;
+    Tensor forward(const Tensor &src, const Tensor &src_mask, const Tensor &src_key_padding_mask = {}, bool is_causal = false) {
+        taper_tensor *out0 = nullptr;
+        taper::detail::check(taper_nn_transformer_encoder_layer_forward(handle(), src.handle(), src_mask.handle(), src_key_padding_mask.handle(), is_causal, &out0));
+        return Tensor::adopt(out0);
+    }
+};
+/// What TransformerDecoderLayer can be given, in a chain.
+class TransformerDecoderLayerSettings {
+  public:
+    TransformerDecoderLayerSettings &activation(const std::string & v) {
+        activation_ = v;
+        return *this;
+    }
+    TransformerDecoderLayerSettings &dim_feedforward(int64_t v) {
+        raw_.dim_feedforward = v;
+        return *this;
+    }
+    TransformerDecoderLayerSettings &dropout(double v) {
+        raw_.dropout = v;
+        return *this;
+    }
+    TransformerDecoderLayerSettings &layer_norm_eps(double v) {
+        raw_.layer_norm_eps = v;
+        return *this;
+    }
+    TransformerDecoderLayerSettings &batch_first(bool v) {
+        raw_.batch_first = v;
+        return *this;
+    }
+    TransformerDecoderLayerSettings &norm_first(bool v) {
+        raw_.norm_first = v;
+        return *this;
+    }
+    TransformerDecoderLayerSettings &bias(bool v) {
+        raw_.bias = v;
+        return *this;
+    }
+    TransformerDecoderLayerSettings &dtype(DType v) {
+        raw_.dtype = static_cast<int32_t>(v);
+        return *this;
+    }
+    TransformerDecoderLayerSettings &device(const Device & v) {
+        raw_.device = v.raw();
+        return *this;
+    }
+    /// Points into this object.
+    taper_nn_transformer_decoder_layer_options raw() const {
+        taper_nn_transformer_decoder_layer_options o = raw_;
+        o.activation = detail::text_or_null(activation_);
+        return o;
+    }
+
+  private:
+    taper_nn_transformer_decoder_layer_options raw_ = TAPER_NN_TRANSFORMER_DECODER_LAYER_OPTIONS_INIT;
+    std::optional<std::string> activation_;
+};
+/// Self-attention, attention to the encoder's memory and two linear layers, each with a residual and a LayerNorm.
+struct TransformerDecoderLayer : Layer {
+    using Options = TransformerDecoderLayerSettings;
+    TransformerDecoderLayer(int64_t d_model, int64_t nhead, const Options &o = {})
+        : Layer(detail::create(taper_nn_transformer_decoder_layer_create, o, d_model, nhead)) {}
+    using Layer::forward;
+    Tensor forward(const Tensor &tgt, const Tensor &memory, const Tensor &tgt_mask = {}, const Tensor &memory_mask = {}, const Tensor &tgt_key_padding_mask = {}, const Tensor &memory_key_padding_mask = {}, bool tgt_is_causal = false, bool memory_is_causal = false) {
+        taper_tensor *out0 = nullptr;
+        taper::detail::check(taper_nn_transformer_decoder_layer_forward(handle(), tgt.handle(), memory.handle(), tgt_mask.handle(), memory_mask.handle(), tgt_key_padding_mask.handle(), memory_key_padding_mask.handle(), tgt_is_causal, memory_is_causal, &out0));
+        return Tensor::adopt(out0);
+    }
+};
+/// What TransformerEncoder can be given, in a chain.
+class TransformerEncoderSettings {
+  public:
+    TransformerEncoderSettings &norm(const Module & v) {
+        raw_.norm = v.handle();
+        return *this;
+    }
+    TransformerEncoderSettings &enable_nested_tensor(bool v) {
+        raw_.enable_nested_tensor = v;
+        return *this;
+    }
+    TransformerEncoderSettings &mask_check(bool v) {
+        raw_.mask_check = v;
+        return *this;
+    }
+    /// Points into this object.
+    taper_nn_transformer_encoder_options raw() const { return raw_; }
+
+  private:
+    taper_nn_transformer_encoder_options raw_ = TAPER_NN_TRANSFORMER_ENCODER_OPTIONS_INIT;
+};
+/// Copies of an encoder layer, one after the other.
+struct TransformerEncoder : Layer {
+    using Options = TransformerEncoderSettings;
+    TransformerEncoder(const Module &encoder_layer, int64_t num_layers, const Options &o = {})
+        : Layer(detail::create(taper_nn_transformer_encoder_create, o, encoder_layer.handle(), num_layers)) {}
+    using Layer::forward;
+    Tensor forward(const Tensor &src, const Tensor &mask, const Tensor &src_key_padding_mask = {}, std::optional<bool> is_causal = std::nullopt) {
+        taper_tensor *out0 = nullptr;
+        taper::detail::check(taper_nn_transformer_encoder_forward(handle(), src.handle(), mask.handle(), src_key_padding_mask.handle(), is_causal ? &*is_causal : nullptr, &out0));
+        return Tensor::adopt(out0);
+    }
+};
+/// What TransformerDecoder can be given, in a chain.
+class TransformerDecoderSettings {
+  public:
+    TransformerDecoderSettings &norm(const Module & v) {
+        raw_.norm = v.handle();
+        return *this;
+    }
+    /// Points into this object.
+    taper_nn_transformer_decoder_options raw() const { return raw_; }
+
+  private:
+    taper_nn_transformer_decoder_options raw_ = TAPER_NN_TRANSFORMER_DECODER_OPTIONS_INIT;
+};
+/// Copies of a decoder layer, one after the other.
+struct TransformerDecoder : Layer {
+    using Options = TransformerDecoderSettings;
+    TransformerDecoder(const Module &decoder_layer, int64_t num_layers, const Options &o = {})
+        : Layer(detail::create(taper_nn_transformer_decoder_create, o, decoder_layer.handle(), num_layers)) {}
+    using Layer::forward;
+    Tensor forward(const Tensor &tgt, const Tensor &memory, const Tensor &tgt_mask = {}, const Tensor &memory_mask = {}, const Tensor &tgt_key_padding_mask = {}, const Tensor &memory_key_padding_mask = {}, std::optional<bool> tgt_is_causal = std::nullopt, bool memory_is_causal = false) {
+        taper_tensor *out0 = nullptr;
+        taper::detail::check(taper_nn_transformer_decoder_forward(handle(), tgt.handle(), memory.handle(), tgt_mask.handle(), memory_mask.handle(), tgt_key_padding_mask.handle(), memory_key_padding_mask.handle(), tgt_is_causal ? &*tgt_is_causal : nullptr, memory_is_causal, &out0));
+        return Tensor::adopt(out0);
+    }
+};
+/// What Transformer can be given, in a chain.
+class TransformerSettings {
+  public:
+    TransformerSettings &activation(const std::string & v) {
+        activation_ = v;
+        return *this;
+    }
+    TransformerSettings &custom_encoder(const Module & v) {
+        raw_.custom_encoder = v.handle();
+        return *this;
+    }
+    TransformerSettings &custom_decoder(const Module & v) {
+        raw_.custom_decoder = v.handle();
+        return *this;
+    }
+    TransformerSettings &d_model(int64_t v) {
+        raw_.d_model = v;
+        return *this;
+    }
+    TransformerSettings &nhead(int64_t v) {
+        raw_.nhead = v;
+        return *this;
+    }
+    TransformerSettings &num_encoder_layers(int64_t v) {
+        raw_.num_encoder_layers = v;
+        return *this;
+    }
+    TransformerSettings &num_decoder_layers(int64_t v) {
+        raw_.num_decoder_layers = v;
+        return *this;
+    }
+    TransformerSettings &dim_feedforward(int64_t v) {
+        raw_.dim_feedforward = v;
+        return *this;
+    }
+    TransformerSettings &dropout(double v) {
+        raw_.dropout = v;
+        return *this;
+    }
+    TransformerSettings &layer_norm_eps(double v) {
+        raw_.layer_norm_eps = v;
+        return *this;
+    }
+    TransformerSettings &batch_first(bool v) {
+        raw_.batch_first = v;
+        return *this;
+    }
+    TransformerSettings &norm_first(bool v) {
+        raw_.norm_first = v;
+        return *this;
+    }
+    TransformerSettings &bias(bool v) {
+        raw_.bias = v;
+        return *this;
+    }
+    TransformerSettings &dtype(DType v) {
+        raw_.dtype = static_cast<int32_t>(v);
+        return *this;
+    }
+    TransformerSettings &device(const Device & v) {
+        raw_.device = v.raw();
+        return *this;
+    }
+    /// Points into this object.
+    taper_nn_transformer_options raw() const {
+        taper_nn_transformer_options o = raw_;
+        o.activation = detail::text_or_null(activation_);
+        return o;
+    }
+
+  private:
+    taper_nn_transformer_options raw_ = TAPER_NN_TRANSFORMER_OPTIONS_INIT;
+    std::optional<std::string> activation_;
+};
+/// An encoder and a decoder that looks at what it gives.
+struct Transformer : Layer {
+    using Options = TransformerSettings;
+    explicit Transformer(const Options &o = {})
+        : Layer(detail::create(taper_nn_transformer_create, o)) {}
+    using Layer::forward;
+    Tensor forward(const Tensor &src, const Tensor &tgt, const Tensor &src_mask = {}, const Tensor &tgt_mask = {}, const Tensor &memory_mask = {}, const Tensor &src_key_padding_mask = {}, const Tensor &tgt_key_padding_mask = {}, const Tensor &memory_key_padding_mask = {}, std::optional<bool> src_is_causal = std::nullopt, std::optional<bool> tgt_is_causal = std::nullopt, bool memory_is_causal = false) {
+        taper_tensor *out0 = nullptr;
+        taper::detail::check(taper_nn_transformer_forward(handle(), src.handle(), tgt.handle(), src_mask.handle(), tgt_mask.handle(), memory_mask.handle(), src_key_padding_mask.handle(), tgt_key_padding_mask.handle(), memory_key_padding_mask.handle(), src_is_causal ? &*src_is_causal : nullptr, tgt_is_causal ? &*tgt_is_causal : nullptr, memory_is_causal, &out0));
+        return Tensor::adopt(out0);
+    }
+};
 /// What MSELoss and its like can be given, in a chain.
 class LossSettings {
   public:

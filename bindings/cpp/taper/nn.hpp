@@ -191,6 +191,12 @@ class Module {
         detail::check(taper_module_name(handle(), &s));
         return detail::take_string(s);
     }
+    /// A copy of the whole tree with tensors of its own; modules whose forward is a program's own have none.
+    Module clone() const {
+        taper_module *m = nullptr;
+        detail::check(taper_module_deepcopy(handle(), &m));
+        return Module(m);
+    }
     /// The parameter, buffer or module of a path, like "layer1.0.weight".
     Tensor get_parameter(const std::string &path) const { return get_tensor(path, taper_module_get_parameter); }
     Tensor get_buffer(const std::string &path) const { return get_tensor(path, taper_module_get_buffer); }

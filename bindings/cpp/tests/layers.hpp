@@ -54,6 +54,53 @@ static void given_tables_and_output_sizes() {
     }
     CHECK(refused);
 }
+static Tensor numbered(std::vector<int64_t> sizes, int salt) {
+    std::vector<float> values(static_cast<size_t>(sizes[0] * sizes[1] * sizes[2]));
+    for (size_t k = 0; k < values.size(); ++k) {
+        values[k] = static_cast<float>((k * 37 + 11 + static_cast<size_t>(salt) * 13) % 101) / 50 - 1;
+    }
+    return from_data(values.data(), sizes);
+}
+
+/// Ten steps of a small Transformer, whose losses are PyTorch's; inputs and outputs that may be absent.
+static void attention(const std::string &losses) {
+    manual_seed(2);
+    nn::Transformer m(nn::Transformer::Options()
+                          .d_model(8)
+                          .nhead(2)
+                          .num_encoder_layers(1)
+                          .num_decoder_layers(1)
+                          .dim_feedforward(16)
+                          .dropout(0)
+                          .batch_first(true));
+    optim::Adam adam(m.parameters(), 0.01);
+    const Tensor mask = nn::functional::generate_square_subsequent_mask(3);
+    std::ifstream f(losses);
+    int step = 0;
+    for (double wanted = 0; f >> wanted; ++step) {
+        const Tensor x = numbered({2, 4, 8}, step), y = numbered({2, 3, 8}, step + 1);
+        adam.zero_grad();
+        const Tensor loss = nn::functional::mse_loss(m.forward(x, y, {}, mask), y);
+        loss.backward();
+        adam.step();
+        CHECK(std::abs(loss.item<double>() - wanted) < 1e-4);
+    }
+    CHECK(step == 10);
+
+    nn::MultiheadAttention heads(8, 2);
+    const Tensor x = numbered({2, 4, 8}, 0);
+    const auto [found, weights] = heads.forward(x, x, x, {}, nn::functional::generate_square_subsequent_mask(2), true, false);
+    CHECK(found.size(1) == 4 && weights.dim() == 4);
+    CHECK(!heads.forward(x, x, x, {}, {}, false).second.defined());
+    nn::TransformerEncoderLayer layer(8, 2, nn::TransformerEncoderLayer::Options().dim_feedforward(16).activation("gelu"));
+    nn::LayerNorm norm({8});
+    nn::TransformerEncoder stack(layer, 2, nn::TransformerEncoder::Options().norm(norm));
+    stack.eval();
+    const nn::Module copy = stack.clone();
+    CHECK(copy.str() == stack.str());
+    CHECK(allclose(copy(x), stack.forward(x, {})));
+}
+
 static void every_layer(const std::string &fixture) {
     std::ifstream f(fixture);
     std::string wanted;

@@ -975,6 +975,7 @@ int main() {
     module_lists();
     given_tables_and_output_sizes();
     every_layer(TAPER_ROOT "/tests/fixtures/layers.txt");
+    attention(TAPER_ROOT "/tests/fixtures/transformer.txt");
     threads();
     assignments();
     dtypes();

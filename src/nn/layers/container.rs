@@ -23,6 +23,9 @@ impl Layer for Sequential {
         }
         x.map_or_else(|| single(m, inputs).cloned().map(one), Ok)
     }
+    fn duplicate(&self) -> Option<Box<dyn Layer>> {
+        Some(Box::new(Sequential))
+    }
 }
 
 fn numbered(m: Module, modules: &[Module]) -> Result<Module> {
@@ -45,6 +48,9 @@ impl Layer for ModuleList {
     }
     fn folds_repeats(&self) -> bool {
         true
+    }
+    fn duplicate(&self) -> Option<Box<dyn Layer>> {
+        Some(Box::new(ModuleList))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The layers that are no entry of the specification (containers), functions that make the usual ones, and the calls
 //! that entries share.
 
+pub(super) mod attention;
 pub(super) mod calls;
 mod container;
 mod library;

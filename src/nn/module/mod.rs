@@ -1,5 +1,6 @@
 //! The module tree: named parameters, buffers and children, and what is done to all of them.
 
+mod copy;
 pub(super) mod state;
 
 use super::attribute::Attribute;
@@ -27,6 +28,14 @@ pub trait Layer: Send + Sync {
     /// The same with the arguments that the forward takes besides its inputs, in its order; None for one that is not given.
     fn forward_with(&self, module: &Module, _inputs: &[Option<Tensor>], _more: &[Attribute]) -> Result<Outputs> {
         bail!(Type, "{}.forward() takes no arguments besides its inputs", module.name())
+    }
+    /// What its forward takes besides its inputs.
+    fn further(&self) -> &'static [&'static str] {
+        &[]
+    }
+    /// The same layer for a copy of its module; None where what it computes is a program's own.
+    fn duplicate(&self) -> Option<Box<dyn Layer>> {
+        None
     }
     /// What stands between the brackets of the printed form; several lines are indented below each other.
     fn extra_repr(&self, _module: &Module) -> Result<String> {
@@ -290,6 +299,10 @@ impl Module {
             };
         }
         e
+    }
+    /// What its forward takes besides its inputs, by name.
+    pub fn further(&self) -> &'static [&'static str] {
+        self.0.layer.further()
     }
     /// This module and then `next` in one go; None where they must run one after the other, as where somebody watches
     /// one of them through a hook.

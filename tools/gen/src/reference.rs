@@ -64,7 +64,7 @@ pub fn pages(root: &Path, ops: &[Op]) -> Result<Vec<(String, String)>, String> {
         if file == "losses" {
             text += &crate::reference_objects::losses(root)?;
         }
-        if file == "recurrent-layers" {
+        if file == "recurrent-layers" || file == "normalisation-and-attention" {
             text += &crate::reference_objects::example(root, &file)?;
         }
         for name in names {

@@ -1,7 +1,7 @@
 //! `bindings/cpp/taper/layers_gen.hpp`: a class for each layer, and one for each kind of options.
 
-use super::c::{fields, options_name, split, Field, Kind};
-use super::forward::further;
+use super::c::{fields, inputs_and_outputs, options_name, split, Field, Kind};
+use super::forward::{further, is_whole};
 use super::model::*;
 use super::plan::{classes, snake, Plan};
 use std::collections::BTreeSet;
@@ -100,6 +100,8 @@ fn options(plan: &Plan, name: &str) -> String {
                 writeln!(raw, "        o.{n} = {n}_.handle();").unwrap();
                 writeln!(held, "    Tensor {n}_;").unwrap();
             }
+            // Borrowed until the layer is made.
+            Kind::Module => set("const Module &", &format!("raw_.{n} = v.handle()")),
             Kind::OptInt | Kind::OptFloat | Kind::OptBool => {
                 let ty = match kind {
                     Kind::OptInt => "std::optional<int64_t>",
@@ -156,6 +158,7 @@ fn class(plan: &Plan) -> String {
             "int" => ("int64_t ", n.clone()),
             "float" => ("double ", n.clone()),
             "Scalar" => ("const Scalar &", format!("{n}.raw()")),
+            "Module" => ("const Module &", format!("{n}.handle()")),
             _ => {
                 first_is_list |= i == 0 && required.len() == 1;
                 ("const IntList &", format!("{n}.data(), {n}.size()"))
@@ -190,7 +193,9 @@ fn class(plan: &Plan) -> String {
         )
         .unwrap();
     }
-    if !further(plan).is_empty() {
+    if is_whole(plan) {
+        s += &forward_whole(plan);
+    } else if !further(plan).is_empty() {
         let inputs = plan.layers.inputs(plan.entry);
         let mut heads: Vec<_> = inputs.iter().map(|i| format!("const Tensor &{i}")).collect();
         let mut passed: Vec<_> = inputs.iter().map(|i| format!("{i}.handle()")).collect();
@@ -209,4 +214,40 @@ fn class(plan: &Plan) -> String {
         .unwrap();
     }
     s + "};\n"
+}
+
+/// A forward of inputs that may be absent; one input alone is the base's forward.
+fn forward_whole(plan: &Plan) -> String {
+    let (inputs, outputs) = inputs_and_outputs(plan);
+    let (mut heads, mut passed) = (Vec::new(), Vec::new());
+    for (i, (n, optional)) in inputs.iter().enumerate() {
+        heads.push(format!("const Tensor &{n}{}", if *optional && i > 1 { " = {}" } else { "" }));
+        passed.push(format!("{n}.handle()"));
+    }
+    for Argument { name: n, kind, default, .. } in further(plan) {
+        if kind.optional {
+            heads.push(format!("std::optional<bool> {n} = std::nullopt"));
+            passed.push(format!("{n} ? &*{n} : nullptr"));
+        } else {
+            let default = matches!(default, Some(super::expr::Expr::Literal(l)) if l == "True");
+            heads.push(format!("bool {n} = {default}"));
+            passed.push(n.clone());
+        }
+    }
+    let (ty, made) = match outputs.len() {
+        1 => ("Tensor", "Tensor::adopt(out0)"),
+        _ => {
+            ("std::pair<Tensor, Tensor>", "std::make_pair(Tensor::adopt(out0), out1 ? Tensor::adopt(out1) : Tensor())")
+        }
+    };
+    let outs: Vec<_> = (0..outputs.len()).map(|i| format!("*out{i} = nullptr")).collect();
+    passed.extend((0..outputs.len()).map(|i| format!("&out{i}")));
+    format!(
+        "    using Layer::forward;\n    {ty} forward({}) {{\n        taper_tensor {};\n        \
+         taper::detail::check(taper_nn_{}_forward(handle(), {}));\n        return {made};\n    }}\n",
+        heads.join(", "),
+        outs.join(", "),
+        snake(&plan.entry.name),
+        passed.join(", ")
+    )
 }

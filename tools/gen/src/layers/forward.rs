@@ -248,6 +248,53 @@ pub fn forward(plan: &Plan, name: &str, ops: &[Op]) -> Result<String, String> {
     Ok(s)
 }
 
+/// The forwards of `src/nn/layers/attention.rs`, which get all inputs, also the absent ones.
+const WHOLE: &[&str] = &["heads", "encoder_layer", "decoder_layer", "encoder", "decoder", "transformer"];
+
+pub fn is_whole(plan: &Plan) -> bool {
+    let f = plan.line.iter().find_map(|e| e.forward.as_ref());
+    matches!(f.map(|f| &f.call), Some(Expr::Call(op, _, _)) if WHOLE.contains(&op.as_str()))
+}
+
+/// Such a forward: the inputs go as they are, the values by their types.
+pub fn whole(plan: &Plan, name: &str) -> Result<String, String> {
+    let f = plan.line.iter().find_map(|e| e.forward.as_ref()).ok_or(format!("{name}: no forward"))?;
+    let Expr::Call(op, plain, named) = &f.call else { return Err(format!("{name}: no call")) };
+    let at = At { plan, values: "v" };
+    let typed = |e: &Expr| -> Result<String, String> {
+        let Expr::Name(n) = e else { return Err(format!("{name}: {e:?} is no name")) };
+        let own = f.arguments.iter().position(|a| a.name == *n);
+        let (values, i, kind) = match own {
+            Some(i) => ("f", i, &f.arguments[i].kind),
+            None => ("v", at.slot(n)?, &plan.slots[at.slot(n)?].kind),
+        };
+        let read = match (kind.name.as_str(), kind.optional) {
+            ("bool", false) => "bool",
+            ("bool", true) => "opt_bool",
+            ("int", _) => "int",
+            ("float", _) => "float",
+            _ => "text",
+        };
+        Ok(format!("{values}.{read}({i})"))
+    };
+    let mut values = Vec::new();
+    for e in plain {
+        values.push(typed(e)?);
+    }
+    let call = match named.is_empty() {
+        true => format!("attention::{op}(m, x, {})", values.join(", ")),
+        false => {
+            let rows: Result<Vec<_>, String> =
+                named.iter().map(|(n, e)| Ok(format!("        {n}: {},\n", typed(e)?))).collect();
+            format!("attention::{op}(m, x, &attention::Heads {{\n{}    }})", rows?.concat())
+        }
+    };
+    let v = if call.contains("v.") { "v" } else { "_" };
+    Ok(format!(
+        "fn {name}(m: &Module, {v}: &Values, x: &[Option<&Tensor>], f: &Values) -> Result<Outputs> {{\n    {call}\n}}\n"
+    ))
+}
+
 /// The arguments that a forward takes besides its inputs.
 pub fn further<'a>(plan: &Plan<'a>) -> &'a [Argument] {
     plan.line.iter().find_map(|e| e.forward.as_ref()).map_or(&[], |f| &f.arguments)

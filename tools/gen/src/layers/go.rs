@@ -1,9 +1,9 @@
 //! `bindings/go/layers_gen.go`: a constructor for each layer, and a struct for each kind of options.
 
-use super::c::{fields, options_name, split, Field, Kind};
+use super::c::{fields, inputs_and_outputs, options_name, split, Field, Kind};
 use super::cpp::{camel, settings};
 use super::expr::Expr;
-use super::forward::further;
+use super::forward::{further, is_whole};
 use super::model::*;
 use super::plan::{classes, snake, Plan};
 use std::collections::BTreeSet;
@@ -69,6 +69,7 @@ fn typed(f: &Field) -> Option<(&'static str, String)> {
         Kind::Text if f.name.ends_with("_text") => ("string", String::new()),
         Kind::Text => ("string", d),
         Kind::Tensor => ("*Tensor", String::new()),
+        Kind::Module => ("*Module", String::new()),
         Kind::OptInt => ("*int64", String::new()),
         Kind::OptFloat => ("*float64", String::new()),
         Kind::OptBool => ("*bool", String::new()),
@@ -100,7 +101,9 @@ fn options(plan: &Plan, name: &str) -> String {
             Kind::Text if f.name == "padding_text" => "\"same\" or \"valid\" in place of Padding".into(),
             Kind::Text if f.name == "reduction" => "\"mean\", \"sum\" or \"none\"".into(),
             Kind::Text if f.name == "padding_mode" => "\"zeros\", \"reflect\", \"replicate\" or \"circular\"".into(),
-            Kind::Floats | Kind::Tensor | Kind::OptInt | Kind::OptFloat | Kind::OptBool => "nil: none".into(),
+            Kind::Floats | Kind::Tensor | Kind::Module | Kind::OptInt | Kind::OptFloat | Kind::OptBool => {
+                "nil: none".into()
+            }
             Kind::Int | Kind::Float if ty.starts_with('*') => "nil: none".into(),
             Kind::DType => "of the parameters; the default one where it is not set".into(),
             Kind::Device => "of the parameters; the default one where it is not set".into(),
@@ -152,6 +155,10 @@ fn crossing(plan: &Plan) -> (Vec<String>, String, Vec<String>) {
                 parameters.push(format!("double {n}"));
                 pass.push(format!("C.double({g})"));
             }
+            "Module" => {
+                parameters.push(format!("uintptr_t {n}"));
+                pass.push(format!("{g}.ptr()"));
+            }
             "Scalar" => {
                 parameters.push(format!("taper_scalar {n}"));
                 pass.push(format!("C.taper_scalar({g}.c())"));
@@ -188,6 +195,10 @@ fn crossing(plan: &Plan) -> (Vec<String>, String, Vec<String>) {
             Kind::Tensor => {
                 plain("uintptr_t", format!("{g}.ptr()"));
                 writeln!(fill, "    o.{n} = (taper_tensor *){o};").unwrap();
+            }
+            Kind::Module => {
+                plain("uintptr_t", format!("{g}.ptr()"));
+                writeln!(fill, "    o.{n} = (taper_module *){o};").unwrap();
             }
             Kind::OptInt | Kind::OptFloat | Kind::OptBool => {
                 let (c, zero) = match f.kind {
@@ -238,6 +249,10 @@ fn shim(plan: &Plan) -> String {
     let (parameters, fill, _) = crossing(plan);
     let mut call: Vec<String> = Vec::new();
     for a in split(plan).0 {
+        if a.kind.name == "Module" {
+            call.push(format!("(taper_module *){}", a.name));
+            continue;
+        }
         call.push(a.name.clone());
         if !matches!(a.kind.name.as_str(), "int" | "float" | "Scalar") {
             call.push(format!("{}_len", a.name));
@@ -253,8 +268,76 @@ fn shim(plan: &Plan) -> String {
     format!("static inline go_pair go_create_{name}({head}) {{\n{begin}{fill}{make}}}\n")
 }
 
+/// The same of inputs that may be absent, and of several outputs.
+fn forward_whole(plan: &Plan) -> (String, String) {
+    let (class, name) = (&plan.entry.name, snake(&plan.entry.name));
+    let (inputs, outputs) = inputs_and_outputs(plan);
+    let (mut head, mut call) = (vec!["uintptr_t m".to_string()], vec!["(taper_module *)m".to_string()]);
+    let (mut tensors, mut flags, mut hints) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut pass, mut alive) = (vec!["m.ptr()".to_string()], String::new());
+    for (n, _) in &inputs {
+        let g = lower(n);
+        head.push(format!("uintptr_t {n}"));
+        call.push(format!("(taper_tensor *){n}"));
+        pass.push(format!("{g}.ptr()"));
+        alive += &format!("\truntime.KeepAlive({g})\n");
+        tensors.push(g);
+    }
+    for Argument { name: n, kind, .. } in further(plan) {
+        let g = lower(n);
+        head.push(format!("bool {n}"));
+        if kind.optional {
+            head.push(format!("bool has_{n}"));
+            call.push(format!("has_{n} ? &{n} : 0"));
+            pass.push(format!("C.bool(or({g}, false)), C.bool({g} != nil)"));
+            hints.push(format!("{g} *bool"));
+        } else {
+            call.push(n.clone());
+            pass.push(format!("C.bool({g})"));
+            flags.push(g);
+        }
+    }
+    let places: Vec<_> = (0..outputs.len()).map(|i| format!("*t{i} = 0")).collect();
+    call.extend((0..outputs.len()).map(|i| format!("&t{i}")));
+    let stored: String = (0..outputs.len()).map(|i| format!("    r.out[{i}] = (uintptr_t)t{i};\n")).collect();
+    let shim = format!(
+        "static inline go_several go_{name}_forward({}) {{\n    taper_tensor {};\n    go_several r = {{0, {{0, 0}}}};\n    \
+         r.err = (uintptr_t)taper_nn_{name}_forward({});\n{stored}    return r;\n}}\n",
+        head.join(", "),
+        places.join(", "),
+        call.join(", ")
+    );
+    let mut parameters = vec![format!("{} *Tensor", tensors.join(", "))];
+    // In the order of the C function: hints come first where there are both.
+    parameters.extend(hints);
+    if !flags.is_empty() {
+        parameters.push(format!("{} bool", flags.join(", ")));
+    }
+    let absent: Vec<_> = inputs.iter().filter(|i| i.1).map(|i| lower(i.0)).collect();
+    let (results, nils, given) = match outputs.len() {
+        1 => ("(*Tensor, error)", "nil, ", "adopt(uintptr(r.out[0])), nil".to_string()),
+        _ => (
+            "(*Tensor, *Tensor, error)",
+            "nil, nil, ",
+            "adopt(uintptr(r.out[0])), adopt(uintptr(r.out[1])), nil".to_string(),
+        ),
+    };
+    let method = format!(
+        "// {class}Forward runs a {class} with its hooks, as ForwardList does; {absent} may be nil.\n\
+         func (m *Module) {class}Forward({}) {results} {{\n\tr := C.go_{name}_forward({})\n\truntime.KeepAlive(m)\n{alive}\t\
+         if r.err != 0 {{\n\t\treturn {nils}check(uintptr(r.err))\n\t}}\n\treturn {given}\n}}\n\n",
+        parameters.join(", "),
+        pass.join(", "),
+        absent = absent.join(", "),
+    );
+    (shim, method)
+}
+
 /// The shim and the method of a forward that takes arguments besides its inputs.
 fn forward(plan: &Plan) -> (String, String) {
+    if is_whole(plan) {
+        return forward_whole(plan);
+    }
     let (class, name) = (&plan.entry.name, snake(&plan.entry.name));
     let (mut head, mut call) = (vec!["uintptr_t m".to_string()], vec!["(taper_module *)m".to_string()]);
     let (mut parameters, mut pass, mut alive) = (Vec::new(), vec!["m.ptr()".to_string()], String::new());
@@ -305,6 +388,7 @@ fn constructor(plan: &Plan, by_hand: &str) -> String {
                 "int" => "int64",
                 "float" => "float64",
                 "Scalar" => "Scalar",
+                "Module" => "*Module",
                 _ => "[]int64",
             };
             format!("{} {ty}", lower(&a.name))
@@ -324,9 +408,12 @@ fn constructor(plan: &Plan, by_hand: &str) -> String {
                 go_name(&f.name)
             );
         }
-        if f.kind == Kind::Tensor {
+        if matches!(f.kind, Kind::Tensor | Kind::Module) {
             after += &format!("\truntime.KeepAlive(o.{})\n", go_name(&f.name));
         }
+    }
+    for a in required.iter().filter(|a| a.kind.name == "Module") {
+        after += &format!("\truntime.KeepAlive({})\n", lower(&a.name));
     }
     let call = format!("C.go_create_{}({})", snake(class), crossing(plan).2.join(", "));
     let end = match after.is_empty() {

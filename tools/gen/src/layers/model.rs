@@ -73,6 +73,7 @@ pub const TYPES: &[&str] = &[
     "Scalar",
     "Tensor",
     "Function",
+    "Module",
     "Sizes",
     "Window",
     "Padding",
@@ -148,6 +149,18 @@ pub enum Step {
         name: String,
         argument: String,
     },
+    /// A child: a class with its arguments, or the module that an argument brings (and where both stand, that one first).
+    Child {
+        name: String,
+        from: Option<String>,
+        call: Option<Expr>,
+    },
+    /// A list of copies of the module that an argument brings.
+    Clones {
+        name: String,
+        argument: String,
+        count: String,
+    },
     /// The weights of recurrent layers, whose number follows from the arguments.
     Recurrent {
         gates: i64,
@@ -214,6 +227,8 @@ pub struct Entry {
     pub fused: Option<Expr>,
     /// The required arguments that tests give.
     pub example: Option<Vec<Expr>>,
+    /// Too large with its defaults for tests to make it so.
+    pub large: bool,
     /// The name of the options in C, where it is not the entry's.
     pub options: Option<String>,
 }

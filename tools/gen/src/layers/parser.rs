@@ -97,6 +97,7 @@ fn header(kind: Kind, text: &str) -> Result<Entry, String> {
         activation: None,
         fused: None,
         options: None,
+        large: false,
         example: None,
     })
 }
@@ -244,6 +245,25 @@ fn body_line(entry: &mut Entry, text: &str) -> Result<(), String> {
             }
             entry.inputs = Some(all);
         }
+        "child" => {
+            let name = r.next()?;
+            let from = if r.take("from") { Some(r.next()?) } else { None };
+            let call = if from.is_none() || r.peek() == "or" {
+                r.expect(if from.is_none() { "=" } else { "or" })?;
+                Some(r.expr()?)
+            } else {
+                None
+            };
+            if !matches!(call, None | Some(Expr::Call(..))) {
+                return Err("a child is made by a class: NAME(arguments)".into());
+            }
+            entry.steps.push(Step::Child { name, from, call });
+        }
+        "clones" => {
+            let (name, argument, count) = (r.next()?, r.next()?, r.next()?);
+            entry.steps.push(Step::Clones { name, argument, count });
+        }
+        "large" => entry.large = true,
         "recurrent" => {
             let gates = r.next()?.parse().map_err(|_| "recurrent GATES: a number")?;
             entry.steps.push(Step::Recurrent { gates });
@@ -344,6 +364,7 @@ fn known<'a>(layers: &'a Layers, entry: &'a Entry) -> Vec<&'a str> {
         names.extend(e.steps.iter().filter_map(|s| match s {
             Step::Let { name, .. } | Step::Param { name, .. } | Step::Buffer { name, .. } => Some(name.as_str()),
             Step::BufferFrom { name, .. } => Some(name),
+            Step::Child { name, .. } | Step::Clones { name, .. } => Some(name),
             Step::Refuse { .. } | Step::Store | Step::Recurrent { .. } => None,
         }));
         names.extend(e.resets.iter().flat_map(|r| &r.steps).filter_map(|s| match s {
@@ -367,7 +388,8 @@ fn expressions(entry: &Entry) -> Vec<&Expr> {
                 all.extend([Some(shape), init.as_ref(), when.as_ref()].into_iter().flatten())
             }
             Step::Buffer { shape, when, .. } => all.extend([Some(shape), when.as_ref()].into_iter().flatten()),
-            Step::BufferFrom { .. } | Step::Store | Step::Recurrent { .. } => {}
+            Step::Child { call, .. } => all.extend(call),
+            Step::BufferFrom { .. } | Step::Clones { .. } | Step::Store | Step::Recurrent { .. } => {}
         }
     }
     for r in &entry.resets {

@@ -181,7 +181,7 @@ impl<'a> Plan<'a> {
 impl Argument {
     /// Held as a value, and not as a tensor or by Python alone.
     pub fn is_value(&self) -> bool {
-        !self.python_only && !matches!(self.kind.name.as_str(), "Tensor" | "Function")
+        !self.python_only && !matches!(self.kind.name.as_str(), "Tensor" | "Function" | "Module")
     }
 }
 

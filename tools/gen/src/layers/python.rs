@@ -340,7 +340,7 @@ fn build(
                 }
             }
             // Such classes are Python's own.
-            Step::Recurrent { .. } => {}
+            Step::Recurrent { .. } | Step::Child { .. } | Step::Clones { .. } => {}
             Step::Store => {
                 for a in fields {
                     let value = match lazy {

@@ -1,7 +1,7 @@
 //! `src/nn/layers_gen.rs`: the core's layers and losses.
 
 use super::expr::Expr;
-use super::forward::{forward, further, pass};
+use super::forward::{forward, further, is_whole, pass, whole};
 use super::model::*;
 use super::plan::{classes, snake, Plan};
 use crate::model::{Op, Type as OpType};
@@ -23,7 +23,7 @@ pub fn emit(layers: &Layers, ops: &[Op]) -> Result<String, String> {
          // Expressions are written as the specification has them.\n\
          #![allow(clippy::redundant_closure, clippy::nonminimal_bool, clippy::unnecessary_to_owned)]\n\n\
          use super::class::*;\n\
-         use super::layers::{calls, recurrent};\n\
+         use super::layers::{attention, calls, recurrent};\n\
          use super::{one, Module, Outputs};\n\
          use crate::backend::Activation;\n\
          use crate::gate::front as ops;\n\
@@ -49,7 +49,10 @@ pub fn emit(layers: &Layers, ops: &[Op]) -> Result<String, String> {
         if let Some(f) = &parts.reset {
             once(f, reset(plan, f)?);
         }
-        once(&parts.forward, forward(plan, &parts.forward, ops)?);
+        once(
+            &parts.forward,
+            if is_whole(plan) { whole(plan, &parts.forward)? } else { forward(plan, &parts.forward, ops)? },
+        );
         if let Some(f) = &parts.repr {
             once(f, repr(plan, f)?);
         }
@@ -369,7 +372,7 @@ fn setup(plan: &Plan, name: &str) -> Result<String, String> {
                 // A module in the place of a function.
                 for a in entry.arguments.iter().flatten().filter(|a| a.kind.name == "Function") {
                     if let Some(class) = a.late_default() {
-                        body += &format!("    s.child({:?}, &{});\n", a.name, snake(class).to_uppercase());
+                        body += &format!("    s.child({:?}, &{})?;\n", a.name, snake(class).to_uppercase());
                     }
                 }
                 for a in entry.arguments.iter().flatten().filter(|a| a.is_value()) {
@@ -407,6 +410,11 @@ fn setup(plan: &Plan, name: &str) -> Result<String, String> {
                 let i = at.slot(name)?;
                 if plan.slots[i].argument.is_some() {
                     // One that is counted from the end; the value of a lazy class comes later.
+                    if let Expr::Choice(_, _, other) = value {
+                        if let Expr::Name(other) = &**other {
+                            body += &format!("    s.same({i}, {});\n", at.slot(other)?);
+                        }
+                    }
                     if let Expr::Binary("%", _, n) = value {
                         body += &format!("    s.wrap({i}, {});\n", at.number(n, false)?);
                     }
@@ -429,6 +437,7 @@ fn setup(plan: &Plan, name: &str) -> Result<String, String> {
                         }
                         _ => return Err(format!("{name}: a repeated tuple has one number")),
                     },
+                    e @ Expr::Binary("//", ..) => at.number(e, false)?,
                     e => at.condition(e)?,
                 };
                 body += &format!("    s.set({i}, {value});\n");
@@ -465,6 +474,26 @@ fn setup(plan: &Plan, name: &str) -> Result<String, String> {
             Some(Step::BufferFrom { name, argument }) => {
                 body += &format!("    s.buffer_from({name:?}, {argument:?});\n");
             }
+            Some(Step::Child { name, from, call }) => {
+                let made = call.as_ref().map(|c| child(&at, c)).transpose()?;
+                body += &match (from, made) {
+                    (None, Some(made)) => format!("    let child = {made}?;\n    s.adopt({name:?}, child);\n"),
+                    (Some(a), Some(made)) => format!(
+                        "    let child = match s.given_module({a:?}) {{\n        Some(m) => m,\n        None => {made}?,\n    \
+                         }};\n    s.adopt({name:?}, child);\n"
+                    ),
+                    (Some(a), None) => format!(
+                        "    if let Some(child) = s.given_module({a:?}) {{\n        s.adopt({name:?}, child);\n    }}\n"
+                    ),
+                    (None, None) => return Err(format!("{name}: no child")),
+                };
+            }
+            Some(Step::Clones { name, argument, count }) => {
+                body += &format!(
+                    "    s.clones({name:?}, {argument:?}, {})?;\n",
+                    at.number(&Expr::Name(count.clone()), false)?
+                );
+            }
             Some(Step::Recurrent { .. }) => {
                 body += &format!("    let weights = {};\n    s.recurrent(&weights)?;\n", at.weights("    ")?);
             }
@@ -473,6 +502,30 @@ fn setup(plan: &Plan, name: &str) -> Result<String, String> {
     }
     let s = if body.is_empty() { "_" } else { "s" };
     Ok(format!("fn {name}({s}: &mut Setup) -> Result<()> {{\n{body}    Ok(())\n}}\n"))
+}
+
+/// The call that makes a child.
+fn child(at: &At, call: &Expr) -> Result<String, String> {
+    let Expr::Call(class, plain, named) = call else { return Err(format!("{call:?} is no class")) };
+    let layers = at.plan.layers;
+    let entry = layers.entry(class).ok_or(format!("no class {class}"))?;
+    let arguments = layers.constructor(entry).and_then(|c| c.arguments.as_deref()).unwrap_or(&[]);
+    let (mut values, mut modules) = (Vec::new(), Vec::new());
+    let positional = arguments.iter().map(|a| a.name.as_str()).zip(plain);
+    for (name, e) in positional.chain(named.iter().map(|(n, e)| (n.as_str(), e))) {
+        let a = arguments.iter().find(|a| a.name == *name).ok_or(format!("{class} has no argument {name}"))?;
+        if a.kind.name == "Module" {
+            modules.push(format!("({name:?}, {}?)", child(at, e)?));
+            continue;
+        }
+        let field = a.field();
+        values.push(match e {
+            Expr::Name(n) => format!("({field:?}, {}[{}].clone())", at.values, at.slot(n)?),
+            Expr::Literal(l) => format!("({field:?}, {}.into())", l.to_lowercase()),
+            other => return Err(format!("{class}: {other:?} is no argument of a child")),
+        });
+    }
+    Ok(format!("s.module(&{}, &[{}], &[{}])", snake(class).to_uppercase(), values.join(", "), modules.join(", ")))
 }
 
 fn reset(plan: &Plan, name: &str) -> Result<String, String> {
@@ -503,6 +556,9 @@ fn write_reset(at: &At, reset: &Reset, all: &[&Reset], body: &mut String) -> Res
                 inner += &format!("    let {name} = 1.0 / (size(m, &m.need({p:?})?, {dim})? as f64).sqrt();\n");
             }
             ResetStep::Let(name, _) => return Err(format!("{name} is not 1 / sqrt(p.size(n))")),
+            ResetStep::Call(Expr::Call(f, _, _)) if f == "xavier_uniform_all_" => {
+                inner += "    draw::xavier_uniform_all_(m)?;\n";
+            }
             ResetStep::Call(Expr::Call(f, plain, named)) => {
                 let Some(Expr::Name(target)) = plain.first() else {
                     let other = all.iter().find(|r| r.name == *f).ok_or(format!("no reset {f}"))?;
@@ -531,7 +587,9 @@ fn write_reset(at: &At, reset: &Reset, all: &[&Reset], body: &mut String) -> Res
                         _ => return Err("uniform_(p, -bound, bound)".into()),
                     },
                     ("uniform_all_", []) => format!("uniform_all_(m, v.int({}))", at.slot(target)?),
-                    ("normal_", []) => format!("normal_(m, {target:?})"),
+                    ("normal_" | "xavier_uniform_" | "xavier_normal_" | "zero_bias_", []) => {
+                        format!("{f}(m, {target:?})")
+                    }
                     ("zero_row_", [Expr::Name(row)]) => {
                         format!("zero_row_(m, {target:?}, v.opt_int({}))", at.slot(row)?)
                     }
@@ -625,7 +683,21 @@ fn class(plan: &Plan, parts: &Parts) -> Result<String, String> {
         _ => "None".into(),
     };
     let own: Vec<_> = further(plan).iter().map(|a| format!("{:?}", a.name)).collect();
-    let own = match own.is_empty() {
+    let defaults: Result<Vec<_>, String> =
+        further(plan).iter().map(|a| a.default.as_ref().map_or(Ok("Const::None".into()), literal)).collect();
+    let (call, whole) = match is_whole(plan) {
+        true => (
+            "by_whole",
+            format!(
+                "Some(Whole {{ names: &[{}], defaults: &[{}], forward: {} }})",
+                own.join(", "),
+                defaults?.join(", "),
+                parts.forward
+            ),
+        ),
+        false => (parts.forward.as_str(), "None".into()),
+    };
+    let own = match own.is_empty() || is_whole(plan) {
         true => "None".into(),
         false => format!("Some(Further {{ names: &[{}], forward: {}_with }})", own.join(", "), parts.forward),
     };
@@ -658,7 +730,7 @@ fn class(plan: &Plan, parts: &Parts) -> Result<String, String> {
     write!(
         s,
         "/// {}\npub static {}: Class = Class {{\n    name: {:?},\n    fields: {},\n    consts: &[{}],\n    \
-         inputs: &[{}],\n    optional_inputs: {},\n    ranks: &[{ranks}],\n    setup: {},\n    reset: {},\n    forward: {},\n    further: {own},\n    repr: {},\n    \
+         inputs: &[{}],\n    optional_inputs: {},\n    ranks: &[{ranks}],\n    setup: {},\n    reset: {},\n    forward: {call},\n    further: {own},\n    whole: {whole},\n    repr: {},\n    \
          activation: {activation},\n    fused: {fused},\n    optional_keys: {optional},\n    lazy: {lazy},\n}};\n\n",
         entry.doc,
         constant(plan),
@@ -669,7 +741,6 @@ fn class(plan: &Plan, parts: &Parts) -> Result<String, String> {
         plan.line.iter().find(|e| e.inputs.is_some()).map_or(0, |e| e.optional_inputs),
         or(&parts.setup, "no_setup"),
         or(&parts.reset, "no_reset"),
-        parts.forward,
         or(&parts.repr, "no_repr"),
     )
     .unwrap();

@@ -34,6 +34,7 @@ fn taken(t: &Type) -> &'static str {
         "float" => "float",
         "bool" => "bool",
         "str" | "PadMode" | "Reduction" => "str",
+        "Module" => "Module",
         "Scalar" => "_Number",
         "Tensor" => "Tensor",
         "Function" => "Callable[..., Tensor]",
@@ -160,7 +161,7 @@ fn fields(entry: &Entry) -> String {
             Step::Buffer { name, when, .. } => row(name, optional("Tensor", when.is_some())),
             Step::BufferFrom { name, .. } => row(name, "Optional[Tensor]".into()),
             Step::Let { name, .. } => row(name, "Any".into()),
-            Step::Refuse { .. } | Step::Store | Step::Recurrent { .. } => {}
+            Step::Refuse { .. } | Step::Store | Step::Recurrent { .. } | Step::Child { .. } | Step::Clones { .. } => {}
         }
     }
     for a in entry.arguments.iter().flatten().filter(|a| a.stored()) {
