@@ -43,7 +43,7 @@ fn ten_steps_of_training_are_pytorchs() {
         ("batch_first", true.into()),
     ];
     let m = TRANSFORMER.build(TRANSFORMER.with(&given), &[], Place::default()).unwrap();
-    let adam = Optimizer::new(m.parameters().unwrap(), AdamOptions { lr: 0.01, ..AdamOptions::adam() }).unwrap();
+    let mut adam = Optimizer::new(m.parameters().unwrap(), AdamOptions { lr: 0.01, ..AdamOptions::adam() }).unwrap();
     let mask = ops::generate_square_subsequent_mask(3, None, None).unwrap();
     for (i, wanted) in include_str!("fixtures/transformer.txt").lines().enumerate() {
         let (x, y) = (numbers(&[2, 4, 8], i as i64), numbers(&[2, 3, 8], i as i64 + 1));
