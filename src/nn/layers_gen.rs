@@ -625,12 +625,12 @@ static MAX_UNPOOL_ND_FIELDS: &[Field] = &[
 ];
 
 fn max_unpool_nd_setup(s: &mut Setup) -> Result<()> {
-    s.window(0, s.v.int(3))?;
+    s.sizes(0, s.v.int(3))?;
     s.least(0, 1)?;
     s.same(1, 0);
-    s.window(1, s.v.int(3))?;
+    s.sizes(1, s.v.int(3))?;
     s.least(1, 1)?;
-    s.window(2, s.v.int(3))?;
+    s.sizes(2, s.v.int(3))?;
     s.least(2, 0)?;
     Ok(())
 }
@@ -897,6 +897,10 @@ fn instance_norm_running_stats_repr(m: &Module, v: &Values, t: &mut Text) {
     t.item("affine=", &v[3]);
     t.flag("bias=", m.parameter("bias").is_some());
     t.item("track_running_stats=", &v[4]);
+}
+
+fn running_stats_instance_norm_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
+    ops::instance_norm_tracked(x[0], m.parameter("weight").as_ref(), m.parameter("bias").as_ref(), m.buffer("running_mean").as_ref(), m.buffer("running_var").as_ref(), m.is_training(), v.bool(4), v.opt_float(2), v.float(1), v.opt_int(6)).map(one)
 }
 
 static LAYER_NORM_FIELDS: &[Field] = &[
@@ -3670,7 +3674,7 @@ pub static ADAPTIVE_MAX_POOL3D: Class = Class {
 pub static BATCH_NORM1D: Class = Class {
     name: "BatchNorm1d",
     fields: RUNNING_STATS_FIELDS,
-    consts: &[],
+    consts: &[Const::Int(0)],
     inputs: &["input"],
     optional_inputs: 0,
     ranks: &[2, 3],
@@ -3690,7 +3694,7 @@ pub static BATCH_NORM1D: Class = Class {
 pub static BATCH_NORM2D: Class = Class {
     name: "BatchNorm2d",
     fields: RUNNING_STATS_FIELDS,
-    consts: &[],
+    consts: &[Const::Int(0)],
     inputs: &["input"],
     optional_inputs: 0,
     ranks: &[4],
@@ -3710,7 +3714,7 @@ pub static BATCH_NORM2D: Class = Class {
 pub static BATCH_NORM3D: Class = Class {
     name: "BatchNorm3d",
     fields: RUNNING_STATS_FIELDS,
-    consts: &[],
+    consts: &[Const::Int(0)],
     inputs: &["input"],
     optional_inputs: 0,
     ranks: &[5],
@@ -3730,7 +3734,7 @@ pub static BATCH_NORM3D: Class = Class {
 pub static SYNC_BATCH_NORM: Class = Class {
     name: "SyncBatchNorm",
     fields: RUNNING_STATS_FIELDS,
-    consts: &[],
+    consts: &[Const::Int(0)],
     inputs: &["input"],
     optional_inputs: 0,
     ranks: &[2, 3, 4, 5],
@@ -3753,7 +3757,7 @@ fn lazy_batch_norm1d_lazy_batch_norm_known(m: &Module, _: &Values, x: &Tensor) -
 pub static LAZY_BATCH_NORM1D: Class = Class {
     name: "LazyBatchNorm1d",
     fields: RUNNING_STATS_FIELDS,
-    consts: &[],
+    consts: &[Const::Int(0)],
     inputs: &["input"],
     optional_inputs: 0,
     ranks: &[2, 3],
@@ -3776,7 +3780,7 @@ fn lazy_batch_norm2d_lazy_batch_norm_known(m: &Module, _: &Values, x: &Tensor) -
 pub static LAZY_BATCH_NORM2D: Class = Class {
     name: "LazyBatchNorm2d",
     fields: RUNNING_STATS_FIELDS,
-    consts: &[],
+    consts: &[Const::Int(0)],
     inputs: &["input"],
     optional_inputs: 0,
     ranks: &[4],
@@ -3799,7 +3803,7 @@ fn lazy_batch_norm3d_lazy_batch_norm_known(m: &Module, _: &Values, x: &Tensor) -
 pub static LAZY_BATCH_NORM3D: Class = Class {
     name: "LazyBatchNorm3d",
     fields: RUNNING_STATS_FIELDS,
-    consts: &[],
+    consts: &[Const::Int(0)],
     inputs: &["input"],
     optional_inputs: 0,
     ranks: &[5],
@@ -3881,17 +3885,17 @@ fn lazy_instance_norm1d_lazy_instance_norm_known(m: &Module, v: &Values, x: &Ten
 /// An InstanceNorm1d whose num_features is taken from the first input.
 pub static LAZY_INSTANCE_NORM1D: Class = Class {
     name: "LazyInstanceNorm1d",
-    fields: INSTANCE_NORM_FIELDS,
+    fields: RUNNING_STATS_FIELDS,
     consts: &[Const::Int(1)],
     inputs: &["input"],
     optional_inputs: 0,
     ranks: &[2, 3],
-    setup: instance_norm_setup,
-    reset: instance_norm_running_stats_reset,
-    forward: instance_norm_forward,
+    setup: running_stats_setup,
+    reset: running_stats_reset,
+    forward: running_stats_instance_norm_forward,
     further: None,
     whole: None,
-    repr: instance_norm_running_stats_repr,
+    repr: running_stats_repr,
     activation: no_activation,
     fused: None,
     optional_keys: &["num_batches_tracked"],
@@ -3904,17 +3908,17 @@ fn lazy_instance_norm2d_lazy_instance_norm_known(m: &Module, v: &Values, x: &Ten
 /// An InstanceNorm2d whose num_features is taken from the first input.
 pub static LAZY_INSTANCE_NORM2D: Class = Class {
     name: "LazyInstanceNorm2d",
-    fields: INSTANCE_NORM_FIELDS,
+    fields: RUNNING_STATS_FIELDS,
     consts: &[Const::Int(2)],
     inputs: &["input"],
     optional_inputs: 0,
     ranks: &[3, 4],
-    setup: instance_norm_setup,
-    reset: instance_norm_running_stats_reset,
-    forward: instance_norm_forward,
+    setup: running_stats_setup,
+    reset: running_stats_reset,
+    forward: running_stats_instance_norm_forward,
     further: None,
     whole: None,
-    repr: instance_norm_running_stats_repr,
+    repr: running_stats_repr,
     activation: no_activation,
     fused: None,
     optional_keys: &["num_batches_tracked"],
@@ -3927,17 +3931,17 @@ fn lazy_instance_norm3d_lazy_instance_norm_known(m: &Module, v: &Values, x: &Ten
 /// An InstanceNorm3d whose num_features is taken from the first input.
 pub static LAZY_INSTANCE_NORM3D: Class = Class {
     name: "LazyInstanceNorm3d",
-    fields: INSTANCE_NORM_FIELDS,
+    fields: RUNNING_STATS_FIELDS,
     consts: &[Const::Int(3)],
     inputs: &["input"],
     optional_inputs: 0,
     ranks: &[4, 5],
-    setup: instance_norm_setup,
-    reset: instance_norm_running_stats_reset,
-    forward: instance_norm_forward,
+    setup: running_stats_setup,
+    reset: running_stats_reset,
+    forward: running_stats_instance_norm_forward,
     further: None,
     whole: None,
-    repr: instance_norm_running_stats_repr,
+    repr: running_stats_repr,
     activation: no_activation,
     fused: None,
     optional_keys: &["num_batches_tracked"],
