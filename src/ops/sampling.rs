@@ -422,7 +422,7 @@ fn gamma_slope(a: f64, x: f64) -> f64 {
 }
 /// dx / da of x ~ beta(a, b), by 1 - x.
 fn beta_slope(x: f64, a: f64, b: f64) -> f64 {
-    if !(a > 0.0 && b > 0.0 && x > 0.0 && x < 1.0) || !(a + b).is_finite() {
+    if !(a > 0.0 && b > 0.0 && x > 0.0 && x < 1.0 && (a + b).is_finite()) {
         return f64::NAN;
     }
     // I_x(a, b) = density x (1 - x) / a times a series, or 1 - I_(1 - x)(b, a).

@@ -399,7 +399,7 @@ mod x86 {
         let s = |v| _mm256_set1_ps(v);
         let t = _mm256_fmadd_ps(x, s(std::f32::consts::LOG2_E), s(ROUND));
         let n = _mm256_sub_ps(t, s(ROUND));
-        let r = _mm256_fmadd_ps(n, s(2.121_944_4e-4), _mm256_fmadd_ps(n, s(-0.693_359_375), x));
+        let r = _mm256_fmadd_ps(n, s(2.121_944_4e-4), _mm256_fmadd_ps(n, s(-0.693_359_4), x));
         let mut p = s(EXP[4]);
         for k in (0..4).rev() {
             p = _mm256_fmadd_ps(p, r, s(EXP[k]));
@@ -414,7 +414,7 @@ mod x86 {
         let s = |v| _mm512_set1_ps(v);
         let t = _mm512_fmadd_ps(x, s(std::f32::consts::LOG2_E), s(ROUND));
         let n = _mm512_sub_ps(t, s(ROUND));
-        let r = _mm512_fmadd_ps(n, s(2.121_944_4e-4), _mm512_fmadd_ps(n, s(-0.693_359_375), x));
+        let r = _mm512_fmadd_ps(n, s(2.121_944_4e-4), _mm512_fmadd_ps(n, s(-0.693_359_4), x));
         let mut p = s(EXP[4]);
         for k in (0..4).rev() {
             p = _mm512_fmadd_ps(p, r, s(EXP[k]));
@@ -436,7 +436,7 @@ mod x86 {
         let y = _mm256_add_ps(y, y);
         let t = _mm256_fmadd_ps(y, s(std::f32::consts::LOG2_E), s(ROUND));
         let n = _mm256_sub_ps(t, s(ROUND));
-        let r = _mm256_fmadd_ps(n, s(2.121_944_4e-4), _mm256_fmadd_ps(n, s(-0.693_359_375), y));
+        let r = _mm256_fmadd_ps(n, s(2.121_944_4e-4), _mm256_fmadd_ps(n, s(-0.693_359_4), y));
         let mut p = s(EXPM1[5]);
         for k in (0..5).rev() {
             p = _mm256_fmadd_ps(p, r, s(EXPM1[k]));
@@ -456,7 +456,7 @@ mod x86 {
         let y = _mm512_add_ps(y, y);
         let t = _mm512_fmadd_ps(y, s(std::f32::consts::LOG2_E), s(ROUND));
         let n = _mm512_sub_ps(t, s(ROUND));
-        let r = _mm512_fmadd_ps(n, s(2.121_944_4e-4), _mm512_fmadd_ps(n, s(-0.693_359_375), y));
+        let r = _mm512_fmadd_ps(n, s(2.121_944_4e-4), _mm512_fmadd_ps(n, s(-0.693_359_4), y));
         let mut p = s(EXPM1[5]);
         for k in (0..5).rev() {
             p = _mm512_fmadd_ps(p, r, s(EXPM1[k]));

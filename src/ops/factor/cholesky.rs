@@ -144,6 +144,8 @@ pub fn linalg_ldl_factor(a: &Tensor, _hermitian: bool) -> Result<(Tensor, Tensor
     Ok((ld, pivots))
 }
 /// Solves A X = B by the factors of a symmetric A.
+// Symmetric and Hermitian are one for real matrices.
+#[allow(clippy::only_used_in_recursion)]
 pub fn linalg_ldl_solve(ld: &Tensor, pivots: &Tensor, b: &Tensor, hermitian: bool) -> Result<Tensor> {
     let name = "torch.linalg.ldl_solve";
     check_square(name, ld)?;

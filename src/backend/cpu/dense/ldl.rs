@@ -16,7 +16,7 @@ pub(super) unsafe fn ldl<T: Dense>(n: usize, a: M<T>, pivots: &mut [i32]) -> usi
             }
         }
         let (mut kp, mut two) = (k, false);
-        if (here == T::ZERO && colmax == T::ZERO) || here != here {
+        if (here == T::ZERO && colmax == T::ZERO) || here.wide().is_nan() {
             if info == 0 {
                 info = k + 1;
             }

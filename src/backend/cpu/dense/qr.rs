@@ -32,7 +32,7 @@ pub(super) unsafe fn reflect<T: Dense>(n: usize, x: *mut T) -> T {
             }
         }
         let size = largest.wide();
-        if size > 0.0 && size < f64::INFINITY && total == total {
+        if size > 0.0 && size < f64::INFINITY && !total.is_nan() {
             scale = largest;
             for i in 0..n {
                 *x.add(i) = *x.add(i) / scale;

@@ -1,6 +1,9 @@
 //! All steps of some rows of a batch: the recurrent product of a few rows and units at a time stays in registers until the
 //! gates' functions have been applied.
 
+// Tiles of one block are written as those of several.
+#![allow(clippy::modulo_one)]
+
 use super::job::{get, put, Job, GRU, LSTM};
 use crate::backend::cpu::lanes::{Lanes, Real};
 use crate::backend::cpu::simd::prefetch;

@@ -79,7 +79,7 @@ pub fn incomplete_gamma(a: f64, x: f64, upper: bool) -> f64 {
     }
     let m = (x - a) / a;
     // log(x / a) - (x - a) / a
-    let t = if m > 1.0 || m < -0.5 { (x / a).ln() - m } else { m.ln_1p() - m };
+    let t = if !(-0.5..=1.0).contains(&m) { (x / a).ln() - m } else { m.ln_1p() - m };
     if a > 1e5 {
         // Temme's expansion, of which one term is enough here.
         let eta = (-2.0 * t).sqrt().copysign(m);
