@@ -8,6 +8,7 @@ from . import amp as amp
 from . import ao as ao
 from . import autograd as autograd
 from . import backends as backends
+from . import checkpoint as checkpoint
 from . import compiler as compiler
 from . import cpu as cpu
 from . import cuda as cuda
@@ -28,6 +29,7 @@ from . import opencl as opencl
 from . import optim as optim
 from . import overrides as overrides
 from . import profiler as profiler
+from . import provide_torch as provide_torch
 from . import random as random
 from . import safetensors as safetensors
 from . import serialization as serialization
