@@ -10991,7 +10991,7 @@ typedef struct taper_nn_cross_map_lrn2d_options {
     /* Default 0.75. */
     double beta;
     /* Default 1. */
-    double k;
+    taper_scalar k;
 } taper_nn_cross_map_lrn2d_options;
 
 /* Options of taper_nn_local_response_norm_create. */
@@ -13067,7 +13067,8 @@ taper_error *taper_nn_pairwise_distance_create(const struct taper_nn_pairwise_di
 #define TAPER_NN_RMS_NORM_OPTIONS_INIT {sizeof(taper_nn_rms_norm_options), NULL, 1, TAPER_DTYPE_NONE, {0, 0}}
 #define TAPER_NN_GROUP_NORM_OPTIONS_INIT \
     {sizeof(taper_nn_group_norm_options), 1e-5, 1, 1, TAPER_DTYPE_NONE, 0, {0, 0}}
-#define TAPER_NN_CROSS_MAP_LRN2D_OPTIONS_INIT {sizeof(taper_nn_cross_map_lrn2d_options), 1e-4, 0.75, 1}
+#define TAPER_NN_CROSS_MAP_LRN2D_OPTIONS_INIT \
+    {sizeof(taper_nn_cross_map_lrn2d_options), 1e-4, 0.75, {TAPER_SCALAR_INT, 1, 0.0}}
 #define TAPER_NN_LOCAL_RESPONSE_NORM_OPTIONS_INIT \
     {sizeof(taper_nn_local_response_norm_options), {TAPER_SCALAR_FLOAT, 0, 1.0}, 1e-4, 0.75}
 #define TAPER_NN_RNN_OPTIONS_INIT \

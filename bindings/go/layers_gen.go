@@ -686,7 +686,7 @@ static inline go_pair go_create_group_norm(int64_t num_groups, int64_t num_chann
     o.device = o_device;
     GO_MODULE(taper_nn_group_norm_create(num_groups, num_channels, &o, &m));
 }
-static inline go_pair go_create_cross_map_lrn2d(int64_t size, double o_alpha, double o_beta, double o_k) {
+static inline go_pair go_create_cross_map_lrn2d(int64_t size, double o_alpha, double o_beta, taper_scalar o_k) {
     taper_nn_cross_map_lrn2d_options o = TAPER_NN_CROSS_MAP_LRN2D_OPTIONS_INIT;
     o.alpha = o_alpha;
     o.beta = o_beta;
@@ -2402,11 +2402,11 @@ func NewGroupNorm(numGroups int64, numChannels int64, set ...func(*GroupNormSett
 type CrossMapLRN2dSettings struct {
 	Alpha float64
 	Beta  float64
-	K     float64
+	K     Scalar
 }
 
 func defaultCrossMapLRN2dSettings() CrossMapLRN2dSettings {
-	return CrossMapLRN2dSettings{Alpha: 1e-4, Beta: 0.75, K: 1}
+	return CrossMapLRN2dSettings{Alpha: 1e-4, Beta: 0.75, K: Int(1)}
 }
 
 // NewCrossMapLRN2d makes the layer CrossMapLRN2d. Normalisation over neighbouring channels of (N, C, H, W).
@@ -2415,7 +2415,7 @@ func NewCrossMapLRN2d(size int64, set ...func(*CrossMapLRN2dSettings)) (*Module,
 	for _, f := range set {
 		f(&o)
 	}
-	return adoptModule(C.go_create_cross_map_lrn2d(C.int64_t(size), C.double(o.Alpha), C.double(o.Beta), C.double(o.K)))
+	return adoptModule(C.go_create_cross_map_lrn2d(C.int64_t(size), C.double(o.Alpha), C.double(o.Beta), C.taper_scalar(o.K.c())))
 }
 
 // LocalResponseNormSettings are the options of LocalResponseNorm; a function that is given to the constructor finds them with their defaults.

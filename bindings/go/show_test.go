@@ -48,7 +48,7 @@ func TestShow(t *testing.T) {
 		t.Error(err)
 	}
 	Check(w.Close())
-	if err := w.AddScalar("loss", 1, 1); !errors.As(err, &e) || e.Code != ErrorHandle {
+	if err := w.AddScalar("loss", 1, 1); !errors.As(err, &e) || e.Code != ErrorInvalidHandle {
 		t.Error(err)
 	}
 	p := Must(NewProgress(2, "nothing"))

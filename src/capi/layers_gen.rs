@@ -1788,14 +1788,14 @@ pub struct taper_nn_cross_map_lrn2d_options {
     /// Default 0.75.
     pub beta: f64,
     /// Default 1.
-    pub k: f64,
+    pub k: taper_scalar,
 }
 static CROSS_MAP_LRN2D_OPTIONS: OptionTable = OptionTable {
     size: size_of::<taper_nn_cross_map_lrn2d_options>(),
     fields: &[
         OptionField { name: "options->alpha", slot: 1, kind: Kind::Float, offset: offset_of!(taper_nn_cross_map_lrn2d_options, alpha) },
         OptionField { name: "options->beta", slot: 2, kind: Kind::Float, offset: offset_of!(taper_nn_cross_map_lrn2d_options, beta) },
-        OptionField { name: "options->k", slot: 3, kind: Kind::Float, offset: offset_of!(taper_nn_cross_map_lrn2d_options, k) },
+        OptionField { name: "options->k", slot: 3, kind: Kind::Scalar, offset: offset_of!(taper_nn_cross_map_lrn2d_options, k) },
     ],
 };
 

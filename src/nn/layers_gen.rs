@@ -1010,7 +1010,7 @@ static CROSS_MAP_LRN2D_FIELDS: &[Field] = &[
     Field { name: "size", default: Const::Required, place: Some(0) },
     Field { name: "alpha", default: Const::Float(1e-4), place: Some(1) },
     Field { name: "beta", default: Const::Float(0.75), place: Some(2) },
-    Field { name: "k", default: Const::Float(1.0), place: Some(3) },
+    Field { name: "k", default: Const::Int(1), place: Some(3) },
 ];
 
 fn cross_map_lrn2d_setup(s: &mut Setup) -> Result<()> {
@@ -1486,7 +1486,7 @@ fn embedding_bag_reset(m: &Module, v: &Values) -> Result<()> {
 }
 
 fn embedding_bag_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
-    ops::embedding_bag(x[0], &m.need("weight")?, Some(x[1]), v.opt_float(2), v.float(3), v.bool(4), v.text(5), v.bool(6), Some(x[2]), v.bool(7), v.opt_int(8)).map(one)
+    ops::embedding_bag(x[0], &m.need("weight")?, x.get(1).copied(), v.opt_float(2), v.float(3), v.bool(4), v.text(5), v.bool(6), x.get(2).copied(), v.bool(7), v.opt_int(8)).map(one)
 }
 
 fn embedding_bag_repr(_: &Module, v: &Values, t: &mut Text) {

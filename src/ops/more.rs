@@ -4,8 +4,10 @@ use super::pointwise::{pointwise, promote};
 use super::*;
 use crate::autograd::record;
 use crate::backend::program::Opcode;
+use crate::base::dtype::Element;
 use crate::base::layout::{wrap_dim, Layout};
 use crate::{bail, ensure, grads};
+use half::{bf16, f16};
 
 const ONE: Scalar = Scalar::Int(1);
 const ZERO: Scalar = Scalar::Int(0);
@@ -52,16 +54,37 @@ pub fn lcm(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// The next number after self towards other.
 pub fn nextafter(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let ty = promote(&[a.into(), b.into()]);
-    ensure!(
-        matches!(ty, DType::F32 | DType::F64),
-        NotImplemented,
-        "\"nextafter_cpu\" not implemented for '{}'",
-        ty.scalar_name()
-    );
-    let out = pointwise(Opcode::Nextafter, ty, ty, &[a.into(), b.into()], None)?;
+    ensure!(ty.is_float(), NotImplemented, "\"nextafter_cpu\" not implemented for '{}'", ty.scalar_name());
+    let out = match ty {
+        DType::F16 => next_half(a, b, ty, f16::from_bits, f16::to_bits)?,
+        DType::BF16 => next_half(a, b, ty, bf16::from_bits, bf16::to_bits)?,
+        _ => pointwise(Opcode::Nextafter, ty, ty, &[a.into(), b.into()], None)?,
+    };
     record("NextafterBackward0", &[a, b], out, |_, _| {
         |_, g| Ok(grads![Some(g.clone()), Some(zeros_like(g, None, None)?)])
     })
+}
+
+/// The neighbours of half types, on the host: kernels compute those in float32.
+fn next_half<T: Element>(a: &Tensor, b: &Tensor, ty: DType, of: fn(u16) -> T, bits: fn(T) -> u16) -> Result<Tensor> {
+    let both = broadcast_tensors(&[a.clone(), b.clone()])?;
+    let from = autograd::no_grad(|| cast(&both[0], ty))?.to_vec::<T>()?;
+    let toward = autograd::no_grad(|| cast(&both[1], ty))?;
+    let (values, goals) = (autograd::no_grad(|| cast(&both[0], DType::F64))?.to_f64_vec()?, toward.to_f64_vec()?);
+    let ends = toward.to_vec::<T>()?;
+    let mut next = crate::backend::memory::with_capacity(from.len())?;
+    for (i, x) in from.iter().enumerate() {
+        let (x, v, goal) = (bits(*x), values[i], goals[i]);
+        // Sign and size: one more is farther from zero.
+        next.push(of(match () {
+            _ if v.is_nan() => x,
+            _ if goal.is_nan() || v == goal => bits(ends[i]),
+            _ if v == 0.0 => ((goal < 0.0) as u16) << 15 | 1,
+            _ if (v < goal) == (v > 0.0) => x + 1,
+            _ => x - 1,
+        }));
+    }
+    to(&Tensor::from_slice(&next, &both[0].shape())?, None, Some(a.device()), false)
 }
 
 // ---- statistics ----
@@ -393,7 +416,8 @@ fn slopes(
     );
     let every: Vec<i64> = (0..a.ndim() as i64).collect();
     let dims = dims.unwrap_or(&every);
-    let mut seen = vec![false; a.ndim()];
+    // A tensor without dimensions has one to look for in vain.
+    let mut seen = vec![false; a.ndim().max(1)];
     for d in dims {
         let w = wrap_dim(*d, a.ndim())?;
         ensure!(!seen[w], Runtime, "dim {d} appears multiple times in the list of dims");

@@ -15,6 +15,8 @@ const ONE: Scalar = Scalar::Int(1);
 // ---- formulas ----
 
 /// Writes a program; values are `V`, which ordinary operators work on.
+/// As many as the longest formula has, so that its list never grows.
+const INSTRUCTIONS: usize = 512;
 struct Formula {
     ty: DType,
     insts: RefCell<Vec<Inst>>,
@@ -128,7 +130,11 @@ fn no_half(name: &str, ty: DType) -> Result<()> {
 fn formula(inputs: &[&Tensor], f: impl for<'a> Fn(&[V<'a>]) -> V<'a>) -> Result<Tensor> {
     let args: Vec<Arg> = inputs.iter().map(|t| (*t).into()).collect();
     let ty = promote_float(&args);
-    let made = Formula { ty: ty.compute(), insts: RefCell::default(), scalars: RefCell::default() };
+    let made = Formula {
+        ty: ty.compute(),
+        insts: RefCell::new(crate::backend::memory::with_capacity(INSTRUCTIONS)?),
+        scalars: RefCell::default(),
+    };
     let reg = {
         let values: Vec<V> = (0..inputs.len()).map(|i| V(&made, Src::Input(i as u8))).collect();
         match f(&values).1 {
@@ -141,7 +147,7 @@ fn formula(inputs: &[&Tensor], f: impl for<'a> Fn(&[V<'a>]) -> V<'a>) -> Result<
     };
     let program = Program {
         inputs: inputs.iter().map(|t| t.dtype()).collect(),
-        insts: made.insts.into_inner().into_iter().collect(),
+        insts: made.insts.into_inner().into(),
         outputs: std::iter::once((reg, ty)).collect(),
     };
     let scalars: Vec<Scalar> = made.scalars.into_inner().into_iter().map(Scalar::Float).collect();

@@ -44,10 +44,6 @@ written! {
     gt_scalar_ gt_scalar(other: Scalar);
     ge_ ge(other: &Tensor);
     ge_scalar_ ge_scalar(other: Scalar);
-    logical_and_ logical_and(other: &Tensor);
-    logical_or_ logical_or(other: &Tensor);
-    logical_xor_ logical_xor(other: &Tensor);
-    logical_not_ logical_not();
     bitwise_not_ bitwise_not();
     digamma_ digamma();
     frac_ frac();
@@ -73,6 +69,21 @@ written! {
     nextafter_ nextafter(other: &Tensor);
     renorm_ renorm(p: Scalar, dim: i64, maxnorm: Scalar);
     put_ put(index: &Tensor, source: &Tensor, accumulate: bool);
+}
+
+// PyTorch has no derivative of these: the gradient is the one from before.
+macro_rules! unrecorded {
+    ($($f_:ident $f:ident ($($a:ident: $t:ty),*);)*) => {$(
+        pub fn $f_(x: &Tensor, $($a: $t),*) -> Result<()> {
+            autograd::no_grad(|| write(x, |x| $f(x, $($a),*)))
+        }
+    )*};
+}
+unrecorded! {
+    logical_and_ logical_and(other: &Tensor);
+    logical_or_ logical_or(other: &Tensor);
+    logical_xor_ logical_xor(other: &Tensor);
+    logical_not_ logical_not();
 }
 
 fn double_base(x: &Tensor) -> Result<()> {

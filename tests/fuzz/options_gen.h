@@ -287,7 +287,7 @@ static const taper_nn_cross_map_lrn2d_options *cross_map_lrn2d_options(void)
     taper_nn_cross_map_lrn2d_options *o = VTABLE(taper_nn_cross_map_lrn2d_options, NULL);
     o->alpha = f_any();
     o->beta = f_any();
-    o->k = f_any();
+    o->k = s_any();
     return o;
 }
 static const taper_nn_local_response_norm_options *local_response_norm_options(void)

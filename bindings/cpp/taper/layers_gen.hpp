@@ -1174,8 +1174,8 @@ class CrossMapLRN2dSettings {
         raw_.beta = v;
         return *this;
     }
-    CrossMapLRN2dSettings &k(double v) {
-        raw_.k = v;
+    CrossMapLRN2dSettings &k(const Scalar & v) {
+        raw_.k = v.raw();
         return *this;
     }
     /// Points into this object.

@@ -36,6 +36,7 @@ def same(ours, theirs):
     return shape == wanted and values == pytest.approx(numbers, rel=2e-4, abs=2e-5, nan_ok=True)
 
 
+@pytest.mark.cpu_only("recorded draws are the CPU's")
 def test_values_gradients_keys_and_texts_are_pytorchs():
     for name, call in recorded.CASES.items():
         ours, theirs = call(torch), FOUND["cases"][name]
@@ -74,6 +75,7 @@ def test_copies_pickles_and_state_dicts_keep_the_values():
     assert new._qkv_same_embed_dim
 
 
+@pytest.mark.cpu_only("it looks at addresses")
 def test_layers_of_a_stack_are_copies():
     first = nn.TransformerEncoderLayer(8, 2, 16)
     m = nn.TransformerEncoder(first, 3)

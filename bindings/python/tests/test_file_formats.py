@@ -24,6 +24,7 @@ def sample():
     return {"t": t, "turned": t.t(), "h": t.half(), "i": torch.tensor([-1]), "b": torch.tensor([True, False])}
 
 
+@pytest.mark.cpu_only("files are loaded to the CPU")
 def test_bytes_and_opened_files(tmp_path):
     d = sample()
     data = safetensors.save(d, {"note": "x"})
@@ -47,6 +48,7 @@ def test_bytes_and_opened_files(tmp_path):
             safetensors.load(data[:cut])
 
 
+@pytest.mark.cpu_only("files are loaded to the CPU")
 def test_shards(tmp_path):
     d = sample()
     assert safetensors.save_sharded(d, tmp_path, 60) == 3
@@ -68,6 +70,7 @@ def test_numpys_files():
         safetensors.load_file(os.path.join(FILES, "objects.npy"))
 
 
+@pytest.mark.cpu_only("files are loaded to the CPU")
 @pytest.mark.parametrize("format", ["npz", "npz_compressed"])
 def test_numpy_reads_what_is_written(tmp_path, format):
     d = sample()
@@ -78,6 +81,7 @@ def test_numpy_reads_what_is_written(tmp_path, format):
             assert np.array_equal(read[name], t.numpy()) and read[name].dtype == t.numpy().dtype
 
 
+@pytest.mark.cpu_only("files are loaded to the CPU")
 def test_the_core_reads_what_python_saves(tmp_path):
     d = {"net": sample(), "epoch": 3, "betas": (0.5, 0.25), "note": "text", "list": [torch.ones(2), {"x": 1.5}]}
     torch.save(d, tmp_path / "a.pt")

@@ -16,8 +16,13 @@ pub fn pass(plan: &Plan, inputs: &[&str], e: &Expr, ty: OpType) -> Result<String
         Expr::Call(f, plain, _) if f == "float" => return pass(plan, inputs, &plain[0], ty),
         Expr::Name(n) if inputs.contains(&n.as_str()) => {
             let i = inputs.iter().position(|x| x == n).unwrap_or(0);
+            let left_out = plan.line.iter().find(|e| e.inputs.is_some()).map_or(0, |e| e.optional_inputs);
+            let required = inputs.len() - left_out;
             if optional {
-                format!("Some(x[{i}])")
+                match i < required {
+                    true => format!("Some(x[{i}])"),
+                    false => format!("x.get({i}).copied()"),
+                }
             } else {
                 format!("x[{i}]")
             }

@@ -438,7 +438,7 @@ class GroupNorm(Module):
 class CrossMapLRN2d(Module):
     """Normalisation over neighbouring channels of (N, C, H, W)."""
 
-    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k=1) -> None:
         super().__init__()
         self.size = size
         self.alpha = alpha
