@@ -23,7 +23,7 @@ for _name in "strided sparse_coo preserve_format contiguous_format channels_last
     globals()[_name] = getattr(_dtype, _name)
 
 _SUBMODULES = frozenset(
-    "accelerator amp autograd backends cpu cuda func mps nn opencl optim profiler random safetensors serialization utils version".split()
+    "accelerator amp autograd backends cpu cuda distributions func mps nn opencl optim profiler random safetensors serialization utils version".split()
 )
 _LEGACY = frozenset(d.scalar_name + "Tensor" for d in _dtype._by_code.values())
 # Names whose modules are loaded when one of them is first used: that keeps `import taper` short.
