@@ -24,14 +24,19 @@ for _name in "strided sparse_coo preserve_format contiguous_format channels_last
 
 _SUBMODULES = frozenset(
     "accelerator amp autograd backends cpu cuda distributions func mps nn opencl optim profiler random safetensors serialization utils version".split()
+) | frozenset(
+    """_C __config__ compiler distributed futures fx hub jit library multiprocessing onnx overrides signal testing
+    types""".split()
 )
 _LEGACY = frozenset(d.scalar_name + "Tensor" for d in _dtype._by_code.values())
 # Names whose modules are loaded when one of them is first used: that keeps `import taper` short.
 _HOMES = {
     name: module
     for module, names in {
+        "_assertions": "_assert",
         "_c": "get_default_dtype",
         "_convert": "from_numpy",
+        "_custom_ops": "ops",
         "_creation": "as_tensor asarray frombuffer tensor",
         "_dlpack": "from_dlpack",
         "_errors": "Error OutOfMemoryError",

@@ -8,16 +8,19 @@ import sys
 from _thread import _local
 from types import FunctionType
 
+from ._dtype import Size, dtype
 from ._tensor import Tensor, alias, wrap
 
 _new = object.__new__
 active = False
+_lasting = False
 _functions = {}  # key: (the function as programs know it, what it did before)
-_PLAIN = frozenset((Tensor, int, float, bool, str, type(None)))
+_PLAIN = frozenset((Tensor, int, float, bool, str, type(None), dtype, Size, slice, type(...)))
 
 
 class _State(_local):
     off = False
+    modes = ()  # what `torch.overrides.TorchFunctionMode` has entered, the innermost last
 
 
 _state = _State()
@@ -63,30 +66,38 @@ def _overloading(values):
             continue
         if t is tuple or t is list:
             for x in v:
-                if type(x) is not Tensor and isinstance(x, Tensor):
+                if type(x) not in _PLAIN and hasattr(type(x), "__torch_function__"):
                     _add(found, x)
-        elif isinstance(v, Tensor):
+        elif hasattr(t, "__torch_function__"):
             _add(found, v)
     return found
 
 
 def _add(found, v):
     t = type(v)
-    if getattr(t.__torch_function__, "is_disabled", False) or any(type(x) is t for x in found):
+    if (
+        t is Tensor
+        or t is type
+        or getattr(t.__torch_function__, "is_disabled", False)
+        or any(type(x) is t for x in found)
+    ):
         return
     at = next((i for i, x in enumerate(found) if issubclass(t, type(x))), len(found))
     found.insert(at, v)
 
 
-def call(key, args, kwargs):
-    """The new body of every function."""
-    function, original = _functions[key]
-    found = () if _state.off else _overloading((*args, *kwargs.values()) if kwargs else args)
-    if not found:
-        return original(*args, **kwargs)
+def _implementation(v):
+    """An object's `__torch_function__`, as a function of (func, types, args, kwargs)."""
+    if isinstance(v, Tensor):
+        return type(v).__torch_function__
+    return v.__torch_function__
+
+
+def dispatch(function, found, args, kwargs):
+    """Asks each object's `__torch_function__` in turn."""
     types = tuple([type(v) for v in found])
-    for cls in types:
-        result = cls.__torch_function__(function, types, args, kwargs)
+    for v in found:
+        result = _implementation(v)(function, types, args, kwargs)
         if result is not NotImplemented:
             return result
     if function.__name__.startswith("__"):
@@ -97,6 +108,36 @@ def call(key, args, kwargs):
     )
 
 
+def call(key, args, kwargs):
+    """The new body of every function."""
+    function, original = _functions[key]
+    if _state.off:
+        return original(*args, **kwargs)
+    if _state.modes:
+        return under_mode(function, args, kwargs)
+    found = _overloading((*args, *kwargs.values()) if kwargs else args)
+    if not found:
+        return original(*args, **kwargs)
+    return dispatch(function, found, args, kwargs)
+
+
+def under_mode(function, args, kwargs):
+    """Gives a call to the innermost mode; inside it, the modes around it are in force."""
+    modes = _state.modes
+    _state.modes = modes[:-1]
+    try:
+        found = _overloading((*args, *kwargs.values()))
+        result = modes[-1].__torch_function__(function, tuple([type(v) for v in found]), args, kwargs)
+    finally:
+        _state.modes = modes
+    if result is NotImplemented:
+        raise TypeError(
+            f"Multiple dispatch failed for 'torch.{function.__name__}'; all __torch_function__ handlers returned "
+            f"NotImplemented: {[type(modes[-1]).__name__]}"
+        )
+    return result
+
+
 def _dispatched_body(*args, _dispatched_key, **kwargs):
     """The body that `patch` gives to functions: it finds `call` among their globals."""
     return _call_dispatched(_dispatched_key, args, kwargs)  # noqa: F821
@@ -104,7 +145,7 @@ def _dispatched_body(*args, _dispatched_key, **kwargs):
 
 def patch(function):
     """Gives a function, wherever it is held already, the new body."""
-    if type(function) is not FunctionType or function.__closure__ or hasattr(function, "_dispatched"):
+    if type(function) is not FunctionType or hasattr(function, "_dispatched"):
         return
     original = FunctionType(
         function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
@@ -116,7 +157,10 @@ def patch(function):
     function.__globals__["_call_dispatched"] = call
     code = function.__code__
     function.__code__ = _dispatched_body.__code__.replace(
-        co_name=code.co_name, co_filename=code.co_filename, co_firstlineno=code.co_firstlineno
+        co_name=code.co_name,
+        co_filename=code.co_filename,
+        co_firstlineno=code.co_firstlineno,
+        co_freevars=code.co_freevars,  # those of its closure, which stays
     )
     function.__defaults__, function.__kwdefaults__ = None, {"_dispatched_key": key}
     function._dispatched = True
@@ -152,9 +196,36 @@ def patch_module(space):
             patch(f)
 
 
-def activate():
-    """Called when a program derives a class from Tensor."""
+class Activated:
+    """Inside, functions look for `__torch_function__` among their arguments, whether or not a class was derived."""
+
+    def __enter__(self):
+        self.before = active
+        activate(lasting=False)
+
+    def __exit__(self, *exc):
+        if not self.before and not _lasting:
+            deactivate()
+
+
+def deactivate():
+    """Gives every function its old body."""
     global active
+    active = False
+    for function, original in _functions.values():
+        if hasattr(function, "_dispatched"):
+            function.__code__ = original.__code__
+            function.__defaults__, function.__kwdefaults__ = original.__defaults__, original.__kwdefaults__
+            del function._dispatched, function.__wrapped__
+        else:
+            setattr(Tensor, function.__name__, original)
+    _functions.clear()
+
+
+def activate(lasting=True):
+    """Called when a program derives a class from Tensor."""
+    global active, _lasting
+    _lasting = _lasting or lasting
     if active:
         return
     active = True
@@ -163,7 +234,7 @@ def activate():
     for name, f in list(vars(_ops).items()):
         if not name.startswith("_") and getattr(f, "__module__", None) == "taper":
             patch(f)
-    for module in ("taper._functions", "taper.nn.functional"):
+    for module in ("taper._functions", "taper.nn.functional", "taper.nn._interpolate"):
         if module in sys.modules:
             patch_module(vars(sys.modules[module]))
     patch(_indexing.getitem)

@@ -1,13 +1,31 @@
 """Utilities: data loading, checkpointing, a model as a table."""
 
+_SUBMODULES = ("_pytree", "checkpoint", "data", "hooks")
+_HOMES = {
+    "_summary": ("summary",),
+    "_misc": (
+        "ThroughputBenchmark",
+        "cmake_prefix_path",
+        "generate_methods_for_privateuse1_backend",
+        "get_cpp_backtrace",
+        "rename_privateuse1_backend",
+        "set_module",
+        "swap_tensors",
+    ),
+}
+
 
 def __getattr__(name):
-    if name in ("data", "checkpoint"):
-        from importlib import import_module
+    from importlib import import_module
 
+    if name in _SUBMODULES:
         return import_module("taper.utils." + name)
-    if name == "summary":
-        from ._summary import summary
-
-        return summary
+    for home, names in _HOMES.items():
+        if name in names:
+            made = globals()[name] = getattr(import_module("taper.utils." + home), name)
+            return made
     raise AttributeError(f"module 'taper.utils' has no attribute '{name}'")
+
+
+def __dir__():
+    return sorted({*globals(), *_SUBMODULES, *[n for names in _HOMES.values() for n in names]})
