@@ -177,6 +177,7 @@ from .nn.functional import (
 )
 from .serialization import load as load
 from .serialization import save as save
+from .func import vmap as vmap
 
 __version__: _str
 pi: _float

@@ -14,6 +14,7 @@ from ._tensor import Tensor, alias, wrap
 _new = object.__new__
 active = False
 _lasting = False
+mode = None  # asked first for every op of a program that has derived classes; answers NotImplemented for most
 _functions = {}  # key: (the function as programs know it, what it did before)
 _PLAIN = frozenset((Tensor, int, float, bool, str, type(None), dtype, Size, slice, type(...)))
 
@@ -115,6 +116,10 @@ def call(key, args, kwargs):
         return original(*args, **kwargs)
     if _state.modes:
         return under_mode(function, args, kwargs)
+    if mode is not None:
+        result = mode(function, original, args, kwargs)
+        if result is not NotImplemented:
+            return result
     found = _overloading((*args, *kwargs.values()) if kwargs else args)
     if not found:
         return original(*args, **kwargs)

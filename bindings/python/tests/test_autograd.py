@@ -370,7 +370,7 @@ def test_functional_call_leaves_the_module_as_it_was():
     assert net.a.weight is before is net.b.weight and before.grad is None
     with pytest.raises(ValueError, match="multiple dictionaries"):
         torch.func.functional_call(net, [{"a.weight": w}, {"a.weight": w}], torch.ones(1, 2))
-    with pytest.raises(RuntimeError, match=r"unexpected key\(s\): \['zz'\]"):
+    with pytest.raises(RuntimeError, match=r"Unexpected key\(s\): 'zz'\."):
         torch.func.functional_call(net, {"zz": w}, torch.ones(1, 2), strict=True)
 
 
@@ -384,9 +384,9 @@ def test_gradient_of_a_function_of_parameters():
     grads, value = torch.func.grad_and_value(loss)(parameters, torch.tensor([[1.0, 2.0]]))
     assert value.item() == 9.0 and grads["weight"].tolist() == [[6.0, 12.0]] and grads["bias"].tolist() == [6.0]
     assert not value.requires_grad and not grads["bias"].requires_grad
-    with pytest.raises(RuntimeError, match="return a scalar tensor, got tensor with 1 dims"):
+    with pytest.raises(RuntimeError, match="return a scalar Tensor, got tensor with 1 dims"):
         torch.func.grad(lambda t: t)(torch.ones(2))
-    with pytest.raises(RuntimeError, match="expected tensors, got int"):
+    with pytest.raises(ValueError, match="Thing passed to transform API must be Tensor, got <class 'int'>"):
         torch.func.grad(lambda t: t)(3)
 
 

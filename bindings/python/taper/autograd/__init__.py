@@ -1,6 +1,6 @@
 """Automatic differentiation: backward, grad, custom functions, checks of gradients."""
 
-from .. import _c
+from .. import _c, _subclass
 from .._c import fail, tls
 from .._glue import unlist
 from .._grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
@@ -83,6 +83,14 @@ def grad(
 ):
     """The gradients of outputs with respect to inputs, as a tuple; no `.grad` is touched."""
     outputs, inputs = _list(outputs), _list(inputs)
+    if _subclass.active and any(
+        [hasattr(t, "_level") for t in (*outputs, *inputs, *_list(() if grad_outputs is None else grad_outputs))]
+    ):
+        from .._vmap.sampled import grad as sampled
+
+        return sampled(
+            outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, is_grads_batched, materialize_grads
+        )
     if is_grads_batched:
         return _batched(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads)
     if materialize_grads and allow_unused is False:
@@ -112,6 +120,9 @@ def grad(
 
         results = tuple([zeros_like(i) if r is None else r for r, i in zip(results, inputs)])
     return results
+
+
+_plain_grad = grad
 
 
 def _batched(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads):

@@ -2,7 +2,7 @@
 
 from ctypes import CFUNCTYPE, Structure, addressof, c_char_p, c_size_t, c_void_p, cast, sizeof
 
-from .. import _c
+from .. import _c, _subclass
 from .._c import fail, tls
 from .._errors import error_from_exception
 from .._glue import unlist
@@ -213,6 +213,10 @@ class Function:
     @classmethod
     def apply(cls, *args, **kwargs):
         """Runs forward and records the function in the graph."""
+        if _subclass.active and any([hasattr(a, "_level") for a in args]):
+            from .._vmap.rules import apply_function
+
+            return apply_function(cls, args, kwargs)
         ctx = FunctionCtx()
         places = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
         wanted = [isinstance(a, Tensor) and a.requires_grad for a in args]
