@@ -385,8 +385,11 @@ def vmap(func, in_dims=0, out_dims=0, randomness="error", *, chunk_size=None):
 
 def _random_mode(function, original, args, kwargs):
     """Asked for every op while a vmap runs: says what a random op does, NotImplemented for every other."""
-    from .rules import RANDOM, random
+    if not _state.levels:
+        return NotImplemented
+    from .rules import COMPOSED, RANDOM, random
 
-    if not _state.levels or function.__name__ not in RANDOM:
+    # What is composed in Python of ops reaches this by those.
+    if function.__name__ not in RANDOM or function.__module__ in COMPOSED:
         return NotImplemented
     return random(function, original, args, kwargs)

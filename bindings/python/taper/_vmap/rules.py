@@ -121,22 +121,23 @@ def dispatch(func, args, kwargs):
     level = max([t._level for t in found if isinstance(t, BatchedTensor)], key=lambda l: l.number)
     name = func.__name__
     f = RULES.get(name)
-    if f is not None:
-        result = f(func, level, args, kwargs)
-        if result is not NotImplemented:
-            return result
-    elif func.__module__ in _COMPOSED and hasattr(func, "__wrapped__"):
+    if func.__module__ in COMPOSED and hasattr(func, "__wrapped__") and (f is None or func.__module__ == _FUNCTIONAL):
         # Composed in Python of ops: those come here one by one.
         try:
             return func.__wrapped__(*args, **kwargs)
         except NoRule:
             pass
+    if f is not None:
+        result = f(func, level, args, kwargs)
+        if result is not NotImplemented:
+            return result
     if name.endswith("_") and not name.startswith("_") or name in _INPLACE:
         return one_by_one_in_place(func, level, args, kwargs)
     return one_by_one(func, level, args, kwargs)
 
 
-_COMPOSED = frozenset(("taper.nn.functional", "taper._functions", "taper.nn.composed", "taper.nn._interpolate"))
+_FUNCTIONAL = "taper.nn.functional"
+COMPOSED = frozenset(("taper.nn.functional", "taper._functions", "taper.nn.composed", "taper.nn._interpolate"))
 _INPLACE = frozenset(
     ("setitem", "__iadd__", "__isub__", "__imul__", "__itruediv__", "__ifloordiv__", "__imod__", "__ipow__")
 )
@@ -808,14 +809,10 @@ def batch_norm_tracked(func, level, args, kwargs):
 
 @rule("embedding embedding_full")
 def embedding(func, level, args, kwargs):
-    if func.__name__ != "embedding":
+    weight, indices = args[:2] if len(args) > 1 else (None, None)
+    if func.__name__ != "embedding" or weight is None or is_batched(weight, level) or weight.dim() != 2:
         return NotImplemented
-    bound = bind("weight indices", args, kwargs)
-    first, second = list(args[:2]) if len(args) > 1 else (None, None)
-    if first is None or is_batched(first, level) and first.dtype.is_floating_point:
-        return NotImplemented
-    del bound
-    return wrap(func(value_of(first, level), value_of(second, level), *args[2:], **kwargs), level)
+    return wrap(func(weight, indices._value, *args[2:], **kwargs), level)
 
 
 @rule("one_hot")
