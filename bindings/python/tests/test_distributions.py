@@ -152,6 +152,7 @@ def test_transform_cache_and_copies():
     assert again == D.TanhTransform()
 
 
+@pytest.mark.cpu_only("thousands of draws on the CPU are enough")
 def test_a_policy_learns():
     """The score function's gradient of an expectation, and the path-wise one, agree with the exact one."""
     torch.manual_seed(0)

@@ -63,6 +63,7 @@ def per_sample(net, params, x, target):
     return {k: torch.stack(column) for k, column in zip(params, map(list, zip(*rows)))}
 
 
+@pytest.mark.cpu_only("rules are the same on every device")
 @pytest.mark.parametrize("kind", ["mlp", "cnn", "norms"])
 def test_gradients_of_each_sample(kind):
     torch.manual_seed(0)
@@ -94,6 +95,7 @@ def test_gradients_of_each_sample(kind):
     assert all(torch.allclose(chunked[k], got[k], atol=1e-6) for k in got)
 
 
+@pytest.mark.cpu_only("rules are the same on every device")
 def test_ops_without_a_rule_go_sample_by_sample():
     x = torch.arange(12.0).view(3, 4)
     got = vmap(lambda a: torch.combinations(a[:3]))(x)
@@ -103,6 +105,7 @@ def test_ops_without_a_rule_go_sample_by_sample():
     assert torch.allclose(got, torch.stack([net(a.view(1, 1, 4))[0] for a in x]))
 
 
+@pytest.mark.cpu_only("rules are the same on every device")
 def test_an_ensemble():
     nets = [nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)) for _ in range(3)]
     params, buffers = stack_module_state(nets)
@@ -113,6 +116,7 @@ def test_an_ensemble():
     assert params["0.weight"].grad.shape == (3, 4, 3)
 
 
+@pytest.mark.cpu_only("about threads")
 def test_threads_do_not_share_a_vmap():
     import threading
 
