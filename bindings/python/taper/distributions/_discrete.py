@@ -8,17 +8,16 @@ from .utils import _is_number, broadcast_all, lazy_property, logits_to_probs, pr
 class Binary(Distribution):
     """One probability, or its log-odds, for each element; the other is computed at first use."""
 
-    def _of(self, probs, logits, validate_args):
+    def _of(self, probs, logits, validate_args, *total_count):
         if (probs is None) == (logits is None):
             raise ValueError("Either `probs` or `logits` must be specified, but not both.")
-        given = logits if probs is None else probs
-        (value,) = broadcast_all(given)
-        if probs is not None:
-            self.probs = value
-        else:
-            self.logits = value
+        name, given = ("logits", logits) if probs is None else ("probs", probs)
+        *count, value = broadcast_all(*total_count, given)
+        if count:
+            self.total_count = count[0].type_as(value)
+        setattr(self, name, value)
         self._param = value
-        shape = Size() if _is_number(given) else value.size()
+        shape = Size() if _is_number(given) and not count else value.size()
         Distribution.__init__(self, shape, validate_args=validate_args)
 
     def _with_param(self, new):

@@ -5,9 +5,8 @@ import taper
 from .._dtype import Size
 from . import constraints
 from ._discrete import Binary
-from .distribution import Distribution
 from .gamma import Gamma
-from .utils import broadcast_all, lazy_property, sampler
+from .utils import lazy_property, sampler
 
 __all__ = ["NegativeBinomial"]
 
@@ -23,14 +22,7 @@ class NegativeBinomial(Binary):
     support = constraints.nonnegative_integer
 
     def __init__(self, total_count, probs=None, logits=None, validate_args=None):
-        if (probs is None) == (logits is None):
-            raise ValueError("Either `probs` or `logits` must be specified, but not both.")
-        name, given = ("logits", logits) if probs is None else ("probs", probs)
-        count, value = broadcast_all(total_count, given)
-        self.total_count = count.type_as(value)
-        setattr(self, name, value)
-        self._param = value
-        Distribution.__init__(self, value.size(), validate_args=validate_args)
+        self._of(probs, logits, validate_args, total_count)
 
     def expand(self, batch_shape, _instance=None):
         names = ("total_count", "probs", "logits")
