@@ -230,7 +230,7 @@ pub fn lu_solve(b: &Tensor, lu: &Tensor, pivots: &Tensor) -> Result<Tensor> {
 /// -1 where an odd number of rows was exchanged, else 1.
 fn parity(f: &Factored, dtype: DType) -> Result<Tensor> {
     let k = f.pivots.size(1)?;
-    let still = arange_start(ONE, Scalar::Int(k + 1), Some(DType::I32), None)?;
+    let still = arange_start(ONE, Scalar::Int(k + 1), Some(DType::I32), Some(Device::CPU))?;
     let moved = sum_dim(&ne(&f.pivots, &still)?, Some(&[1]), false, Some(DType::I64))?;
     let odd = cast(&remainder_scalar(&moved, Scalar::Int(2))?, dtype)?;
     add_scalar(&mul_scalar(&odd, Scalar::Int(-2))?, ONE, ONE)
@@ -285,7 +285,7 @@ pub fn linalg_det(a: &Tensor) -> Result<Tensor> {
                 let moved = plain(|| {
                     let (_, zero) = near(eps)?;
                     let n = a.size(-1)?;
-                    let lower = plus(&tril(&mt(&f.lu)?, -1)?, &eye(n, Some(a.dtype()), None)?)?;
+                    let lower = plus(&tril(&mt(&f.lu)?, -1)?, &eye(n, Some(a.dtype()), Some(Device::CPU))?)?;
                     let step = mul_scalar(&cast(&zero, a.dtype())?, Scalar::Float(eps.sqrt()))?;
                     let (p, _, _) = lu_unpack(&lower, &f.pivots, false, true)?;
                     let e = matmul(&p, &matmul(&lower, &diagonal_matrix(&step)?)?)?;

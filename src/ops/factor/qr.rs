@@ -16,7 +16,7 @@ fn reflected(a: &Tensor) -> Result<(Tensor, Tensor)> {
 /// The first `columns` columns of the product of the reflections.
 fn product_of(x: &Tensor, tau: &Tensor, columns: i64) -> Result<Tensor> {
     let (size, m) = (x.size(0)?, x.size(2)?);
-    let q = expand(&eye_m(columns, m, Some(x.dtype()), None)?, &[size, columns, m])?.contiguous_copy()?;
+    let q = expand(&eye_m(columns, m, Some(x.dtype()), Some(Device::CPU))?, &[size, columns, m])?.contiguous_copy()?;
     dense::apply_q(x.body().view(), tau.body().view(), q.body().view(), false, true)?;
     Ok(q)
 }

@@ -117,7 +117,7 @@ fn invert(api: Option<&str>, a: &Tensor) -> Result<(Tensor, Tensor)> {
             }
         }
         let n = a.size(-1)?;
-        let one = eye(n, Some(a.dtype()), None)?;
+        let one = eye(n, Some(a.dtype()), Some(Device::CPU))?;
         let x = expand(&one, &f.lu.shape())?.contiguous_copy()?;
         f.solve(&x, false)?;
         Ok((from_columns(&x, &batch, a.device())?, info))
