@@ -5,7 +5,7 @@ import sys
 from . import _c, _dtype
 from . import _ops as g
 from ._dtype import Size
-from ._glue import M
+from ._glue import M, copy_out
 from ._tensor import Tensor
 
 
@@ -63,7 +63,7 @@ def _spread(name):
             r = whole(input, unbiased is M or unbiased) if not keepdim else over(input, None, True, keepdim)
         else:
             r = over(input, dim, unbiased is M or unbiased, keepdim)
-        return r if out is None else g.copy_out(r, out)
+        return r if out is None else copy_out(r, out)
 
     function.__name__ = name
     function.__doc__ = getattr(g, f"op_{name}").__doc__
@@ -104,11 +104,11 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None, *, axis=
         from ._linalg import nuclear_norm
 
         r = nuclear_norm(input, dim, keepdim)
-        return r if out is None else g.copy_out(r, out)
+        return r if out is None else copy_out(r, out)
     elif isinstance(p, str):
         raise RuntimeError(f"norm: p must be a number, 'fro' or 'nuc', got {p!r}")
     r = g.norm(input, p) if dim is None and not keepdim else g.norm(input, p, dim, keepdim)
-    return r if out is None else g.copy_out(r, out)
+    return r if out is None else copy_out(r, out)
 
 
 def split(tensor, split_size_or_sections=M, dim=0, *, split_size=M, axis=M):
@@ -183,7 +183,7 @@ def histogram(input, bins=100, *, range=None, weight=None, density=False, out=No
     else:
         low, high = (None, None) if range is None else range
         r = g.histogram(input, bins, min=low, max=high, weight=weight, density=density)
-    return r if out is None else type(r)(*(g.copy_out(a, b) for a, b in zip(r, out)))
+    return r if out is None else type(r)(*(copy_out(a, b) for a, b in zip(r, out)))
 
 
 def repeat_interleave(input, repeats=M, dim=None, *, output_size=None, axis=M):
@@ -264,12 +264,15 @@ def where(condition, input=M, other=M, *, out=None):
     if input is M and other is M:
         return g.nonzero_numpy(condition)
     r = g.where(condition, input, other)
-    return r if out is None else g.copy_out(r, out)
+    return r if out is None else copy_out(r, out)
 
 
 def nonzero(input, *, as_tuple=False, out=None):
     """Indices of the elements that are not zero, as rows or as one tensor per dimension."""
-    return g.nonzero_numpy(input) if as_tuple else g.nonzero(input)
+    if as_tuple:
+        return g.nonzero_numpy(input)
+    r = g.nonzero(input)
+    return r if out is None else copy_out(r, out)
 
 
 def transpose(input, dim0=M, dim1=M, *, axis0=M, axis1=M):
@@ -580,7 +583,7 @@ def _randint(name, like):
             r = getattr(g, zero)(*where, high, *shape, **keywords)
         else:
             r = getattr(g, low_high)(*where, low, high, *shape, **keywords)
-        return r if out is None else g.copy_out(r, out)
+        return r if out is None else copy_out(r, out)
 
     function.__name__ = name
     function.__doc__ = "Random integers in [low, high), or in [0, high) when low is not given."
@@ -611,7 +614,7 @@ def normal(
         r = g.normal(mean, std, size, generator=generator, dtype=dtype, device=device)
     if requires_grad:
         r.requires_grad_(True)
-    return r if out is None else g.copy_out(r, out)
+    return r if out is None else copy_out(r, out)
 
 
 # Programs that derive classes from Tensor.

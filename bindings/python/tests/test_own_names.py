@@ -1,0 +1,67 @@
+"""What one module of the package asks of another exists there; functions written by hand write into `out`."""
+
+import ast
+import importlib
+import os
+
+import pytest
+
+import taper as torch
+
+ROOT = os.path.dirname(torch.__file__)
+
+
+def modules():
+    for folder, _, files in os.walk(ROOT):
+        for file in sorted(files):
+            path = os.path.join(folder, file)
+            name = os.path.relpath(path, os.path.dirname(ROOT))[:-3].replace(os.sep, ".")
+            # These do their work where they are imported.
+            if file.endswith(".py") and file not in ("__main__.py", "provide_torch.py", "setup.py"):
+                yield path, name.removesuffix(".__init__")
+
+
+def test_attributes_of_modules_exist():
+    missing = []
+    for path, name in modules():
+        names = vars(importlib.import_module(name))
+        with open(path, encoding="utf-8") as f:
+            tree = ast.parse(f.read())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and isinstance(node.ctx, ast.Load):
+                owner = names.get(node.value.id)
+                of_ours = isinstance(owner, type(torch)) and owner.__name__.startswith("taper")
+                # Complex numbers are made where there are some.
+                if of_ours and not hasattr(owner, node.attr) and node.attr != "view_as_real":
+                    missing.append(f"{os.path.relpath(path, ROOT)}:{node.lineno}: {node.value.id}.{node.attr}")
+    assert missing == []
+
+
+X = torch.tensor([[1.0, 0.0, 3.0], [0.0, 5.0, 0.5]])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda out: torch.where(X > 1, X, X * 2, out=out),
+        lambda out: torch.std(X, 1, out=out),
+        lambda out: torch.var(X, dim=0, correction=0, out=out),
+        lambda out: torch.norm(X, 2, 1, out=out),
+        lambda out: torch.nonzero(X, out=out),
+    ],
+)
+def test_results_go_where_out_says(call):
+    wanted = call(None)
+    out = torch.empty(wanted.shape, dtype=wanted.dtype)
+    assert call(out) is out and torch.equal(out, wanted)
+
+
+@pytest.mark.parametrize(
+    "draw", [lambda **k: torch.randint(9, (3,), **k), lambda **k: torch.normal(0.0, 1.0, (3,), **k)]
+)
+def test_draws_go_where_out_says(draw):
+    torch.manual_seed(3)
+    wanted = draw()
+    torch.manual_seed(3)
+    out = torch.empty(3, dtype=wanted.dtype)
+    assert draw(out=out) is out and torch.equal(out, wanted)
