@@ -73,7 +73,7 @@ pub fn paused<R>(f: impl FnOnce() -> R) -> R {
 pub(super) fn note_abort(size: usize) {
     let plan = PLAN.with(Cell::take);
     let trace = std::backtrace::Backtrace::force_capture().to_string();
-    let ours = |l: &&str| l.contains("taper::") && !l.contains("backend::memory");
+    let ours = |l: &&str| l.contains(": taper") && !l.contains("backend::memory");
     let place: Vec<&str> = trace.lines().filter(ours).take(6).map(str::trim).collect();
     ABORTS.with(|a| a.borrow_mut().push(format!("{size} bytes in {}", place.join(" < "))));
     PLAN.with(|p| p.set(plan));

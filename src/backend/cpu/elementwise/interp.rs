@@ -4,6 +4,7 @@ use crate::backend::cpu::alloc::Block;
 use crate::backend::cpu::geometry::{Rows, Space};
 use crate::backend::cpu::simd::{self, convert::convert, Kernel};
 use crate::backend::cpu::transpose::transpose;
+use crate::backend::memory;
 use crate::backend::program::{Inst, Opcode, Program, Src};
 use crate::backend::View;
 use crate::base::dtype::DType;
@@ -199,6 +200,11 @@ impl Compiled {
         }
         let count = program.insts.len();
         ensure!(count <= 256, Internal, "a program of {count} instructions");
+        // Steps of what is long are more bytes than the reserve for small things serves: a step for each instruction,
+        // and as many for conversions.
+        if count > 32 {
+            memory::reserve_small(&mut c.steps, 2 * count)?;
+        }
         // Last instruction to read each register; results stay.
         let mut last: SmallVec<[usize; 8]> = SmallVec::from_elem(0, count);
         for (k, inst) in program.insts.iter().enumerate() {
