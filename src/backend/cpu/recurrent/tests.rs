@@ -54,9 +54,10 @@ fn check(set: Level, c: Case) -> Vec<Vec<f64>> {
     let (n, wide, batch) = (c.hidden, if c.lstm { 4 } else { 3 } * c.hidden, c.sizes[0]);
     let lines = c.sizes.iter().sum::<i64>();
     let mut r = Lcg(n as u64 * 31 + lines as u64);
-    let mut host = |shape: &[i64]| Host::permuted(c.dtype, shape, &[1, 0], 1, || r.eighth());
-    let [weight, h, cell] = [host(&[wide, n]), host(&[batch, n]), host(&[batch, n])];
-    let [grad_h, grad_c] = [host(&[batch, n]), host(&[batch, n])];
+    // Weights so small that a step does not enlarge the rounding of the one before.
+    let mut host = |shape: &[i64], scale: f64| Host::permuted(c.dtype, shape, &[1, 0], 1, || r.eighth() * scale);
+    let [weight, h, cell] = [host(&[wide, n], 0.25), host(&[batch, n], 1.0), host(&[batch, n], 1.0)];
+    let [grad_h, grad_c] = [host(&[batch, n], 1.0), host(&[batch, n], 1.0)];
     let bias = Host::strided(c.dtype, &[wide], &[2], 1, || 0.25);
     let mut r = Lcg(7);
     let mut dense = |shape: &[i64]| Host::new(c.dtype, shape, || r.eighth());
@@ -97,7 +98,7 @@ fn check(set: Level, c: Case) -> Vec<Vec<f64>> {
         run(set, job::<f64>(&call).unwrap(), &to).unwrap();
         gradients(set, job::<f64>(&call).unwrap(), &call, &given).unwrap();
     }
-    let tol = if c.dtype == DType::F64 { 1e-13 } else { 5e-5 };
+    let tol = if c.dtype == DType::F64 { 1e-13 } else { 2e-5 };
     let results = [&out, &last_h, &last_c];
     for (i, got) in results.iter().enumerate().take(if c.lstm { 3 } else { 2 }) {
         assert_close(&got.to_vec(), &want[i], tol, &format!("{set:?} {c:?}: result {i}"));

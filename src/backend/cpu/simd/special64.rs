@@ -229,7 +229,7 @@ pub(crate) mod tests {
             let places = if a > 1e5 { 2e-11 } else { 2e-13 };
             let got = incomplete_gamma(a, x, false);
             assert!((got - lower).abs() <= places * lower, "{got} instead of {lower}");
-            assert!((incomplete_gamma(a, x, true) + lower - 1.0).abs() < 1e-12);
+            assert!((incomplete_gamma(a, x, true) + lower - 1.0).abs() < places.max(1e-12));
         }
         close(polynomial(0.3, 7.0, 11.0), -0.22407298125);
         close(polynomial(1.5, 5.0, 8.0), -117.0);
