@@ -143,9 +143,25 @@ def under_mode(function, args, kwargs):
     return result
 
 
-def _dispatched_body(*args, _dispatched_key, **kwargs):
-    """The body that `patch` gives to functions: it finds `call` among their globals."""
-    return _call_dispatched(_dispatched_key, args, kwargs)  # noqa: F821
+_bodies = {}
+
+
+def _dispatched_body(names):
+    """The code that `patch` gives to functions whose closure has these names: it finds `call` among their globals. It says
+    that it closes over the names, too: the interpreter fills only then the places for them, in which debuggers look."""
+    if names in _bodies:
+        return _bodies[names]
+    text = f"""
+def outer({", ".join(names)}):
+    def body(*_dispatched_args, _dispatched_key, **_dispatched_named):
+        if 0:
+            ({", ".join(names)})
+        return _call_dispatched(_dispatched_key, _dispatched_args, _dispatched_named)
+    return body
+"""
+    made = {}
+    exec(text, made)
+    return _bodies.setdefault(names, made["outer"](*names).__code__)
 
 
 def patch(function):
@@ -161,11 +177,8 @@ def patch(function):
     _functions[key] = function, original
     function.__globals__["_call_dispatched"] = call
     code = function.__code__
-    function.__code__ = _dispatched_body.__code__.replace(
-        co_name=code.co_name,
-        co_filename=code.co_filename,
-        co_firstlineno=code.co_firstlineno,
-        co_freevars=code.co_freevars,  # those of its closure, which stays
+    function.__code__ = _dispatched_body(code.co_freevars).replace(
+        co_name=code.co_name, co_filename=code.co_filename, co_firstlineno=code.co_firstlineno
     )
     function.__defaults__, function.__kwdefaults__ = None, {"_dispatched_key": key}
     function._dispatched = True
