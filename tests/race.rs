@@ -130,7 +130,7 @@ fn gradients_of_many_threads() {
             s.spawn(|| {
                 for _ in 0..rounds {
                     let y = ops::sum(&ops::mul_scalar(&leaf, Scalar::Int(1)).unwrap(), None).unwrap();
-                    autograd::engine::backward(&[y], &[], Default::default(), None).unwrap();
+                    ops::backward(&[y], &[], Default::default(), None).unwrap();
                 }
             });
         }
