@@ -98,10 +98,13 @@ struct DLManagedTensorVersioned;
 /* No dtype, where one is optional. */
 #define TAPER_DTYPE_NONE (-1)
 
-/* Kind of device; the values are DLPack's. */
+/* Kind of device; the values are DLPack's, but META's, which it does not have. */
 #define TAPER_DEVICE_CPU 1
 #define TAPER_DEVICE_CUDA 2
 #define TAPER_DEVICE_OPENCL 4
+
+/* Shapes, strides and dtypes without elements: what a program would make, in no time and no memory. */
+#define TAPER_DEVICE_META 100
 
 /* What a device is, in taper_device_properties. */
 #define TAPER_DEVICE_KIND_OTHER 0
@@ -315,7 +318,8 @@ static inline taper_scalar taper_scalar_bool(bool value)
     return s;
 }
 
-/* Devices as values: TAPER_CPU, TAPER_CUDA(0), TAPER_OPENCL(0), and TAPER_DEVICE_NONE where a device is optional. */
+/* Devices as values: TAPER_CPU, TAPER_CUDA(0), TAPER_OPENCL(0), TAPER_META, and TAPER_DEVICE_NONE where a
+ * device is optional. */
 static inline taper_device taper_make_device(int32_t type, int32_t index)
 {
     taper_device d;
@@ -326,6 +330,7 @@ static inline taper_device taper_make_device(int32_t type, int32_t index)
 #define TAPER_CPU taper_make_device(TAPER_DEVICE_CPU, 0)
 #define TAPER_CUDA(index) taper_make_device(TAPER_DEVICE_CUDA, (index))
 #define TAPER_OPENCL(index) taper_make_device(TAPER_DEVICE_OPENCL, (index))
+#define TAPER_META taper_make_device(TAPER_DEVICE_META, 0)
 #define TAPER_DEVICE_NONE taper_make_device(0, 0)
 
 /* An absent start or stop of a TAPER_INDEX_SLICE. */

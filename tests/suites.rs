@@ -10,6 +10,7 @@ mod gradcheck;
 mod layers;
 mod linalg;
 mod memory_failures;
+mod meta;
 mod ops_fixtures;
 mod race;
 mod rng_fixtures;

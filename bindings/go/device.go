@@ -52,6 +52,8 @@ var (
 	CPU    = Device{DeviceCPU, 0}
 	CUDA   = Device{DeviceCUDA, 0}
 	OpenCL = Device{DeviceOpenCL, 0}
+	// Meta has shapes, strides and dtypes without elements.
+	Meta = Device{DeviceMeta, 0}
 )
 
 func (d Device) c() C.taper_device {

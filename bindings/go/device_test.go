@@ -24,7 +24,7 @@ func TestDeviceStrings(t *testing.T) {
 		t.Error(s)
 	}
 	_, err := ParseDevice("tpu")
-	wantError(t, err, ErrorRuntime, "Expected one of cpu, cuda, opencl")
+	wantError(t, err, ErrorRuntime, "Expected one of cpu, cuda, opencl, meta")
 	_, err = ParseDevice("cuda:x")
 	wantError(t, err, ErrorRuntime, "Invalid device string: 'cuda:x'")
 }
@@ -218,7 +218,13 @@ func TestEvents(t *testing.T) {
 		wantError(t, start.Record(), ErrorInvalidHandle, "has been freed")
 		Check(end.Close())
 	}
-	_, err := NewEvent(Device{99, 0})
+	large := Must(Zeros([]int64{1 << 30, 1 << 30}, ZerosOptions{Device: Meta}))
+	if d := Must(large.Relu()).Device(); d != Meta {
+		t.Error(d)
+	}
+	_, err := large.ToDevice(CPU)
+	wantError(t, err, ErrorNotImplemented, "Cannot copy out of meta tensor; no data!")
+	_, err = NewEvent(Device{99, 0})
 	wantError(t, err, ErrorRuntime, "invalid device type")
 }
 

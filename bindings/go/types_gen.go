@@ -19,11 +19,12 @@ const (
 	BFloat16 DType = DType(C.TAPER_BFLOAT16) + 1
 )
 
-// Kind of device; the values are DLPack's.
+// Kind of device; the values are DLPack's, but META's, which it does not have.
 const (
 	DeviceCPU    = int32(C.TAPER_DEVICE_CPU)
 	DeviceCUDA   = int32(C.TAPER_DEVICE_CUDA)
 	DeviceOpenCL = int32(C.TAPER_DEVICE_OPENCL)
+	DeviceMeta   = int32(C.TAPER_DEVICE_META)
 )
 
 // Which numbers the CPU draws.

@@ -12,6 +12,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 pub fn get(device: Device) -> Result<&'static dyn Backend> {
     match device.kind {
         DeviceType::Cpu => Ok(super::cpu::backend()),
+        DeviceType::Meta => Ok(super::meta::backend()),
         #[cfg(feature = "opencl")]
         DeviceType::OpenCl => super::opencl::backend(device.index),
         #[cfg(feature = "cuda")]
@@ -49,6 +50,7 @@ impl Storage {
 pub fn devices(kind: DeviceType) -> Result<Vec<DeviceInfo>> {
     match kind {
         DeviceType::Cpu => Ok(vec![super::cpu::info::info().clone()]),
+        DeviceType::Meta => Ok(vec![super::meta::info()]),
         #[cfg(feature = "opencl")]
         DeviceType::OpenCl => super::opencl::devices(),
         #[cfg(feature = "cuda")]

@@ -14,6 +14,7 @@ pub mod inside;
 pub mod kernels;
 pub mod mapped;
 pub mod memory;
+pub mod meta;
 mod opcodes_gen;
 #[cfg(feature = "opencl")]
 pub mod opencl;

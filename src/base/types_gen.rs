@@ -168,17 +168,19 @@ impl DType {
     }
 }
 
-/// Kind of device; the values are DLPack's.
+/// Kind of device; the values are DLPack's, but META's, which it does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(i32)]
 pub enum DeviceType {
     Cpu = 1,
     Cuda = 2,
     OpenCl = 4,
+    /// Shapes, strides and dtypes without elements: what a program would make, in no time and no memory.
+    Meta = 100,
 }
 
 impl DeviceType {
-    pub const ALL: [DeviceType; 3] = [DeviceType::Cpu, DeviceType::Cuda, DeviceType::OpenCl];
+    pub const ALL: [DeviceType; 4] = [DeviceType::Cpu, DeviceType::Cuda, DeviceType::OpenCl, DeviceType::Meta];
 
     /// The one of a number of the C interface.
     pub fn of(code: i32) -> Option<DeviceType> {

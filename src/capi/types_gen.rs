@@ -15,10 +15,12 @@ pub const TAPER_BFLOAT16: i32 = 15;
 /// No dtype, where one is optional.
 pub const TAPER_DTYPE_NONE: i32 = -1;
 
-/// Kind of device; the values are DLPack's.
+/// Kind of device; the values are DLPack's, but META's, which it does not have.
 pub const TAPER_DEVICE_CPU: i32 = 1;
 pub const TAPER_DEVICE_CUDA: i32 = 2;
 pub const TAPER_DEVICE_OPENCL: i32 = 4;
+/// Shapes, strides and dtypes without elements: what a program would make, in no time and no memory.
+pub const TAPER_DEVICE_META: i32 = 100;
 
 /// What a device is, in taper_device_properties.
 pub const TAPER_DEVICE_KIND_OTHER: i32 = 0;

@@ -23,7 +23,8 @@ struct Setting {
     caching: bool,
 }
 impl Setting {
-    const START: Setting = Setting { on: [false; KINDS], dtype: [DType::BF16, DType::F16, DType::F16], caching: true };
+    const START: Setting =
+        Setting { on: [false; KINDS], dtype: [DType::BF16, DType::F16, DType::F16, DType::BF16], caching: true };
 }
 
 struct State {

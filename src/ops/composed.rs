@@ -298,7 +298,7 @@ pub fn quantile(a: &Tensor, q: &Tensor, dim: Option<i64>, keepdim: bool, interpo
         "quantile() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}"
     );
     let wanted = autograd::no_grad(|| all(&logical_and(&ge_scalar(q, Scalar::Int(0))?, &le_scalar(q, ONE)?)?))?;
-    ensure!(wanted.item()?.to_bool(), Runtime, "quantile() q values must be in the range [0, 1]");
+    ensure!(wanted.holds()?, Runtime, "quantile() q values must be in the range [0, 1]");
     let (x, mut shape) = match dim {
         None => (reshape(a, &[-1])?, if keepdim { vec![1; a.ndim()] } else { vec![] }),
         Some(d) => {

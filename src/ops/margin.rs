@@ -213,8 +213,8 @@ pub fn gaussian_nll_loss(
 ) -> Result<Tensor> {
     // In a recording of a device's work no value can be read.
     if var.numel() > 0 && !crate::backend::get(var.device())?.recording() {
-        let negative = autograd::no_grad(|| any(&lt_scalar(var, ZERO)?))?;
-        ensure!(!negative.item()?.to_bool(), Value, "var has negative entry/entries");
+        let fine = autograd::no_grad(|| logical_not(&any(&lt_scalar(var, ZERO)?)?))?;
+        ensure!(fine.holds()?, Value, "var has negative entry/entries");
     }
     let (s, v) = (input.shape(), var.shape());
     let one_short = v.len() + 1 == s.len() && s[..v.len()] == v[..];

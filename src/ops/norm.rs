@@ -454,7 +454,7 @@ pub fn batch_norm_tracked(
     let mut share = momentum.unwrap_or(0.0);
     if let Some(n) = num_batches_tracked.filter(|_| training && track_running_stats) {
         autograd::no_grad(|| add_scalar_(n, ONE, ONE))?;
-        if momentum.is_none() {
+        if momentum.is_none() && !n.device().is_meta() {
             share = 1.0 / n.item()?.to_f64();
         }
     }

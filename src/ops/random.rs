@@ -479,17 +479,9 @@ pub fn multinomial(t: &Tensor, num_samples: i64, replacement: bool, generator: G
             return with_replacement(t, &out_shape, generator);
         }
         let valid = logical_and(&lt_scalar(t, Scalar::Float(f64::INFINITY))?, &ge_scalar(t, Scalar::Int(0))?)?;
-        ensure!(
-            all(&valid)?.item()?.to_bool(),
-            Runtime,
-            "probability tensor contains either `inf`, `nan` or element < 0"
-        );
+        ensure!(all(&valid)?.holds()?, Runtime, "probability tensor contains either `inf`, `nan` or element < 0");
         let nonzero_rows = any_dim(&gt_scalar(t, Scalar::Int(0))?, -1, false)?;
-        ensure!(
-            all(&nonzero_rows)?.item()?.to_bool(),
-            Runtime,
-            "invalid multinomial distribution (sum of probabilities <= 0)"
-        );
+        ensure!(all(&nonzero_rows)?.holds()?, Runtime, "invalid multinomial distribution (sum of probabilities <= 0)");
         // Exponentials race: the largest p / q wins, the next ones are samples without replacement.
         let q = empty_like(t, None, None)?;
         draw(&q, Distribution::Exponential { lambda: 1.0 }, generator)?;

@@ -287,7 +287,11 @@ pub fn masked_scatter(a: &Tensor, mask: &Tensor, source: &Tensor) -> Result<Tens
     let shape = crate::base::layout::broadcast_shapes(&a.shape(), &mask.shape())?;
     let (a, mask) = (expand(a, &shape)?, expand(mask, &shape)?);
     let count = cumsum(&reshape(&mask, &[-1])?, 0, Some(DType::I64))?;
-    let wanted = if count.numel() == 0 { 0 } else { select(&count, 0, -1)?.item()?.to_i64() };
+    let wanted = match count.numel() {
+        0 => 0,
+        _ if a.device().is_meta() => 1.min(source.numel() as i64),
+        _ => select(&count, 0, -1)?.item()?.to_i64(),
+    };
     ensure!(
         wanted <= source.numel() as i64,
         Runtime,

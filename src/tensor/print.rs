@@ -117,7 +117,13 @@ pub fn format_tensor(data: &TensorText, opts: &PrintOptions) -> Result<String> {
     }
     let size = || format!("size={}", py_tuple(data.shape));
     let mut body;
-    if data.shape.contains(&0) {
+    if data.device.is_meta() {
+        suffixes.push(size());
+        if data.dtype != data.default_dtype {
+            suffixes.push(format!("dtype=torch.{}", data.dtype));
+        }
+        body = "...".to_string();
+    } else if data.shape.contains(&0) {
         if data.shape.len() != 1 {
             suffixes.push(size());
         }

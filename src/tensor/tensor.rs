@@ -356,6 +356,11 @@ impl Tensor {
             s.layout.broadcast_to(&d.layout.shape)?;
             return Ok(());
         }
+        if d.device().is_meta() {
+            s.layout.broadcast_to(&d.layout.shape)?;
+            return Ok(());
+        }
+        src.check_data()?;
         if d.device() == s.device() {
             let layout = s.layout.broadcast_to(&d.layout.shape)?;
             let ty = if s.dtype.compute() == d.dtype.compute() || d.dtype == DType::Bool { s.dtype } else { d.dtype };
@@ -386,9 +391,15 @@ impl Tensor {
         dense.copy_from(src)?;
         self.copy_from(&dense)
     }
+    /// An error where there are no elements to read.
+    fn check_data(&self) -> Result<()> {
+        ensure!(!self.device().is_meta(), NotImplemented, "Cannot copy out of meta tensor; no data!");
+        Ok(())
+    }
     /// The elements row-major; the dtype must be `T`'s.
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
         let own = self.alias_same();
+        own.check_data()?;
         ensure!(
             own.dtype() == T::DTYPE,
             Type,
@@ -408,11 +419,16 @@ impl Tensor {
     pub fn to_i64_vec(&self) -> Result<Vec<i64>> {
         crate::dispatch!(self.dtype(), T, memory::collect(self.to_vec::<T>()?.into_iter().map(Element::to_i64)))
     }
+    /// Whether a condition on elements, reduced to one, holds; on meta nobody can tell, and it is taken to.
+    pub fn holds(&self) -> Result<bool> {
+        Ok(self.device().is_meta() || self.item()?.to_bool())
+    }
     /// The one element of a tensor with exactly one; waits for the device.
     pub fn item(&self) -> Result<Scalar> {
         let b = self.materialize();
         let n = b.layout.numel();
         ensure!(n == 1, Runtime, "a Tensor with {n} elements cannot be converted to Scalar");
+        ensure!(!b.device().is_meta(), Runtime, "Tensor.item() cannot be called on meta tensors");
         let mut buf = [0u8; 8];
         let size = b.dtype.size();
         backend::get(b.device())?.download(&b.storage, b.layout.offset as usize * size, &mut buf[..size])?;

@@ -16,12 +16,25 @@ static void texts(void)
     OK(taper_device_to_string(d, &s));
     CHECK(strcmp(taper_string_data(s), "opencl:3") == 0);
     CHECK(taper_string_free(s));
+    OK(taper_device_parse("meta", &d));
+    CHECK_INT(d.type, TAPER_DEVICE_META);
+    {
+        const int64_t large[] = {1 << 30, 1 << 30};
+        taper_tensor *t = NULL, *u = NULL;
+        float number = 0;
+        OK(taper_zeros(large, 2, TAPER_FLOAT32, TAPER_META, &t));
+        OK(taper_sum(t, TAPER_DTYPE_NONE, &u));
+        FAILS(taper_tensor_copy_to_host(u, &number, sizeof number), TAPER_ERROR_NOT_IMPLEMENTED, "no data!");
+        CHECK(taper_tensor_free(u));
+        FAILS(taper_to_device(t, TAPER_CPU, &u), TAPER_ERROR_NOT_IMPLEMENTED, "Cannot copy out of meta tensor; no data!");
+        CHECK(taper_tensor_free(t));
+    }
     OK(taper_device_parse("cpu", &d));
     CHECK_INT(d.type, TAPER_DEVICE_CPU);
     OK(taper_device_to_string(d, &s));
     CHECK(strcmp(taper_string_data(s), "cpu") == 0);
     CHECK(taper_string_free(s));
-    FAILS(taper_device_parse("gpu:1", &d), TAPER_ERROR_RUNTIME, "Expected one of cpu, cuda, opencl device type");
+    FAILS(taper_device_parse("gpu:1", &d), TAPER_ERROR_RUNTIME, "Expected one of cpu, cuda, opencl, meta device type");
     CHECK_INT(d.type, 0);
     FAILS(taper_device_parse("cuda:x", &d), TAPER_ERROR_RUNTIME, "Invalid device string: 'cuda:x'");
     FAILS(taper_device_parse("opencl:01", &d), TAPER_ERROR_RUNTIME, "Invalid device string");

@@ -35,6 +35,8 @@ class Device {
     /// type is a TAPER_DEVICE_... code, or 0 for any. An Error lists the devices that there are.
     static Device find(const std::string &part_of_name, int32_t type = 0);
     static Device cpu() { return Device(TAPER_DEVICE_CPU); }
+    /// Shapes, strides and dtypes without elements.
+    static Device meta() { return Device(TAPER_DEVICE_META); }
     taper_device raw() const noexcept { return raw_; }
     int32_t type() const noexcept { return raw_.type; }
     int32_t index() const noexcept { return raw_.index; }

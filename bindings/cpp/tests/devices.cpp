@@ -32,13 +32,16 @@ template <class Fn> static bool throws(const std::string &part, Fn &&f) {
 
 static void discovery() {
     CHECK(Device("cpu") == Device::cpu() && Device("opencl:2").index() == 2 && Device("cuda").str() == "cuda:0");
-    CHECK(throws("Expected one of cpu, cuda, opencl", [] { Device("tpu"); }));
+    CHECK(throws("Expected one of cpu, cuda, opencl, meta", [] { Device("tpu"); }));
     CHECK(throws("Invalid device string: 'cuda:x'", [] { Device(std::string("cuda:x")); }));
     const DeviceInfo cpu = Device::cpu().info();
     CHECK(!cpu.name.empty() && cpu.name == Device::cpu().name() && cpu.compute_units >= 1);
     CHECK(std::string(cpu.kind_name()) == "cpu" && cpu.supports(float64) && cpu.supports(bfloat16));
     CHECK(Device::cpu().is_available() && Device::cpu().why_not().empty());
     CHECK(throws("no device is called 'no such device'; there are: ", [] { Device::find("no such device"); }));
+    const Tensor large = zeros({1 << 30, 1 << 30}, float32, Device::meta());
+    CHECK(Device::meta().str() == "meta" && matmul(large, large.t()).device() == Device::meta());
+    CHECK(throws("Cannot copy out of meta tensor; no data!", [&] { large.cpu(); }));
     const auto all = devices();
     CHECK(all.at(0) == Device::cpu());
     for (const Device &d : all) {

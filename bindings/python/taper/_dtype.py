@@ -113,13 +113,13 @@ Size.__module__ = "taper"
 
 class _Codes(dict):
     def __missing__(self, name):
-        raise RuntimeError(f"Taper has no tensors on device '{name}': expected one of cpu, cuda, opencl")
+        raise RuntimeError(f"Taper has no tensors on device '{name}': expected one of cpu, cuda, opencl, meta")
 
 
 _DEVICE_CODES = _Codes({k.lower(): v for k, v in DEVICE.items()})
 # PyTorch's other kinds of devices, which programs compare with: they can be named.
 _OTHER_DEVICES = frozenset(
-    "fpga hip hpu ideep ipu lazy maia meta mkldnn mps mtia opengl ort privateuseone ve vulkan xla xpu".split()
+    "fpga hip hpu ideep ipu lazy maia mkldnn mps mtia opengl ort privateuseone ve vulkan xla xpu".split()
 )
 _DEVICE_NAMES = {v: k for k, v in _DEVICE_CODES.items()}
 current = {}  # the index that a type without one means, where `set_device` has changed it
@@ -151,7 +151,7 @@ class device:
                 raise RuntimeError(f"Invalid device string: '{spec}'")
             spec, index = name, builtins.int(number)
         if spec not in _DEVICE_CODES and spec not in _OTHER_DEVICES:
-            raise RuntimeError(f"Expected one of cpu, cuda, opencl device type at start of device string: {spec}")
+            raise RuntimeError(f"Expected one of cpu, cuda, opencl, meta device type at start of device string: {spec}")
         if index is not None and not 0 <= index <= 0xFFFF:
             raise RuntimeError(f"Device index must be between 0 and 65535, got {index}")
         self.type = spec
@@ -213,8 +213,11 @@ cpu_device = device("cpu")
 
 
 def device_from_codes(kind, index):
-    """The device of the ABI's two numbers; the CPU carries no index, as in PyTorch."""
-    return cpu_device if kind == 1 else device(_DEVICE_NAMES[kind], index)
+    """The device of the ABI's two numbers; the CPU and meta carry no index, as in PyTorch."""
+    if kind == 1:
+        return cpu_device
+    name = _DEVICE_NAMES[kind]
+    return device(name) if name == "meta" else device(name, index)
 
 
 class layout:

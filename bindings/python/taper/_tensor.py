@@ -68,10 +68,11 @@ class Tensor:
 
     __slots__ = ("_h", "_grad", "__dict__", "__weakref__")
     __array_priority__ = 1000
-    is_sparse = is_quantized = is_mkldnn = is_mps = is_xpu = is_meta = is_nested = is_sparse_csr = False
+    is_sparse = is_quantized = is_mkldnn = is_mps = is_xpu = is_nested = is_sparse_csr = False
     is_cpu = property(lambda self: self.device.type == "cpu")
     is_cuda = property(lambda self: self.device.type == "cuda")
     is_opencl = property(lambda self: self.device.type == "opencl")
+    is_meta = property(lambda self: self.device.type == "meta")
     layout = strided
     names = property(lambda self: (None,) * self.ndim)
     name = None
@@ -171,9 +172,9 @@ class Tensor:
         return device_from_codes(d.type, d.index)
 
     def get_device(self):
-        """The index of the device, -1 for the CPU."""
+        """The index of the device, -1 for the CPU and meta."""
         d = self.device
-        return -1 if d.type == "cpu" else d.index
+        return -1 if d.type in ("cpu", "meta") else d.index
 
     def element_size(self):
         """Bytes of one element."""
@@ -187,8 +188,10 @@ class Tensor:
         return _c.tensor_storage_offset(self._h)
 
     def data_ptr(self):
-        """Address of the first element, in the device's memory on CUDA; other devices have none."""
+        """Address of the first element, in the device's memory on CUDA; 0 on meta; other devices have none."""
         out, p = tls.o
+        if self.is_meta:
+            return 0
         e = (_c.proto("tensor_device_address") if self.is_cuda else _c.tensor_data)(self._h, p)
         if e:
             fail(e)

@@ -13,7 +13,7 @@ DTYPES = (
     ("bfloat16", 15, 2, True, True, None, "BFloat16", None),
 )
 DTYPE = {"NONE": -1}
-DEVICE = {"CPU": 1, "CUDA": 2, "OPENCL": 4}
+DEVICE = {"CPU": 1, "CUDA": 2, "OPENCL": 4, "META": 100}
 DEVICE_KIND = {"OTHER": 0, "CPU": 1, "GPU": 2, "ACCELERATOR": 3}
 SCALAR = {"FLOAT": 0, "INT": 1, "BOOL": 2}
 ATTRIBUTE = {"NONE": 0, "BOOL": 1, "INT": 2, "FLOAT": 3, "TEXT": 4, "INTS": 5, "FLOATS": 6}

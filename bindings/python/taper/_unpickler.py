@@ -57,6 +57,16 @@ def _tensor(machine, storage, offset, size, stride, requires_grad=False, hooks=N
     return rebuild_tensor(storage, offset, size, stride, requires_grad)
 
 
+def _meta_tensor(machine, dtype, size, stride, requires_grad=False):
+    from ._ops import empty
+
+    good = isinstance(dtype, _dtype.dtype) and type(size) in (tuple, _dtype.Size) and type(stride) is tuple
+    good = good and len(size) == len(stride) and all(type(n) is int and n >= 0 for n in (*size, *stride))
+    _need(good, "unexpected call of torch._utils._rebuild_meta_tensor_no_storage")
+    n = 0 if 0 in size else 1 + sum((k - 1) * s for k, s in zip(size, stride))
+    return empty(n, dtype=dtype, device="meta").as_strided(size, stride).requires_grad_(bool(requires_grad))
+
+
 def _tensor_of_type(machine, function, cls, args, state):
     """A tensor with attributes, or of a subclass that the user has allowed."""
     t = machine.call(function, args)
@@ -139,6 +149,7 @@ def _table():
         "collections.Counter": _counter,
         "torch._utils._rebuild_tensor_v2": _tensor,
         "torch._utils._rebuild_tensor": _tensor,
+        "torch._utils._rebuild_meta_tensor_no_storage": _meta_tensor,
         "torch._utils._rebuild_parameter": _parameter,
         "torch._utils._rebuild_parameter_with_state": _parameter_with_state,
         "torch._tensor._rebuild_from_type_v2": _tensor_of_type,

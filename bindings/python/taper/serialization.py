@@ -92,6 +92,7 @@ def _pickler(file, stores, protocol):
         return names.setdefault((module, name), Named(module, name))
 
     rebuild, parameter = named("torch._utils", "_rebuild_tensor_v2"), named("torch._utils", "_rebuild_parameter")
+    without_elements = named("torch._utils", "_rebuild_meta_tensor_no_storage")
 
     class Storage:
         def __init__(self, dtype, key, device, count):
@@ -115,6 +116,8 @@ def _pickler(file, stores, protocol):
                 t = t.detach()
             if isinstance(t, Parameter):
                 return parameter, (t.detach(), t.requires_grad, OrderedDict())
+            if t.is_meta:
+                return without_elements, (t.dtype, tuple(t.shape), t.stride(), t.requires_grad)
             key, count, offset = stores.of(t)
             d = t.device
             storage = Storage(t.dtype, key, "cpu" if d.type == "cpu" else f"{d.type}:{d.index}", count)

@@ -36,7 +36,7 @@ OTHER_WORDS = {
     "torch.zeros(-1)": "negative dimension -1",
     "torch.tensor([1], requires_grad=True)": "^only Tensors of floating point .* can require gradients, got int64",
     "torch.arange(3).requires_grad_()": "^only Tensors of floating point .* can require gradients, got int64",
-    'torch.device("foo")': "^Expected one of cpu, cuda, opencl device type at start of device string: foo",
+    'torch.device("foo")': "^Expected one of cpu, cuda, opencl, meta device type at start of device string: foo",
 }
 
 

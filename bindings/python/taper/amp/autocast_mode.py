@@ -24,14 +24,14 @@ def _code(device_type):
     if not isinstance(device_type, str):
         raise ValueError(f"Expected `device_type` of type `str`, got: `{type(device_type)}`")
     code = _DEVICE_CODES.get(device_type)
-    if code is None:
+    if code is None or device_type == "meta":
         raise RuntimeError(f"User specified an unsupported autocast device_type '{device_type}'")
     return code
 
 
 def is_autocast_available(device_type):
     """Whether autocast knows a type of devices."""
-    return device_type in _DEVICE_CODES
+    return device_type in _DEVICE_CODES and device_type != "meta"
 
 
 def is_autocast_enabled(device_type="cuda"):

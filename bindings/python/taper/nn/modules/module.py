@@ -472,6 +472,15 @@ class Module:
             raise TypeError(
                 f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}"
             )
+        if (
+            device is not None
+            and device.type != "meta"
+            and any(t.is_meta for t in (*self.parameters(), *self.buffers()))
+        ):
+            raise NotImplementedError(
+                "Cannot copy out of meta tensor; no data! Please use torch.nn.Module.to_empty() instead of "
+                "torch.nn.Module.to() when moving module from meta to a different device."
+            )
         return self._apply(lambda t: t.to(device, dtype if t.is_floating_point() else None))
 
     def _cast(self, dtype):
