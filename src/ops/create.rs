@@ -323,6 +323,7 @@ pub fn to_device(a: &Tensor, device: Device) -> Result<Tensor> {
     if from == device {
         return Ok(a.clone());
     }
+    a.check_data()?;
     let out = empty_like(a, None, Some(device))?;
     out.copy_from(a)?;
     record("ToCopyBackward0", &[a], out, |_, _| move |_, g| Ok(grads![Some(to_device(g, from)?)]))

@@ -392,7 +392,7 @@ impl Tensor {
         self.copy_from(&dense)
     }
     /// An error where there are no elements to read.
-    fn check_data(&self) -> Result<()> {
+    pub fn check_data(&self) -> Result<()> {
         ensure!(!self.device().is_meta(), NotImplemented, "Cannot copy out of meta tensor; no data!");
         Ok(())
     }
