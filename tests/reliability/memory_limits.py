@@ -258,8 +258,9 @@ def limited(prepare, slack):
 
 
 def alive(lib):
-    """Handles, and bytes of tensors."""
+    """Handles, and bytes of tensors; without the scratch memory that each thread keeps once it has worked on a kernel."""
     gc.collect()
+    assert not _c.proto("memory_empty_cache")(_c.device_c(torch.device("cpu")))
     lib.taper_handle_count.restype = ctypes.c_uint64
     info = _devices._MemoryInfo()
     assert not _c.proto("memory_stats")(_c.device_c(torch.device("cpu")), ctypes.addressof(info))
