@@ -4,6 +4,7 @@ use super::algebra::algebra;
 use super::meta::{self, as_strided_edge, relative, ViewOf};
 use super::mode::{grad_enabled, inference_mode};
 use super::node::{Ctx, Edge, Grads, Kind, Node, OutputMeta};
+use crate::backend::memory;
 use crate::base::error::Result;
 use crate::tensor::Tensor;
 use crate::{bail, ensure};
@@ -39,6 +40,7 @@ pub fn base_of(t: &Tensor) -> Option<Tensor> {
 
 /// Checks that an in-place write to `t` may be recorded; called before anything is written.
 pub fn check_inplace(t: &Tensor) -> Result<()> {
+    memory::check()?;
     {
         let b = t.body();
         let l = b.layout();
@@ -52,6 +54,7 @@ pub fn check_inplace(t: &Tensor) -> Result<()> {
 }
 /// The same of a write that gives every element one value, so that elements may share memory.
 pub fn check_overwrite(t: &Tensor) -> Result<()> {
+    memory::check()?;
     if !grad_enabled() {
         return Ok(());
     }

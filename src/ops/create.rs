@@ -287,10 +287,10 @@ pub fn triu_(a: &Tensor, diagonal: i64) -> Result<()> {
 pub(super) fn fill_impl(t: &Tensor, write: impl FnOnce() -> Result<()>) -> Result<()> {
     // One number for all elements may be written where several are one in memory.
     view::check_overwrite(t)?;
-    let edge = autograd::gradient_edge(t);
+    let edge = if autograd::grad_enabled() { autograd::gradient_edge(t) } else { None };
     write()?;
     t.bump_version();
-    let (Some(edge), true) = (edge, autograd::grad_enabled()) else { return Ok(()) };
+    let Some(edge) = edge else { return Ok(()) };
     let ghost = t.alias_same();
     autograd::meta::set_history(&ghost, Some(edge));
     let out = record("FillBackward0", &[&ghost], t.alias_same(), |_, _| |_, g| Ok(grads![Some(zeros_like_of(g)?)]))?;

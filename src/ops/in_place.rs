@@ -8,7 +8,7 @@ use crate::ensure;
 /// needs the values from before.
 pub(super) fn write_back(a: &Tensor, keeps_input: bool, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<()> {
     tracking::check_inplace(a)?;
-    let edge = autograd::gradient_edge(a);
+    let edge = if autograd::grad_enabled() { autograd::gradient_edge(a) } else { None };
     let ghost = if keeps_input && autograd::grad_enabled() { a.contiguous_copy()? } else { a.alias_same() };
     if edge.is_some() {
         autograd::meta::set_history(&ghost, edge);

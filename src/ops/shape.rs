@@ -391,10 +391,7 @@ const VIEW_BYTES: usize = 512;
 /// A list of `n` views, once memory for all of them is there.
 fn views(n: i64, items: impl Iterator<Item = Result<Tensor>>) -> Result<Vec<Tensor>> {
     memory::room_for(n as usize, VIEW_BYTES)?;
-    memory::try_collect(items.map(|t| {
-        memory::check()?;
-        t
-    }))
+    memory::try_collect(items)
 }
 pub fn unbind(a: &Tensor, dim: i64) -> Result<Vec<Tensor>> {
     let n = a.size(dim)?;

@@ -240,12 +240,14 @@ impl Tensor {
     /// Another tensor over the same memory and version counter, without autograd history. The layout must lie inside the
     /// memory: checked, since another thread may have given this tensor a smaller body after the layout was made.
     pub fn alias(&self, layout: Layout) -> Result<Tensor> {
+        memory::check()?;
         let b = self.materialize();
         b.contains(&layout)?;
         Ok(Tensor::from_body(Body { storage: b.storage.clone(), layout, dtype: b.dtype, version: b.version.clone() }))
     }
     /// The same memory seen as another dtype, whose elements the layout counts.
     pub fn alias_as(&self, layout: Layout, dtype: DType) -> Result<Tensor> {
+        memory::check()?;
         let b = self.materialize();
         let seen = Body { storage: b.storage.clone(), layout: layout.clone(), dtype, version: b.version.clone() };
         seen.contains(&layout)?;

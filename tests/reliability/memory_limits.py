@@ -107,9 +107,38 @@ def handles():
     return run
 
 
+class _TransformerOptions(ctypes.Structure):
+    """taper_nn_transformer_options."""
+
+    _fields_ = [("struct_size", ctypes.c_size_t)] + [(n, ctypes.c_void_p) for n in ("activation", "encoder", "decoder")]
+    _fields_ += [(n, ctypes.c_int64) for n in ("d_model", "nhead", "encoder_layers", "decoder_layers", "feedforward")]
+    _fields_ += [("dropout", ctypes.c_double), ("eps", ctypes.c_double)]
+    _fields_ += [(n, ctypes.c_int32) for n in ("batch_first", "norm_first", "bias", "dtype", "device", "index")]
+
+
+def layers():
+    """A module of the core with a great many small children."""
+    create, free = (_c.lib.taper_nn_transformer_create, _c.lib.taper_module_free)
+    create.restype, free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    options = _TransformerOptions(
+        ctypes.sizeof(_TransformerOptions), None, None, None, 1, 1, 3000, 1, 2, 0.1, 1e-5, 0, 0, 1
+    )
+    options.dtype = -1
+
+    def run():
+        m = ctypes.c_void_p()
+        error = create(ctypes.byref(options), ctypes.byref(m))
+        if error:
+            _c.fail(error)
+        free(m)
+
+    return run
+
+
 # Name: a function that prepares and returns the call.
 CALLS = {
     "add": make(lambda a: a + a, x(N)),
+    "layers": layers,
     "index": make(lambda a, i: a[i], x(N), ids(N, N)),
     "index_put": make(lambda a, i: a.clone().index_put_((i,), a), x(N), ids(N, N)),
     "gather": make(lambda a, i: a.gather(0, i), x(N), ids(N, N)),

@@ -27,6 +27,7 @@ impl Module {
         let all = self.modules()?;
         let (mut tensors, mut copies) = (FxHashMap::default(), FxHashMap::default());
         for m in &all {
+            memory::check()?;
             let Some(layer) = m.0.layer.duplicate() else {
                 bail!(NotImplemented, "{} cannot be copied: its forward is the program's own", m.name())
             };

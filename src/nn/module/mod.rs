@@ -17,6 +17,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -128,33 +129,49 @@ pub(super) struct Inner {
     pub(super) lazy: AtomicBool,
 }
 
+type Children = indexmap::map::IntoValues<String, Option<Module>>;
 thread_local! {
-    /// Children of modules that are being dropped: a deep tree must not overflow the stack.
-    static ORPHANS: RefCell<Option<Vec<Option<Module>>>> = const { RefCell::new(None) };
+    /// Children of modules that are being dropped, a list for each module that has some left: a deep tree must not overflow
+    /// the stack, and a wide one must need no memory. Nothing is left of it after a drop, so the thread's end need not know
+    /// of it: registering that takes memory, too.
+    static ORPHANS: RefCell<ManuallyDrop<Option<Vec<Children>>>> = const { RefCell::new(ManuallyDrop::new(None)) };
 }
 impl Drop for Inner {
     fn drop(&mut self) {
-        let mut children = std::mem::take(&mut self.state.get_mut().children).into_values();
-        let Some(first) = children.next() else { return };
-        let mut all: Vec<Option<Module>> = std::iter::once(first).chain(children).collect();
-        let nested = ORPHANS.try_with(|o| match &mut *o.borrow_mut() {
-            Some(queue) => {
-                queue.append(&mut all);
-                true
+        let mut own = std::mem::take(&mut self.state.get_mut().children).into_values();
+        if own.len() == 0 {
+            return;
+        }
+        let outermost = ORPHANS.with(|o| {
+            let mut o = o.borrow_mut();
+            let outermost = o.is_none();
+            let lists = o.get_or_insert_default();
+            if lists.len() < lists.capacity() || memory::reserve::fallibly(|| lists.try_reserve(1)).is_ok() {
+                lists.push(std::mem::take(&mut own));
             }
-            none => {
-                *none = Some(Vec::new());
-                false
-            }
+            outermost
         });
-        // Without the queue, while the thread ends, the drop recurses.
-        while let (Ok(false), Some(m)) = (&nested, all.pop()) {
-            drop(m);
-            let _ = ORPHANS.try_with(|o| all.append(o.borrow_mut().get_or_insert_default()));
+        // Where there was no memory for the list.
+        own.for_each(drop);
+        if !outermost {
+            return;
         }
-        if matches!(nested, Ok(false)) {
-            let _ = ORPHANS.try_with(|o| *o.borrow_mut() = None);
+        // Each drop leaves its module's children here.
+        let next = || {
+            ORPHANS.with(|o| {
+                let mut o = o.borrow_mut();
+                let lists = o.as_mut()?;
+                let child = lists.last_mut()?.next();
+                if lists.last().is_some_and(|l| l.len() == 0) {
+                    lists.pop();
+                }
+                child
+            })
+        };
+        while let Some(child) = next() {
+            drop(child);
         }
+        ORPHANS.with(|o| drop(o.borrow_mut().take()));
     }
 }
 
@@ -414,6 +431,7 @@ impl Module {
     pub fn register_module(&self, name: &str, child: Option<Module>) -> Result<()> {
         // One at a time: two modules that adopt each other would both look free.
         static ADOPTING: Mutex<()> = Mutex::new(());
+        memory::check()?;
         let adopting = ADOPTING.lock();
         if let Some(c) = &child {
             // Only what was adopted can lie in another module: trees that grow from below are not walked each time.
