@@ -214,7 +214,7 @@ impl Epilogue<'_> {
     }
 }
 
-/// The gradients that a layer normalisation is asked for: [rows, n], [n], [n].
+/// The gradients that a normalisation is asked for: the input's shape, and twice what weight and bias have.
 #[derive(Clone, Copy)]
 pub struct LayerNormGrads<'a> {
     pub input: Option<View<'a>>,
@@ -497,6 +497,32 @@ pub trait Backend: Send + Sync {
         grad: View,
         input: View,
         weight: Option<View>,
+        eps: f64,
+        grads: LayerNormGrads,
+    ) -> Result<bool> {
+        Ok(false)
+    }
+    /// (x - mean) / sqrt(variance + eps) * weight + bias of [n, c, places] by the mean and the biased variance of each
+    /// channel, which `stats`, [c] both, receive; weight and bias are [c]. False where the device has no kernel for these:
+    /// then nothing was done.
+    fn batch_norm(
+        &self,
+        input: View,
+        weight: Option<View>,
+        bias: Option<View>,
+        eps: f64,
+        out: View,
+        stats: [View; 2],
+    ) -> Result<bool> {
+        Ok(false)
+    }
+    /// Its gradients, given that of its output and `stats` as it left them; false as above.
+    fn batch_norm_backward(
+        &self,
+        grad: View,
+        input: View,
+        weight: Option<View>,
+        stats: [View; 2],
         eps: f64,
         grads: LayerNormGrads,
     ) -> Result<bool> {

@@ -9,6 +9,7 @@ mod algebra;
 mod arith;
 mod attention;
 mod bags;
+mod batch_norm;
 mod cast;
 mod clip;
 mod compare;

@@ -230,7 +230,7 @@ pub fn group_norm(
     })
 }
 /// A vector of channels shaped to broadcast over [n, c, d..].
-fn per_channel(t: Option<&Tensor>, ndim: usize) -> Result<Option<Tensor>> {
+pub(super) fn per_channel(t: Option<&Tensor>, ndim: usize) -> Result<Option<Tensor>> {
     let mut s = vec![1i64; ndim];
     s[1] = -1;
     t.map(|t| reshape(t, &s)).transpose()
@@ -287,16 +287,27 @@ fn batch_normalised(
             "Expected more than 1 value per channel when training, got input size torch.Size({:?})",
             &s[..]
         );
-        autograd::no_grad(|| {
-            if let (Some(m), Some(v)) = (running_mean, running_var) {
-                let (mean, var) =
-                    (mean_dim(input, Some(&dims), false, None)?, var_correction(input, Some(&dims), Some(ONE), false)?);
-                // A half type's statistics are followed in float32 and rounded once.
-                let new = |t: Tensor, old: &Tensor| if is_half(old.dtype()) { Ok(t) } else { cast(&t, old.dtype()) };
-                lerp_scalar_(m, &new(mean, m)?, Scalar::Float(momentum))?;
-                lerp_scalar_(v, &new(var, v)?, Scalar::Float(momentum))?;
-            }
-            Ok::<_, Error>(())
+        // The batch's mean and unbiased variance, which the running statistics follow.
+        let follow = |stats: &dyn Fn() -> Result<[Tensor; 2]>| {
+            autograd::no_grad(|| {
+                if let (Some(m), Some(v)) = (running_mean, running_var) {
+                    let [mean, var] = stats()?;
+                    // A half type's statistics are followed in float32 and rounded once.
+                    let new =
+                        |t: Tensor, old: &Tensor| if is_half(old.dtype()) { Ok(t) } else { cast(&t, old.dtype()) };
+                    lerp_scalar_(m, &new(mean, m)?, Scalar::Float(momentum))?;
+                    lerp_scalar_(v, &new(var, v)?, Scalar::Float(momentum))?;
+                }
+                Ok::<_, Error>(())
+            })
+        };
+        if let Some([out, mean, var]) = batch_norm::batch_norm_at_once(input, weight, bias, eps)? {
+            let unbiased = Scalar::Float(n as f64 / (n - 1) as f64);
+            follow(&|| Ok([mean.clone(), mul_scalar(&var, unbiased)?]))?;
+            return Ok(out);
+        }
+        follow(&|| {
+            Ok([mean_dim(input, Some(&dims), false, None)?, var_correction(input, Some(&dims), Some(ONE), false)?])
         })?;
         standardise(input, &dims, eps)?
     } else {

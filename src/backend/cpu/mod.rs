@@ -1,6 +1,7 @@
 //! The CPU backend. Each kernel family has its file; this one only delegates.
 pub mod alloc;
 pub(crate) mod attention;
+pub(crate) mod batch_norm;
 #[cfg(feature = "tests")]
 pub(crate) mod bench;
 pub(crate) mod conv;
@@ -154,6 +155,28 @@ impl Backend for CpuBackend {
         grads: LayerNormGrads,
     ) -> Result<bool> {
         norm::layer_norm_backward(grad, input, weight, eps, grads)
+    }
+    fn batch_norm(
+        &self,
+        input: View,
+        weight: Option<View>,
+        bias: Option<View>,
+        eps: f64,
+        out: View,
+        stats: [View; 2],
+    ) -> Result<bool> {
+        batch_norm::batch_norm(input, weight, bias, eps, out, stats)
+    }
+    fn batch_norm_backward(
+        &self,
+        grad: View,
+        input: View,
+        weight: Option<View>,
+        stats: [View; 2],
+        eps: f64,
+        grads: LayerNormGrads,
+    ) -> Result<bool> {
+        batch_norm::batch_norm_backward(grad, input, weight, stats, eps, grads)
     }
     fn attention(&self, a: &Attention, out: View, lse: View) -> Result<bool> {
         attention::attention(a, out, lse)

@@ -132,6 +132,13 @@ unsafe fn widened<T: FloatElement>(from: *const T, to: *mut T::C, n: usize) -> *
 /// Mean and 1 / sqrt(variance + eps) of a row.
 #[inline(always)]
 unsafe fn statistics<C: Real, V: Lanes<T = C>>(x: *const C, n: usize, eps: f64) -> (C, C) {
+    let (mean, variance) = moments::<C, V>(x, n);
+    (mean, C::from_f64(1.0 / (variance.to_f64() + eps).sqrt()))
+}
+
+/// Mean and biased variance of `n` neighbours, at least one.
+#[inline(always)]
+pub(super) unsafe fn moments<C: Real, V: Lanes<T = C>>(x: *const C, n: usize) -> (C, C) {
     let full = n / V::N * V::N;
     let mut sums = [V::zero(); 4];
     let mut i = 0;
@@ -165,8 +172,7 @@ unsafe fn statistics<C: Real, V: Lanes<T = C>>(x: *const C, n: usize, eps: f64) 
     }
     let d = V::load_or(x.add(full), n - full, m).sub(m);
     squares[1] = d.fma(d, squares[1]);
-    let variance = squares[0].add(squares[1]).add(squares[2].add(squares[3])).sum() / count;
-    (mean, C::from_f64(1.0 / (variance.to_f64() + eps).sqrt()))
+    (mean, squares[0].add(squares[1]).add(squares[2].add(squares[3])).sum() / count)
 }
 
 #[inline(always)]
