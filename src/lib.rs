@@ -8,6 +8,7 @@
 
 pub mod autograd;
 pub mod capi;
+pub mod data;
 pub mod gate;
 pub mod io;
 pub mod nn;

@@ -9,6 +9,7 @@
 #include "taper/tensor.hpp"
 
 #include "taper/autograd.hpp"
+#include "taper/data.hpp"
 #include "taper/device.hpp"
 #include "taper/files.hpp"
 #include "taper/grad_mode.hpp"

@@ -22,6 +22,12 @@ extern void goLog(uintptr_t user, int32_t level, char *text);
 extern void goDrop(uintptr_t user);
 extern void goRelease(uintptr_t user);
 extern int32_t goOutOfMemory(void);
+extern uintptr_t goDatasetLen(uintptr_t user, int64_t *out);
+extern uintptr_t goDatasetGet(uintptr_t user, int64_t index, uint64_t seed, uintptr_t *out);
+extern uintptr_t goStreamBegin(uintptr_t user, uintptr_t *pass);
+extern uintptr_t goStreamNext(uintptr_t pass, uint64_t seed, uintptr_t *out);
+extern void goStreamEnd(uintptr_t pass);
+extern uintptr_t goCollate(uintptr_t user, uintptr_t *samples, size_t n, uintptr_t *out);
 
 static void drop(void *user) { goDrop((uintptr_t)user); }
 
@@ -241,6 +247,76 @@ taper_schedule_vtable go_schedule_vtable(void) {
     v.call = schedule;
     v.drop = drop;
     return v;
+}
+
+static taper_error *dataset_len(void *user, int64_t *out) {
+    return (taper_error *)goDatasetLen((uintptr_t)user, out);
+}
+static taper_error *dataset_get(void *user, int64_t index, uint64_t seed, taper_tensor_list **out) {
+    uintptr_t list = 0;
+    uintptr_t e = goDatasetGet((uintptr_t)user, index, seed, &list);
+    *out = (taper_tensor_list *)list;
+    return (taper_error *)e;
+}
+go_pair go_dataset_new(uintptr_t user) {
+    taper_dataset_vtable v = TAPER_DATASET_VTABLE_INIT;
+    taper_dataset *d = 0;
+    go_pair r = {0, 0};
+    v.len = dataset_len;
+    v.get = dataset_get;
+    v.drop = drop;
+    r.err = (uintptr_t)taper_dataset_new(&v, (void *)user, &d);
+    r.out = (uintptr_t)d;
+    return r;
+}
+
+static taper_error *stream_begin(void *user, void **pass) {
+    uintptr_t p = 0;
+    uintptr_t e = goStreamBegin((uintptr_t)user, &p);
+    *pass = (void *)p;
+    return (taper_error *)e;
+}
+static taper_error *stream_next(void *user, void *pass, uint64_t seed, taper_tensor_list **out) {
+    uintptr_t list = 0;
+    uintptr_t e = goStreamNext((uintptr_t)pass, seed, &list);
+    (void)user;
+    *out = (taper_tensor_list *)list;
+    return (taper_error *)e;
+}
+static void stream_end(void *user, void *pass) {
+    (void)user;
+    goStreamEnd((uintptr_t)pass);
+}
+go_pair go_dataset_new_stream(uintptr_t user) {
+    taper_stream_vtable v = TAPER_STREAM_VTABLE_INIT;
+    taper_dataset *d = 0;
+    go_pair r = {0, 0};
+    v.begin = stream_begin;
+    v.next = stream_next;
+    v.end = stream_end;
+    v.drop = drop;
+    r.err = (uintptr_t)taper_dataset_new_stream(&v, (void *)user, &d);
+    r.out = (uintptr_t)d;
+    return r;
+}
+
+static taper_error *collate(void *user, taper_tensor_list *const *samples, size_t n, taper_tensor_list **out) {
+    uintptr_t list = 0;
+    uintptr_t e = goCollate((uintptr_t)user, (uintptr_t *)samples, n, &list);
+    *out = (taper_tensor_list *)list;
+    return (taper_error *)e;
+}
+go_pair go_data_loader_create(uintptr_t dataset, uintptr_t sampler, uintptr_t generator,
+                              const taper_data_loader_options *options, uintptr_t user) {
+    taper_collate_vtable v = TAPER_COLLATE_VTABLE_INIT;
+    taper_data_loader *l = 0;
+    go_pair r = {0, 0};
+    v.call = collate;
+    v.drop = drop;
+    r.err = (uintptr_t)taper_data_loader_create((taper_dataset *)dataset, (taper_sampler *)sampler,
+                                                (taper_generator *)generator, options, user ? &v : 0, (void *)user, &l);
+    r.out = (uintptr_t)l;
+    return r;
 }
 
 static void say(void *user, int32_t level, const char *text) { goLog((uintptr_t)user, level, (char *)text); }

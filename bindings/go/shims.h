@@ -39,6 +39,10 @@ go_pair go_from_buffer(void *data, const int64_t *sizes, size_t ndim, const int6
                        uintptr_t user);
 uintptr_t go_set_log_callback(uintptr_t user, int32_t level);
 taper_schedule_vtable go_schedule_vtable(void);
+go_pair go_dataset_new(uintptr_t user);
+go_pair go_dataset_new_stream(uintptr_t user);
+go_pair go_data_loader_create(uintptr_t dataset, uintptr_t sampler, uintptr_t generator,
+                              const taper_data_loader_options *options, uintptr_t collate);
 go_pair go_list_new(uintptr_t *tensors, size_t n);
 go_pair go_optimizer_step_closure(uintptr_t o, uintptr_t user);
 go_pair go_optimizer_own_new(const char *name, uintptr_t params, uintptr_t user);

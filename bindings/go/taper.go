@@ -195,6 +195,21 @@ func check(e uintptr) error {
 	return err
 }
 
+// checkSample is check for errors that name a sample: an error of Go's stands behind it, where errors.Is and errors.As find it.
+func checkSample(e uintptr) error {
+	if e == 0 {
+		return nil
+	}
+	c := C.uintptr_t(e)
+	if carried(uintptr(C.go_error_payload(c))) == nil {
+		return check(e)
+	}
+	err := &Error{Code: Code(C.go_error_code(c)), Op: "batches_next", Arg: -1, Message: C.GoString(C.go_error_message(c))}
+	err.keep(c)
+	err.Cause = check(e)
+	return err
+}
+
 // keep remembers the library's error while a callback is running, which may return err.
 func (e *Error) keep(c C.uintptr_t) {
 	if e.origin != nil {

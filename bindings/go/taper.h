@@ -200,8 +200,17 @@ struct DLManagedTensorVersioned;
 /* Everything else: what was read from caches, memory given back. */
 #define TAPER_LOG_DEBUG 4
 
+/* A pass of a loader. Any thread may use it, one at a time. */
+typedef struct taper_batches taper_batches;
+
 /* What stops the threads that it is attached to. Any thread may use it. */
 typedef struct taper_cancel_token taper_cancel_token;
+
+/* What makes batches of a data set. Any thread may use it. */
+typedef struct taper_data_loader taper_data_loader;
+
+/* Samples by number, or one after the other. Any thread may use it. */
+typedef struct taper_dataset taper_dataset;
 
 /* What went wrong. Immutable; any thread may read it. */
 typedef struct taper_error taper_error;
@@ -235,6 +244,9 @@ typedef struct taper_optimizer taper_optimizer;
 
 /* A line that says how far a loop is. Any thread may use it. */
 typedef struct taper_progress taper_progress;
+
+/* The order in which a loader takes samples. Any thread may use it. */
+typedef struct taper_sampler taper_sampler;
 
 /* A learning-rate schedule of an optimizer. Any thread may use it; steps of one optimizer must not overlap. */
 typedef struct taper_schedule taper_schedule;
@@ -349,6 +361,10 @@ static inline taper_device taper_make_device(int32_t type, int32_t index)
 #define TAPER_GRADCHECK_OPTIONS_INIT {sizeof(taper_gradcheck_options), 1e-6, 1e-5, 1e-3}
 #define TAPER_FUNCTION_VTABLE_INIT {sizeof(taper_function_vtable), NULL, NULL, NULL, NULL}
 #define TAPER_MODULE_VTABLE_INIT {sizeof(taper_module_vtable), NULL, NULL, NULL, NULL}
+#define TAPER_DATASET_VTABLE_INIT {sizeof(taper_dataset_vtable), NULL, NULL, NULL}
+#define TAPER_STREAM_VTABLE_INIT {sizeof(taper_stream_vtable), NULL, NULL, NULL, NULL}
+#define TAPER_COLLATE_VTABLE_INIT {sizeof(taper_collate_vtable), NULL, NULL}
+#define TAPER_DATA_LOADER_OPTIONS_INIT {sizeof(taper_data_loader_options), 1, 0, 0, 0, 0}
 #define TAPER_SCHEDULE_VTABLE_INIT {sizeof(taper_schedule_vtable), NULL, NULL}
 #define TAPER_OPTIMIZER_CLOSURE_INIT {sizeof(taper_optimizer_closure), NULL, NULL}
 #define TAPER_OPTIMIZER_VTABLE_INIT {sizeof(taper_optimizer_vtable), NULL, NULL}
@@ -13131,6 +13147,272 @@ taper_error *taper_nn_pairwise_distance_create(const struct taper_nn_pairwise_di
 #define TAPER_NN_FOLD_OPTIONS_INIT {sizeof(taper_nn_fold_options), NULL, 0, NULL, 0, NULL, 0}
 #define TAPER_NN_COSINE_SIMILARITY_OPTIONS_INIT {sizeof(taper_nn_cosine_similarity_options), 1, 1e-8}
 #define TAPER_NN_PAIRWISE_DISTANCE_OPTIONS_INIT {sizeof(taper_nn_pairwise_distance_options), 2.0, 1e-6, 0, 0}
+
+/* ==== Data sets, samplers, loaders ======================================================================== */
+
+/* Functions of a data set whose samples have numbers. Any thread may call them, several at once. */
+typedef struct taper_dataset_vtable {
+    /* sizeof(taper_dataset_vtable). */
+    size_t struct_size;
+    /* Sets *out to the number of samples. */
+    taper_error *(*len)(void *user, int64_t *out);
+    /*
+     * Sets *out to a new list (taper_tensor_list_new) of the tensors of sample index, from 0 to the number of samples - 1.
+     * The library frees the list. seed follows from the sample's place in the pass: numbers that are drawn from it do not depend
+     * on how many threads there are. The error that it returns is that of the batch, and names the sample.
+     */
+    taper_error *(*get)(void *user, int64_t index, uint64_t seed, taper_tensor_list **out);
+    /* Called with user exactly once, when nothing needs the data set any more; or NULL. */
+    taper_drop_fn drop;
+} taper_dataset_vtable;
+
+/*
+ * Functions of a data set that gives its samples one after the other. Several passes may be on their way at once; within one
+ * a thread at a time calls.
+ */
+typedef struct taper_stream_vtable {
+    /* sizeof(taper_stream_vtable). */
+    size_t struct_size;
+    /* Begins at the first sample, and may set *pass to what the other two get; or NULL. */
+    taper_error *(*begin)(void *user, void **pass);
+    /*
+     * Sets *out to a new list of the next sample's tensors, which the library frees; leaves it NULL at the end. seed is as for a
+     * taper_dataset_vtable. An error ends the pass.
+     */
+    taper_error *(*next)(void *user, void *pass, uint64_t seed, taper_tensor_list **out);
+    /* Called exactly once for each begin that succeeded, when its pass is over; or NULL. */
+    void (*end)(void *user, void *pass);
+    /* Called with user exactly once, when nothing needs the data set any more; or NULL. */
+    taper_drop_fn drop;
+} taper_stream_vtable;
+
+/* How a loader makes batches. TAPER_DATA_LOADER_OPTIONS_INIT has PyTorch's defaults. */
+typedef struct taper_data_loader_options {
+    /* sizeof(taper_data_loader_options). */
+    size_t struct_size;
+    /* Samples of a batch; 0: no batches, each sample as it is. */
+    int64_t batch_size;
+    /* Threads that make batches ahead; 0: the calling thread makes them. At most 1024. */
+    int64_t num_workers;
+    /* Batches made ahead for each thread; 0: 2. */
+    int64_t prefetch_factor;
+    /* 1: in random order. */
+    int32_t shuffle;
+    /* 1: a last batch of fewer samples is left out. */
+    int32_t drop_last;
+} taper_data_loader_options;
+
+/* A function that makes a batch of samples. */
+typedef struct taper_collate_vtable {
+    /* sizeof(taper_collate_vtable). */
+    size_t struct_size;
+    /*
+     * Sets *out to a new list of the batch's tensors, which the library frees. samples has samples_len lists, which are borrowed
+     * for the call. Any thread may call it, several at once.
+     */
+    taper_error *(*call)(void *user,
+                         taper_tensor_list *const *samples,
+                         size_t samples_len,
+                         taper_tensor_list **out);
+    /* Called with user exactly once, when nothing needs the function any more; or NULL. */
+    taper_drop_fn drop;
+} taper_collate_vtable;
+
+/*
+ * A data set of tensors with as many rows as each other: sample i has row i of each (PyTorch's TensorDataset). Owned by the
+ * caller. Borrows the tensors, whose memory it shares. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_dataset_from_tensors(taper_tensor *const *tensors,
+                                        size_t tensors_len,
+                                        taper_dataset **out);
+
+/*
+ * A data set of the caller's: its functions say how many samples there are and make each. Functions and user pointer belong
+ * to the library from here on. Owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_dataset_new(const struct taper_dataset_vtable *vtable,
+                               void *user,
+                               taper_dataset **out);
+
+/*
+ * A data set of the caller's that gives samples one after the other (IterableDataset). A loader's threads take turns at one
+ * pass, so that batches are the same however many there are. Functions and user pointer belong to the library from here on.
+ * Owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_dataset_new_stream(const struct taper_stream_vtable *vtable,
+                                      void *user,
+                                      taper_dataset **out);
+
+/*
+ * The samples of d at indices, which may count from the end (Subset). Owned by the caller. Borrows d, which it keeps alive.
+ * Fails for a stream and for indices out of range. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_dataset_subset(taper_dataset *d,
+                                  const int64_t *indices,
+                                  size_t indices_len,
+                                  taper_dataset **out);
+
+/*
+ * Data sets one after the other (ConcatDataset). Owned by the caller. Borrows them, and keeps them alive. Fails for streams.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_dataset_concat(taper_dataset *const *datasets,
+                                  size_t datasets_len,
+                                  taper_dataset **out);
+
+/* The number of samples. Borrows d. Fails for a stream. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_dataset_len(taper_dataset *d, int64_t *out);
+
+/*
+ * The tensors of a sample, owned by the caller; index may count from the end. seed goes to functions of the caller's. Borrows
+ * d. Fails for a stream. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_dataset_get(taper_dataset *d,
+                               int64_t index,
+                               uint64_t seed,
+                               taper_tensor_list **out);
+
+/* Frees a data set's handle. Consumes d; NULL is fine. Returns false when d was no live data set. Since 0.1. */
+bool taper_dataset_free(taper_dataset *d);
+
+/* 0 to n - 1 in order. Owned by the caller. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_sampler_sequential(int64_t n, taper_sampler **out);
+
+/*
+ * 0 to n - 1 in random order, or with replacement; num_samples of them (NULL: n). Without a generator each pass seeds one of
+ * its own from the default one, as PyTorch does. Owned by the caller. Borrows the generator, and keeps it alive. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_sampler_random(int64_t n,
+                                  bool replacement,
+                                  const int64_t *num_samples,
+                                  taper_generator *generator,
+                                  taper_sampler **out);
+
+/* These indices in this order. Owned by the caller. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_sampler_fixed(const int64_t *indices,
+                                 size_t indices_len,
+                                 taper_sampler **out);
+
+/* These indices in random order. Owned by the caller. Borrows the generator, and keeps it alive. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_sampler_subset_random(const int64_t *indices,
+                                         size_t indices_len,
+                                         taper_generator *generator,
+                                         taper_sampler **out);
+
+/*
+ * num_samples indices drawn with weights, which need not sum up to 1. Owned by the caller. Borrows the generator, and keeps it
+ * alive. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_sampler_weighted(const double *weights,
+                                    size_t weights_len,
+                                    int64_t num_samples,
+                                    bool replacement,
+                                    taper_generator *generator,
+                                    taper_sampler **out);
+
+/*
+ * The part of process rank of num_replicas, in an order that all draw from seed and epoch. The parts are of one length: with
+ * drop_last the last indices are left out, otherwise some come twice. Owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_sampler_distributed(int64_t n,
+                                       int64_t num_replicas,
+                                       int64_t rank,
+                                       bool shuffle,
+                                       int64_t seed,
+                                       bool drop_last,
+                                       taper_sampler **out);
+
+/* Batches of another sampler's indices (BatchSampler). Owned by the caller. Borrows s, which it keeps alive. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_sampler_batch(taper_sampler *s,
+                                 int64_t batch_size,
+                                 bool drop_last,
+                                 taper_sampler **out);
+
+/* Gives a distributed sampler's next pass another order; others stay as they are. Borrows s. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_sampler_set_epoch(taper_sampler *s, int64_t epoch);
+
+/* How many indices a pass has, of a sampler of batches how many batches; -1 for a bad handle. Borrows s. Since 0.1. */
+int64_t taper_sampler_len(const taper_sampler *s);
+
+/*
+ * The indices of a pass (int64), of a sampler of batches those of one batch after the other. Owned by the caller. Borrows s.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_sampler_draw(taper_sampler *s,
+                                taper_tensor **out);
+
+/* Frees a sampler's handle. Consumes s; NULL is fine. Returns false when s was no live sampler. Since 0.1. */
+bool taper_sampler_free(taper_sampler *s);
+
+/*
+ * A loader of a data set; options may be NULL (batches of one sample, in order). sampler, of indices or of batches, says the
+ * order in place of options->shuffle. generator (NULL: the default one) is what the shuffle and each pass's seed are drawn from. collate
+ * (NULL: the tensors of each place are stacked) makes a batch; it and its user pointer belong to the library from here on.
+ * Owned by the caller. Borrows the others, and keeps them alive. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_data_loader_create(taper_dataset *dataset,
+                                      taper_sampler *sampler,
+                                      taper_generator *generator,
+                                      const struct taper_data_loader_options *options,
+                                      const struct taper_collate_vtable *collate,
+                                      void *user,
+                                      taper_data_loader **out);
+
+/* The number of batches of a pass. Borrows l. Fails for a stream. Since 0.1. */
+TAPER_MUST_USE taper_error *taper_data_loader_len(taper_data_loader *l, int64_t *out);
+
+/* Begins a pass: draws its seed, and with num_workers the threads begin. Owned by the caller. Borrows l. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_data_loader_begin(taper_data_loader *l,
+                                     taper_batches **out);
+
+/*
+ * Begins a pass where taper_batches_state_dict was asked. A stream's samples before that are taken and left out. Owned by the
+ * caller. Borrows both. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_data_loader_resume(taper_data_loader *l,
+                                      const taper_named_tensors *state,
+                                      taper_batches **out);
+
+/* Frees a loader's handle; its passes go on. Consumes l; NULL is fine. Returns false when l was no live loader. Since 0.1. */
+bool taper_data_loader_free(taper_data_loader *l);
+
+/*
+ * The next batch as a list, owned by the caller; NULL at the end. Batches come in order, and are the same however many threads
+ * there are. An error names the sample, and the pass goes on behind its batch; a stream ends. Borrows b. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_batches_next(taper_batches *b,
+                                taper_tensor_list **out);
+
+/*
+ * Where the pass is, owned by the caller: the next batch and what was drawn for those behind it. Generators that were given to
+ * samplers or the loader are not in it. Borrows b. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_batches_state_dict(taper_batches *b,
+                                      taper_named_tensors **out);
+
+/*
+ * Ends a pass, also before its end: waits until its threads have ended. Consumes b; NULL is fine. Returns false when b was no
+ * live pass. Since 0.1.
+ */
+bool taper_batches_free(taper_batches *b);
 
 /* ==== Pictures, event files, progress ===================================================================== */
 

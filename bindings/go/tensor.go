@@ -195,8 +195,12 @@ func handleArray(h []C.uintptr_t) *C.uintptr_t { return unsafe.SliceData(h) }
 
 // adoptList takes over a list; absent tensors come as nil.
 func adoptList(l uintptr) ([]*Tensor, error) {
-	c := C.uintptr_t(l)
-	defer C.go_list_free(c)
+	defer C.go_list_free(C.uintptr_t(l))
+	return borrowList(C.uintptr_t(l))
+}
+
+// borrowList gives the tensors of a list that stays its owner's.
+func borrowList(c C.uintptr_t) ([]*Tensor, error) {
 	out := make([]*Tensor, int(C.go_list_len(c)))
 	for i := range out {
 		r := C.go_list_get(c, C.size_t(i))

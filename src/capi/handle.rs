@@ -37,10 +37,14 @@ pub enum Kind {
     CancelToken = 0x1f,
     SummaryWriter = 0x24,
     Progress = 0x25,
+    Dataset = 0x26,
+    Sampler = 0x27,
+    DataLoader = 0x28,
+    Batches = 0x29,
     TensorFile = 0x2a,
 }
 impl Kind {
-    const ALL: [Kind; 18] = [
+    const ALL: [Kind; 22] = [
         Kind::Tensor,
         Kind::TensorList,
         Kind::Error,
@@ -58,6 +62,10 @@ impl Kind {
         Kind::CancelToken,
         Kind::SummaryWriter,
         Kind::Progress,
+        Kind::Dataset,
+        Kind::Sampler,
+        Kind::DataLoader,
+        Kind::Batches,
         Kind::TensorFile,
     ];
     pub fn name(self) -> &'static str {
@@ -79,6 +87,10 @@ impl Kind {
             Kind::CancelToken => "cancel token",
             Kind::SummaryWriter => "summary writer",
             Kind::Progress => "progress",
+            Kind::Dataset => "dataset",
+            Kind::Sampler => "sampler",
+            Kind::DataLoader => "data loader",
+            Kind::Batches => "batches",
             Kind::TensorFile => "opened file",
         }
     }

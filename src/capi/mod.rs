@@ -11,6 +11,7 @@ pub mod autograd;
 pub mod convert;
 #[cfg(test)]
 mod convert_tests;
+pub mod data;
 pub mod device;
 pub mod dlpack;
 pub mod dlpack_types;

@@ -9,7 +9,7 @@ use super::handle;
 use super::types::*;
 use super::user::{opt_struct, owner, read_struct, write_struct, User};
 use super::{optim_gen::*, schedule::*, schedule_gen::*};
-use super::{device::*, dlpack::*, dlpack_types::*, function::*, module::*, nn::*, optim::*, watch::*};
+use super::{data::*, device::*, dlpack::*, dlpack_types::*, function::*, module::*, nn::*, optim::*, watch::*};
 use std::os::raw::{c_char, c_void};
 
 // == Versions ==
@@ -3453,6 +3453,307 @@ pub unsafe extern "C" fn taper_schedule_to_string(s: *const taper_schedule, out:
 #[no_mangle]
 pub extern "C" fn taper_schedule_free(s: *mut taper_schedule) -> bool {
     free_handle(s)
+}
+
+// == Data sets, samplers, loaders ==
+
+/// A data set of tensors with as many rows as each other: sample i has row i of each (PyTorch's TensorDataset). Owned by the
+/// caller. Borrows the tensors, whose memory it shares. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_dataset_from_tensors(tensors: *const *mut taper_tensor, tensors_len: usize, out: *mut *mut taper_dataset) -> *mut taper_error {
+    guard("dataset_from_tensors", |c| {
+        let out = c.out(1, "out", out)?;
+        let tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        out.set(super::data::dataset_from_tensors(&tensors)?)
+    })
+}
+
+/// A data set of the caller's: its functions say how many samples there are and make each. Functions and user pointer belong
+/// to the library from here on. Owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_dataset_new(vtable: *const taper_dataset_vtable, user: *mut c_void, out: *mut *mut taper_dataset) -> *mut taper_error {
+    let user = owner(vtable, user);
+    guard("dataset_new", move |c| {
+        let vtable = read_struct(c, 0, "vtable", vtable)?;
+        let out = c.out(2, "out", out)?;
+        out.set(super::data::dataset_new(c, vtable, user)?)
+    })
+}
+
+/// A data set of the caller's that gives samples one after the other (IterableDataset). A loader's threads take turns at one
+/// pass, so that batches are the same however many there are. Functions and user pointer belong to the library from here on.
+/// Owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_dataset_new_stream(vtable: *const taper_stream_vtable, user: *mut c_void, out: *mut *mut taper_dataset) -> *mut taper_error {
+    let user = owner(vtable, user);
+    guard("dataset_new_stream", move |c| {
+        let vtable = read_struct(c, 0, "vtable", vtable)?;
+        let out = c.out(2, "out", out)?;
+        out.set(super::data::dataset_new_stream(c, vtable, user)?)
+    })
+}
+
+/// The samples of d at indices, which may count from the end (Subset). Owned by the caller. Borrows d, which it keeps alive.
+/// Fails for a stream and for indices out of range. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_dataset_subset(d: *mut taper_dataset, indices: *const i64, indices_len: usize, out: *mut *mut taper_dataset) -> *mut taper_error {
+    guard("dataset_subset", |c| {
+        let out = c.out(2, "out", out)?;
+        let d = c.get(0, "d", d)?;
+        let indices = c.slice(1, "indices", indices, indices_len)?;
+        out.set(super::data::dataset_subset(&d, indices)?)
+    })
+}
+
+/// Data sets one after the other (ConcatDataset). Owned by the caller. Borrows them, and keeps them alive. Fails for streams.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_dataset_concat(datasets: *const *mut taper_dataset, datasets_len: usize, out: *mut *mut taper_dataset) -> *mut taper_error {
+    guard("dataset_concat", |c| {
+        let out = c.out(1, "out", out)?;
+        let datasets = c.objects(0, "datasets", datasets, datasets_len)?;
+        out.set(super::data::dataset_concat(&datasets)?)
+    })
+}
+
+/// The number of samples. Borrows d. Fails for a stream. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_dataset_len(d: *mut taper_dataset, out: *mut i64) -> *mut taper_error {
+    guard("dataset_len", |c| {
+        let out = c.out(1, "out", out)?;
+        let d = c.get(0, "d", d)?;
+        out.set(super::data::dataset_len(&d)?)
+    })
+}
+
+/// The tensors of a sample, owned by the caller; index may count from the end. seed goes to functions of the caller's. Borrows
+/// d. Fails for a stream. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_dataset_get(d: *mut taper_dataset, index: i64, seed: u64, out: *mut *mut taper_tensor_list) -> *mut taper_error {
+    guard("dataset_get", |c| {
+        let out = c.out(3, "out", out)?;
+        let d = c.get(0, "d", d)?;
+        out.set(super::data::dataset_get(&d, index, seed)?)
+    })
+}
+
+/// Frees a data set's handle. Consumes d; NULL is fine. Returns false when d was no live data set. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_dataset_free(d: *mut taper_dataset) -> bool {
+    free_handle(d)
+}
+
+/// 0 to n - 1 in order. Owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sampler_sequential(n: i64, out: *mut *mut taper_sampler) -> *mut taper_error {
+    guard("sampler_sequential", |c| {
+        let out = c.out(1, "out", out)?;
+        out.set(super::data::sampler_sequential(n)?)
+    })
+}
+
+/// 0 to n - 1 in random order, or with replacement; num_samples of them (NULL: n). Without a generator each pass seeds one of
+/// its own from the default one, as PyTorch does. Owned by the caller. Borrows the generator, and keeps it alive. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sampler_random(n: i64, replacement: bool, num_samples: *const i64, generator: *mut taper_generator, out: *mut *mut taper_sampler) -> *mut taper_error {
+    guard("sampler_random", |c| {
+        let out = c.out(4, "out", out)?;
+        let num_samples = c.opt(2, "num_samples", num_samples)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        out.set(super::data::sampler_random(n, replacement, num_samples, generator.as_ref())?)
+    })
+}
+
+/// These indices in this order. Owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sampler_fixed(indices: *const i64, indices_len: usize, out: *mut *mut taper_sampler) -> *mut taper_error {
+    guard("sampler_fixed", |c| {
+        let out = c.out(1, "out", out)?;
+        let indices = c.slice(0, "indices", indices, indices_len)?;
+        out.set(super::data::sampler_fixed(indices)?)
+    })
+}
+
+/// These indices in random order. Owned by the caller. Borrows the generator, and keeps it alive. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sampler_subset_random(indices: *const i64, indices_len: usize, generator: *mut taper_generator, out: *mut *mut taper_sampler) -> *mut taper_error {
+    guard("sampler_subset_random", |c| {
+        let out = c.out(2, "out", out)?;
+        let indices = c.slice(0, "indices", indices, indices_len)?;
+        let generator = c.opt_generator(1, "generator", generator)?;
+        out.set(super::data::sampler_subset_random(indices, generator.as_ref())?)
+    })
+}
+
+/// num_samples indices drawn with weights, which need not sum up to 1. Owned by the caller. Borrows the generator, and keeps it
+/// alive. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sampler_weighted(weights: *const f64, weights_len: usize, num_samples: i64, replacement: bool, generator: *mut taper_generator, out: *mut *mut taper_sampler) -> *mut taper_error {
+    guard("sampler_weighted", |c| {
+        let out = c.out(4, "out", out)?;
+        let weights = c.slice(0, "weights", weights, weights_len)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        out.set(super::data::sampler_weighted(weights, num_samples, replacement, generator.as_ref())?)
+    })
+}
+
+/// The part of process rank of num_replicas, in an order that all draw from seed and epoch. The parts are of one length: with
+/// drop_last the last indices are left out, otherwise some come twice. Owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sampler_distributed(n: i64, num_replicas: i64, rank: i64, shuffle: bool, seed: i64, drop_last: bool, out: *mut *mut taper_sampler) -> *mut taper_error {
+    guard("sampler_distributed", |c| {
+        let out = c.out(6, "out", out)?;
+        out.set(super::data::sampler_distributed(n, num_replicas, rank, shuffle, seed, drop_last)?)
+    })
+}
+
+/// Batches of another sampler's indices (BatchSampler). Owned by the caller. Borrows s, which it keeps alive. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sampler_batch(s: *mut taper_sampler, batch_size: i64, drop_last: bool, out: *mut *mut taper_sampler) -> *mut taper_error {
+    guard("sampler_batch", |c| {
+        let out = c.out(3, "out", out)?;
+        let s = c.get(0, "s", s)?;
+        out.set(super::data::sampler_batch(&s, batch_size, drop_last)?)
+    })
+}
+
+/// Gives a distributed sampler's next pass another order; others stay as they are. Borrows s. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub extern "C" fn taper_sampler_set_epoch(s: *mut taper_sampler, epoch: i64) -> *mut taper_error {
+    guard("sampler_set_epoch", |c| {
+        let s = c.get(0, "s", s)?;
+        super::data::sampler_set_epoch(&s, epoch)
+    })
+}
+
+/// How many indices a pass has, of a sampler of batches how many batches; -1 for a bad handle. Borrows s. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_sampler_len(s: *const taper_sampler) -> i64 {
+    getter(-1, || super::data::sampler_len(&object(s).ok()?).into())
+}
+
+/// The indices of a pass (int64), of a sampler of batches those of one batch after the other. Owned by the caller. Borrows s.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_sampler_draw(s: *mut taper_sampler, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("sampler_draw", |c| {
+        let out = c.out(1, "out", out)?;
+        let s = c.get(0, "s", s)?;
+        out.set(super::data::sampler_draw(&s)?)
+    })
+}
+
+/// Frees a sampler's handle. Consumes s; NULL is fine. Returns false when s was no live sampler. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_sampler_free(s: *mut taper_sampler) -> bool {
+    free_handle(s)
+}
+
+/// A loader of a data set; options may be NULL (batches of one sample, in order). sampler, of indices or of batches, says the
+/// order in place of options->shuffle. generator (NULL: the default one) is what the shuffle and each pass's seed are drawn from. collate
+/// (NULL: the tensors of each place are stacked) makes a batch; it and its user pointer belong to the library from here on.
+/// Owned by the caller. Borrows the others, and keeps them alive. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_data_loader_create(dataset: *mut taper_dataset, sampler: *mut taper_sampler, generator: *mut taper_generator, options: *const taper_data_loader_options, collate: *const taper_collate_vtable, user: *mut c_void, out: *mut *mut taper_data_loader) -> *mut taper_error {
+    let user = owner(collate, user);
+    guard("data_loader_create", move |c| {
+        let collate = opt_struct(c, 4, "collate", collate)?.map(|v| (v, user));
+        let out = c.out(6, "out", out)?;
+        let dataset = c.get(0, "dataset", dataset)?;
+        let sampler = c.opt_get(1, "sampler", sampler)?;
+        let generator = c.opt_generator(2, "generator", generator)?;
+        let options = opt_struct(c, 3, "options", options)?;
+        out.set(super::data::data_loader_create(c, &dataset, sampler.as_ref(), generator.as_ref(), options, collate)?)
+    })
+}
+
+/// The number of batches of a pass. Borrows l. Fails for a stream. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_data_loader_len(l: *mut taper_data_loader, out: *mut i64) -> *mut taper_error {
+    guard("data_loader_len", |c| {
+        let out = c.out(1, "out", out)?;
+        let l = c.get(0, "l", l)?;
+        out.set(super::data::data_loader_len(&l)?)
+    })
+}
+
+/// Begins a pass: draws its seed, and with num_workers the threads begin. Owned by the caller. Borrows l. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_data_loader_begin(l: *mut taper_data_loader, out: *mut *mut taper_batches) -> *mut taper_error {
+    guard("data_loader_begin", |c| {
+        let out = c.out(1, "out", out)?;
+        let l = c.get(0, "l", l)?;
+        out.set(super::data::data_loader_begin(&l)?)
+    })
+}
+
+/// Begins a pass where taper_batches_state_dict was asked. A stream's samples before that are taken and left out. Owned by the
+/// caller. Borrows both. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_data_loader_resume(l: *mut taper_data_loader, state: *const taper_named_tensors, out: *mut *mut taper_batches) -> *mut taper_error {
+    guard("data_loader_resume", |c| {
+        let out = c.out(2, "out", out)?;
+        let l = c.get(0, "l", l)?;
+        let state = c.get(1, "state", state)?;
+        out.set(super::data::data_loader_resume(&l, &state)?)
+    })
+}
+
+/// Frees a loader's handle; its passes go on. Consumes l; NULL is fine. Returns false when l was no live loader. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_data_loader_free(l: *mut taper_data_loader) -> bool {
+    free_handle(l)
+}
+
+/// The next batch as a list, owned by the caller; NULL at the end. Batches come in order, and are the same however many threads
+/// there are. An error names the sample, and the pass goes on behind its batch; a stream ends. Borrows b. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_batches_next(b: *mut taper_batches, out: *mut *mut taper_tensor_list) -> *mut taper_error {
+    guard("batches_next", |c| {
+        let out = c.out(1, "out", out)?;
+        let b = c.get(0, "b", b)?;
+        out.set(super::data::batches_next(&b)?)
+    })
+}
+
+/// Where the pass is, owned by the caller: the next batch and what was drawn for those behind it. Generators that were given to
+/// samplers or the loader are not in it. Borrows b. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_batches_state_dict(b: *mut taper_batches, out: *mut *mut taper_named_tensors) -> *mut taper_error {
+    guard("batches_state_dict", |c| {
+        let out = c.out(1, "out", out)?;
+        let b = c.get(0, "b", b)?;
+        out.set(super::data::batches_state_dict(&b)?)
+    })
+}
+
+/// Ends a pass, also before its end: waits until its threads have ended. Consumes b; NULL is fine. Returns false when b was no
+/// live pass. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_batches_free(b: *mut taper_batches) -> bool {
+    free_handle(b)
 }
 
 // == Pictures, event files, progress ==

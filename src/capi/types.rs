@@ -71,6 +71,22 @@ pub struct taper_file_writer {
 pub struct taper_summary_writer {
     _private: [u8; 0],
 }
+/// Samples by number, or one after the other. Any thread may use it.
+pub struct taper_dataset {
+    _private: [u8; 0],
+}
+/// The order in which a loader takes samples. Any thread may use it.
+pub struct taper_sampler {
+    _private: [u8; 0],
+}
+/// What makes batches of a data set. Any thread may use it.
+pub struct taper_data_loader {
+    _private: [u8; 0],
+}
+/// A pass of a loader. Any thread may use it, one at a time.
+pub struct taper_batches {
+    _private: [u8; 0],
+}
 /// A line that says how far a loop is. Any thread may use it.
 pub struct taper_progress {
     _private: [u8; 0],

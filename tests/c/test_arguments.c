@@ -86,6 +86,20 @@ static void make_pool(void)
     OK(taper_named_tensors_save(named, "opened"));
     OK(taper_tensor_file_open("opened", false, &file));
     add(KIND_TENSOR_FILE, file);
+    taper_dataset *rows = NULL;
+    taper_sampler *sampler = NULL;
+    taper_data_loader *loader = NULL;
+    taper_batches *batches = NULL;
+    taper_data_loader_options loading = TAPER_DATA_LOADER_OPTIONS_INIT;
+    loading.num_workers = 1;
+    OK(taper_dataset_from_tensors((taper_tensor *const *)pool[KIND_TENSOR], 1, &rows));
+    add(KIND_DATASET, rows);
+    OK(taper_sampler_random(2, false, NULL, g, &sampler));
+    add(KIND_SAMPLER, sampler);
+    OK(taper_data_loader_create(rows, sampler, g, &loading, NULL, NULL, &loader));
+    add(KIND_DATA_LOADER, loader);
+    OK(taper_data_loader_begin(loader, &batches));
+    add(KIND_BATCHES, batches);
 
     OK(taper_nn_linear_new(3, 3, true, &layers[0]));
     add(KIND_MODULE, layers[0]);
@@ -117,7 +131,8 @@ static void free_any(void *h)
                taper_named_tensors_free(h) || taper_graph_free(h) || taper_event_free(h) ||
                taper_file_writer_free(h) || taper_schedule_free(h) || taper_cancel_token_free(h) ||
                taper_summary_writer_free(h) || taper_progress_free(h) ||
-               taper_tensor_file_free(h));
+               taper_tensor_file_free(h) || taper_dataset_free(h) || taper_sampler_free(h) ||
+               taper_data_loader_free(h) || taper_batches_free(h));
 }
 static void free_pool(void)
 {

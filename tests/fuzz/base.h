@@ -38,11 +38,15 @@ enum {
     KIND_SUMMARY_WRITER,
     KIND_PROGRESS,
     KIND_TENSOR_FILE,
+    KIND_DATASET,
+    KIND_SAMPLER,
+    KIND_DATA_LOADER,
+    KIND_BATCHES,
     KINDS
 };
 static const char *const kind_names[KINDS] = {"tensor", "list", "error", "string", "module", "optimizer",
                                               "generator", "node", "named", "ctx", "graph", "event", "writer", "schedule",
-                                              "token", "summary", "progress", "file"};
+                                              "token", "summary", "progress", "file", "dataset", "sampler", "loader", "batches"};
 
 enum { THREADS = 16, RING = 24, WORDS = 14, SEATS = 40, OTHERS = 10, GRAVES = 32, FOUND = 256, CALLBACKS = 512 };
 

@@ -240,5 +240,71 @@ static taper_error *on_rate(void *user, int64_t epoch, size_t group, double base
         *out = what == DO_NONSENSE ? NAN : base_lr / 2;
     return NULL;
 }
+/* Data sets are asked by the loader's threads too, which have no random numbers or pools of their own: what these do follows from
+ * the user pointer and the sample alone. */
+static taper_error *sample_result(const callback *c, int64_t index, taper_tensor_list **out)
+{
+    const uint64_t how = mix((c ? c->rng : 0) ^ (uint64_t)index) % 40;
+    const float values[3] = {(float)index, 1, 2};
+    const int64_t size = how == 3 ? 2 : 3;
+    taper_tensor *t = NULL;
+    if (how == 0)
+        return taper_error_new(TAPER_ERROR_VALUE, "of a sample", NULL, NULL);
+    if (how == 1)
+        return NULL;
+    if (how == 2) {
+        *out = (taper_tensor_list *)(uintptr_t)0x1234500000000008u;
+        return NULL;
+    }
+    taper_error *e = taper_tensor_from_data(values, &size, 1, TAPER_FLOAT32, TAPER_CPU, &t);
+    if (!e)
+        e = taper_tensor_list_new(&t, how == 4 ? 0 : 1, out);
+    taper_tensor_free(t);
+    return e;
+}
+static taper_error *on_length(void *user, int64_t *out)
+{
+    const callback *c = user;
+    *out = c && c->rng % 16 == 0 ? -3 : 6;
+    return c && c->rng % 16 == 1 ? taper_error_new(TAPER_ERROR_IO, "of a length", NULL, NULL) : NULL;
+}
+static taper_error *on_sample(void *user, int64_t index, uint64_t seed, taper_tensor_list **out)
+{
+    (void)seed;
+    return sample_result(user, index, out);
+}
+static taper_error *on_begin(void *user, void **pass)
+{
+    const callback *c = user;
+    if (c && c->rng % 16 == 2)
+        return taper_error_new(TAPER_ERROR_IO, "of a beginning", NULL, NULL);
+    *pass = calloc(1, sizeof(int64_t));
+    return *pass ? NULL : taper_error_new(TAPER_ERROR_OUT_OF_MEMORY, "of a beginning", NULL, NULL);
+}
+static taper_error *on_next(void *user, void *pass, uint64_t seed, taper_tensor_list **out)
+{
+    (void)seed;
+    int64_t *at = pass;
+    return (*at)++ == 7 ? NULL : sample_result(user, *at, out);
+}
+static void on_end(void *user, void *pass)
+{
+    (void)user;
+    free(pass);
+}
+static taper_error *on_collate(void *user, taper_tensor_list *const *samples, size_t n, taper_tensor_list **out)
+{
+    taper_tensor *t = NULL;
+    const callback *c = user;
+    if (!c || c->rng % 8 == 0)
+        return sample_result(c, (int64_t)n, out);
+    if (c->rng % 8 == 1)
+        taper_tensor_list_free(samples[0]);
+    taper_error *e = taper_tensor_list_get(samples[n - 1], 0, &t);
+    if (!e)
+        e = taper_tensor_list_new(&t, 1, out);
+    taper_tensor_free(t);
+    return e;
+}
 
 #endif

@@ -23,6 +23,10 @@ static bool free_handle(int kind, void *h)
         case KIND_CANCEL_TOKEN: return taper_cancel_token_free(h);
         case KIND_SUMMARY_WRITER: return taper_summary_writer_free(h);
         case KIND_PROGRESS: return taper_progress_free(h);
+        case KIND_DATASET: return taper_dataset_free(h);
+        case KIND_SAMPLER: return taper_sampler_free(h);
+        case KIND_DATA_LOADER: return taper_data_loader_free(h);
+        case KIND_BATCHES: return taper_batches_free(h);
         case KIND_TENSOR_FILE: return taper_tensor_file_free(h);
         default: return false;
     }
@@ -365,6 +369,25 @@ static void *new_other(int kind)
             taper_error_free(taper_named_tensors_save_as(n, "a", formats[below(5)]));
             taper_error_free(taper_tensor_file_open("a", false, (taper_tensor_file **)&h));
             taper_named_tensors_free(n);
+            break;
+        }
+        case KIND_DATASET:
+            one[0] = make_tensor(TAPER_FLOAT32, 2, two_three, 0);
+            taper_error_free(taper_dataset_from_tensors(one, 1, (taper_dataset **)&h));
+            break;
+        case KIND_SAMPLER: taper_error_free(taper_sampler_random(2, one_in(2), NULL, NULL, (taper_sampler **)&h)); break;
+        case KIND_DATA_LOADER: {
+            taper_dataset *d = new_other(KIND_DATASET);
+            taper_data_loader_options o = TAPER_DATA_LOADER_OPTIONS_INIT;
+            o.num_workers = below(3), o.shuffle = (int32_t)below(2);
+            taper_error_free(taper_data_loader_create(d, NULL, NULL, &o, NULL, NULL, (taper_data_loader **)&h));
+            taper_dataset_free(d);
+            break;
+        }
+        case KIND_BATCHES: {
+            taper_data_loader *l = new_other(KIND_DATA_LOADER);
+            taper_error_free(taper_data_loader_begin(l, (taper_batches **)&h));
+            taper_data_loader_free(l);
             break;
         }
         default: break;

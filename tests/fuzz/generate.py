@@ -20,6 +20,7 @@ module_register_forward_hook module_apply generator_get_state generator_set_stat
 file_writer_write schedule_new schedule_lambda_lr_create schedule_multiplicative_lr_create schedule_cyclic_lr_create
 schedule_last_lr schedule_base_lrs set_log_callback
 named_tensors_from_memory tensor_file_open_memory tensor_file_sizes
+dataset_new dataset_new_stream data_loader_create
 """.split()
 # Functions of which only two or four together make sense, in one call of special.h.
 TOGETHER = {
@@ -56,7 +57,7 @@ WEIGHTS = {
     "device_count": 2, "device_check": 2, "device_get_properties": 2, "device_find": 2, "cudnn_version": 1,
     "memory_get_info": 2, "autocast_begin": 3, "autocast_end": 6, "set_autocast_enabled": 1, "profiler_start": 1,
     "profiler_stop": 4, "summary_writer_create": 1, "summary_writer_flush": 1, "save_image": 3, "save_plot": 2, "progress_create": 1, "progress_update": 1,
-    "progress_close": 1, "cancel_token_cancel": 1, "cancel_token_attach": 2, "set_interrupt_callback": 2,
+    "progress_close": 1, "dataset_new": 5, "dataset_new_stream": 5, "data_loader_begin": 4, "data_loader_resume": 3, "batches_next": 20, "cancel_token_cancel": 1, "cancel_token_attach": 2, "set_interrupt_callback": 2,
 }  # fmt: skip
 
 TEXTS = {

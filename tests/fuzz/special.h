@@ -365,6 +365,44 @@ static void schedule_with_function(int how)
     }
     keep(KIND_SCHEDULE, s);
 }
+static void call_dataset_new(void)
+{
+    taper_dataset *d = NULL;
+    TAKES(taper_dataset_vtable, v, c);
+    if (v && !one_in(30))
+        v->len = on_length, v->get = on_sample;
+    go();
+    done(taper_dataset_new(v, c, out(&d)));
+    keep(KIND_DATASET, d);
+}
+static void call_dataset_new_stream(void)
+{
+    taper_dataset *d = NULL;
+    TAKES(taper_stream_vtable, v, c);
+    if (v && !one_in(30))
+        v->begin = on_begin, v->next = on_next, v->end = on_end;
+    go();
+    done(taper_dataset_new_stream(v, c, out(&d)));
+    keep(KIND_DATASET, d);
+}
+static void call_data_loader_create(void)
+{
+    taper_data_loader *l = NULL;
+    taper_dataset *d = h_other(KIND_DATASET);
+    taper_sampler *s = h_optional(h_other, KIND_SAMPLER);
+    taper_generator *g = h_optional(h_other, KIND_GENERATOR);
+    taper_data_loader_options *o = OPTIONS(taper_data_loader_options, TAPER_DATA_LOADER_OPTIONS_INIT);
+    if (o && o->struct_size == sizeof *o) {
+        o->batch_size = i_range(0, 5), o->num_workers = i_range(0, 3), o->prefetch_factor = i_range(0, 2);
+        o->shuffle = !s && one_in(2), o->drop_last = one_in(3);
+    }
+    TAKES(taper_collate_vtable, v, c);
+    if (v && !one_in(30))
+        v->call = on_collate;
+    go();
+    done(taper_data_loader_create(d, s, g, o, v, c, out(&l)));
+    keep(KIND_DATA_LOADER, l);
+}
 static void call_schedule_new(void) { schedule_with_function(SCHEDULE_OWN); }
 static void call_schedule_lambda_lr_create(void) { schedule_with_function(SCHEDULE_LAMBDA); }
 static void call_schedule_multiplicative_lr_create(void) { schedule_with_function(SCHEDULE_FACTOR); }

@@ -688,6 +688,7 @@ static void flat_memory() {
     // AddressSanitizer keeps what is freed.
     CHECK(std::getenv("TAPER_ALLOCATOR") || resident() < before + (4 << 20));
 }
+#include "data.hpp"
 #include "schedules.hpp"
 
 static void no_leaks() {
@@ -985,6 +986,7 @@ int main() {
     flat_memory();
     schedules::forty_epochs();
     schedules::the_rest();
+    loading::all();
     watching();
     showing();
     optimizers();

@@ -32,6 +32,7 @@ const LATE_SECTIONS: &[(&str, &str)] = &[
     ("Modules", "module.rs"),
     ("Attributes", "attribute.rs"),
     ("Layers", "nn.rs"),
+    ("Data sets, samplers, loaders", "data.rs"),
     ("Pictures, event files, progress", "show.rs"),
     ("Optimizers", "optim.rs"),
     ("Learning-rate schedules", "schedule.rs"),

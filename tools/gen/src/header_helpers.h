@@ -56,6 +56,10 @@ static inline taper_device taper_make_device(int32_t type, int32_t index)
 #define TAPER_GRADCHECK_OPTIONS_INIT {sizeof(taper_gradcheck_options), 1e-6, 1e-5, 1e-3}
 #define TAPER_FUNCTION_VTABLE_INIT {sizeof(taper_function_vtable), NULL, NULL, NULL, NULL}
 #define TAPER_MODULE_VTABLE_INIT {sizeof(taper_module_vtable), NULL, NULL, NULL, NULL}
+#define TAPER_DATASET_VTABLE_INIT {sizeof(taper_dataset_vtable), NULL, NULL, NULL}
+#define TAPER_STREAM_VTABLE_INIT {sizeof(taper_stream_vtable), NULL, NULL, NULL, NULL}
+#define TAPER_COLLATE_VTABLE_INIT {sizeof(taper_collate_vtable), NULL, NULL}
+#define TAPER_DATA_LOADER_OPTIONS_INIT {sizeof(taper_data_loader_options), 1, 0, 0, 0, 0}
 #define TAPER_SCHEDULE_VTABLE_INIT {sizeof(taper_schedule_vtable), NULL, NULL}
 #define TAPER_OPTIMIZER_CLOSURE_INIT {sizeof(taper_optimizer_closure), NULL, NULL}
 #define TAPER_OPTIMIZER_VTABLE_INIT {sizeof(taper_optimizer_vtable), NULL, NULL}

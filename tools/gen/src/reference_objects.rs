@@ -34,6 +34,14 @@ const PAGES: &[(&str, &str, &str, &[&str])] = &[
         &["show"],
     ),
     (
+        "data",
+        "Data sets, samplers, loaders",
+        "Batches of samples in PyTorch's order, made ahead on threads: the same ones however many threads there are. A sample that \
+         fails is an error that names it; a pass can be ended, or taken up again, at any batch. In Python: `taper.utils.data`, \
+         whose loader has worker processes.",
+        &["data"],
+    ),
+    (
         "errors",
         "Errors",
         "In C whatever can fail returns an error or NULL; C++ throws `taper::Error`, Go returns an `error` that `errors.As` finds as \

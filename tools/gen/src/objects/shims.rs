@@ -226,7 +226,7 @@ pub fn emit(functions: &[Function]) -> String {
          use super::types::*;\n\
          use super::user::{opt_struct, owner, read_struct, write_struct, User};\n\
          use super::{optim_gen::*, schedule::*, schedule_gen::*};\n\
-         use super::{device::*, dlpack::*, dlpack_types::*, function::*, module::*, nn::*, optim::*, watch::*};\n\
+         use super::{data::*, device::*, dlpack::*, dlpack_types::*, function::*, module::*, nn::*, optim::*, watch::*};\n\
          use std::os::raw::{c_char, c_void};\n\n",
     );
     let mut section = None;

@@ -1,0 +1,219 @@
+//! Data sets: samples by number, or one after the other. A sample is some tensors.
+
+use crate::autograd::requires_grad;
+use crate::backend::memory;
+use crate::base::error::Result;
+use crate::{bail, ensure, ops, Tensor};
+use std::sync::Arc;
+
+/// The tensors of one sample.
+pub type Sample = Vec<Tensor>;
+
+/// Samples by number. Any thread may ask.
+pub trait Indexed: Send + Sync {
+    fn len(&self) -> Result<i64>;
+    /// Sample `index` of 0 .. len - 1. `seed` follows from the sample's place in the pass: draws made from it are the same
+    /// whatever thread asks.
+    fn get(&self, index: i64, seed: u64) -> Result<Sample>;
+    /// A whole batch, stacked, where that is quicker than one sample after the other. Indices may count from the end.
+    fn batch(&self, _indices: &[i64]) -> Option<Result<Vec<Tensor>>> {
+        None
+    }
+    /// How deep data sets are nested in it.
+    fn depth(&self) -> usize {
+        0
+    }
+}
+
+/// Samples one after the other.
+pub trait Stream: Send + Sync {
+    /// Begins at the first sample.
+    fn begin(&self) -> Result<Box<dyn Samples>>;
+}
+/// One run through a stream; a thread at a time asks.
+pub trait Samples: Send {
+    /// The next sample; None at the end.
+    fn next(&mut self, seed: u64) -> Result<Option<Sample>>;
+}
+
+/// A data set of either kind. A clone is another handle on the same one.
+#[derive(Clone)]
+pub enum Dataset {
+    Indexed(Arc<dyn Indexed>),
+    Stream(Arc<dyn Stream>),
+}
+
+/// Data sets within data sets go no deeper: their samples are fetched, and they are dropped, by recursion.
+const DEEPEST: usize = 64;
+
+/// The sample that an index means, which may count from the end.
+pub fn place(index: i64, len: i64) -> Result<i64> {
+    let at = if index < 0 { index.saturating_add(len) } else { index };
+    ensure!((0..len).contains(&at), Index, "index {index} is out of range for a data set of {len} samples");
+    Ok(at)
+}
+
+impl Dataset {
+    /// Sample i has row i of each tensor (PyTorch's `TensorDataset`).
+    pub fn of_tensors(tensors: &[Tensor]) -> Result<Dataset> {
+        ensure!(!tensors.is_empty(), Value, "a data set of tensors needs at least one tensor");
+        for t in tensors {
+            ensure!(t.ndim() > 0, Value, "a data set of tensors takes rows: a 0-dim tensor has none");
+        }
+        let n = tensors[0].size(0)?;
+        for t in tensors {
+            let other = t.size(0)?;
+            ensure!(other == n, Value, "Size mismatch between tensors: the first has {n} rows, another {other}");
+        }
+        Ok(Dataset::Indexed(Arc::new(Rows(memory::copied(tensors)?))))
+    }
+    /// The samples at `indices`, which may count from the end (`Subset`).
+    pub fn subset(&self, indices: &[i64]) -> Result<Dataset> {
+        let of = self.indexed("Subset")?.clone();
+        let n = of.len()?;
+        for i in indices {
+            place(*i, n)?;
+        }
+        nested(of.depth())?;
+        Ok(Dataset::Indexed(Arc::new(Subset { of, indices: memory::copied(indices)? })))
+    }
+    /// One after the other (`ConcatDataset`).
+    pub fn concat(parts: &[Dataset]) -> Result<Dataset> {
+        ensure!(!parts.is_empty(), Value, "datasets should not be an empty iterable");
+        let (mut list, mut deepest) = (memory::with_capacity(parts.len())?, 0);
+        for p in parts {
+            let of = p.indexed("ConcatDataset")?.clone();
+            deepest = deepest.max(of.depth());
+            list.push(of);
+        }
+        nested(deepest)?;
+        Ok(Dataset::Indexed(Arc::new(Concat { parts: list, depth: deepest + 1 })))
+    }
+    /// The data set whose samples have numbers.
+    pub fn indexed(&self, wanted_by: &str) -> Result<&Arc<dyn Indexed>> {
+        match self {
+            Dataset::Indexed(d) => Ok(d),
+            Dataset::Stream(_) => bail!(Type, "{wanted_by} does not support a stream: its samples have no numbers"),
+        }
+    }
+    /// How many samples; a stream does not know.
+    pub fn len(&self) -> Result<i64> {
+        let n = self.indexed("len")?.len()?;
+        ensure!(n >= 0, Value, "a data set says that it has {n} samples");
+        Ok(n)
+    }
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
+    }
+    /// One sample; `index` may count from the end.
+    pub fn get(&self, index: i64, seed: u64) -> Result<Sample> {
+        let of = self.indexed("get")?;
+        of.get(place(index, self.len()?)?, seed)
+    }
+}
+
+fn nested(deepest: usize) -> Result<()> {
+    ensure!(deepest < DEEPEST, Value, "data sets are nested more than {DEEPEST} deep");
+    Ok(())
+}
+
+struct Rows(Vec<Tensor>);
+impl Indexed for Rows {
+    fn len(&self) -> Result<i64> {
+        self.0[0].size(0)
+    }
+    fn get(&self, index: i64, _seed: u64) -> Result<Sample> {
+        memory::try_collect(self.0.iter().map(|t| ops::select(t, 0, index)))
+    }
+    fn batch(&self, indices: &[i64]) -> Option<Result<Vec<Tensor>>> {
+        // With gradients the graph is that of stacked rows.
+        if indices.is_empty() || self.0.iter().any(requires_grad) {
+            return None;
+        }
+        Some(self.rows(indices))
+    }
+}
+impl Rows {
+    fn rows(&self, indices: &[i64]) -> Result<Vec<Tensor>> {
+        let n = self.len()?;
+        let list: Vec<i64> = memory::try_collect(indices.iter().map(|i| place(*i, n)))?;
+        let index = Tensor::from_slice(&list, &[list.len() as i64])?;
+        memory::try_collect(self.0.iter().map(|t| {
+            let here = ops::to_device(&index, t.device())?;
+            ops::index_select(t, 0, &here)
+        }))
+    }
+}
+
+struct Subset {
+    of: Arc<dyn Indexed>,
+    indices: Vec<i64>,
+}
+impl Subset {
+    fn place(&self, index: i64) -> Result<i64> {
+        Ok(self.indices[place(index, self.indices.len() as i64)? as usize])
+    }
+}
+impl Indexed for Subset {
+    fn len(&self) -> Result<i64> {
+        Ok(self.indices.len() as i64)
+    }
+    fn get(&self, index: i64, seed: u64) -> Result<Sample> {
+        self.of.get(place(self.place(index)?, self.of.len()?)?, seed)
+    }
+    fn batch(&self, indices: &[i64]) -> Option<Result<Vec<Tensor>>> {
+        let list: Result<Vec<i64>> = memory::try_collect(indices.iter().map(|i| self.place(*i)));
+        match list {
+            Ok(list) => self.of.batch(&list),
+            Err(e) => Some(Err(e)),
+        }
+    }
+    fn depth(&self) -> usize {
+        self.of.depth() + 1
+    }
+}
+
+struct Concat {
+    parts: Vec<Arc<dyn Indexed>>,
+    depth: usize,
+}
+impl Indexed for Concat {
+    fn len(&self) -> Result<i64> {
+        self.parts.iter().try_fold(0i64, |sum, p| match sum.checked_add(p.len()?) {
+            Some(n) => Ok(n),
+            None => bail!(Value, "the data sets together have more than 2^63 samples"),
+        })
+    }
+    fn get(&self, index: i64, seed: u64) -> Result<Sample> {
+        let mut at = index;
+        for p in &self.parts {
+            let n = p.len()?;
+            if at < n {
+                return p.get(at, seed);
+            }
+            at -= n;
+        }
+        bail!(Index, "index {index} is out of range for a data set of {} samples", index - at)
+    }
+    fn depth(&self) -> usize {
+        self.depth
+    }
+}
+
+/// The tensors of each place stacked, as PyTorch's `default_collate` does it.
+pub fn stack(samples: &[Sample]) -> Result<Vec<Tensor>> {
+    let Some(first) = samples.first() else { bail!(Index, "a batch of no samples cannot be stacked") };
+    for s in samples {
+        ensure!(
+            s.len() == first.len(),
+            Runtime,
+            "each element in list of batch should be of equal size: a sample has {} tensors, the first {}",
+            s.len(),
+            first.len()
+        );
+    }
+    memory::try_collect((0..first.len()).map(|k| {
+        let column: Vec<Tensor> = memory::collect(samples.iter().map(|s| s[k].clone()))?;
+        ops::stack(&column, 0)
+    }))
+}
