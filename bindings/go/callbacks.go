@@ -33,6 +33,9 @@ func guarded(f func() error) (e C.uintptr_t) {
 	defer func() {
 		callbacks.Add(-1)
 		if p := recover(); p != nil {
+			if m, ok := p.(mustError); ok {
+				p = m.error
+			}
 			e = fail(&PanicError{Value: p, Stack: debug.Stack()})
 		} else if !returned {
 			// runtime.Goexit, as from testing's FailNow: it leaves the library's functions without their ends, so that

@@ -226,18 +226,19 @@ func freeError(h uintptr) { C.go_error_free(C.uintptr_t(h)) }
 // callbacks counts the callbacks of Go that are running.
 var callbacks atomic.Int64
 
-// Must returns v, or panics with err: for examples and for programs that end at the first error.
+// Must returns v, or panics with err: for examples and for programs that end at the first error. Try makes an error of it
+// again.
 func Must[T any](v T, err error) T {
 	if err != nil {
-		panic(err)
+		panic(mustError{err})
 	}
 	return v
 }
 
-// Check panics with err unless it is nil.
+// Check panics with err unless it is nil; see Try.
 func Check(err error) {
 	if err != nil {
-		panic(err)
+		panic(mustError{err})
 	}
 }
 
