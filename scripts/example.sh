@@ -14,7 +14,7 @@ mkdir -p "target/examples/$lang"
 case $lang in
 c)
     # shellcheck disable=SC2086
-    ${CC:-cc} -std=c99 $warn -Iinclude "examples/c/$name.c" -o "$bin" -L"$lib" -ltaper -Wl,-rpath,"$lib" -lm
+    ${CC:-cc} -std=c99 $warn -Iinclude "examples/c/$name.c" -o "$bin" -pthread -L"$lib" -ltaper -Wl,-rpath,"$lib" -lm
     exec "$bin" "$@"
     ;;
 cpp)

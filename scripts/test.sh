@@ -81,6 +81,7 @@ everyday_lanes() {
     lane demo.go after=build
     lane demo.python after=build
     lane demo.opencl after=build
+    lane examples after=build
     lane install after=build
     lane packages after=build turn=packages
 }
@@ -98,6 +99,7 @@ release_lanes() {
     lane opencl.intel after=build,rust.build turn=opencl.intel
     lane fuzz after=build
     lane differential after=build
+    lane examples after=build cores=2
     lane install after=build
     lane packages after=build cores=2 turn=cargo
 }
@@ -454,6 +456,13 @@ lane_demo.opencl() {
         [ "${PIPESTATUS[0]}" = 0 ] || return 1
         accuracies "$out" 3 85 || return 1
     done
+}
+
+# Every example for a short while, in every language.
+lane_examples() {
+    need_library
+    need_python
+    tests/examples.sh
 }
 
 lane_install() {

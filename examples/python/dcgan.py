@@ -6,10 +6,11 @@ generator's images from the real ones, the generator to be taken for real (Radfo
 
 import sys
 
+from digits_data import digits
+
 import taper as torch
 import taper.nn as nn
 import taper.nn.functional as F
-from digits_data import digits
 from taper.utils.show import save_image
 
 CODE, BATCH = 16, 64

@@ -7,10 +7,11 @@ which new ones are drawn at the end.
 
 import sys
 
+from digits_data import digits
+
 import taper as torch
 import taper.nn as nn
 import taper.nn.functional as F
-from digits_data import digits
 from taper.utils.show import save_image
 
 CODE, BATCH = 8, 64
@@ -47,7 +48,9 @@ for epoch in range(1, epochs + 1):
         optimizer.step()
         total += loss.item() * len(x)
     if quick or epoch % 10 == 0:
-        print(f"epoch {epoch:2d}  loss {total / len(images):.3f}  (drawing {drawn.item():.3f}, codes {apart.item():.3f})")
+        print(
+            f"epoch {epoch:2d}  loss {total / len(images):.3f}  (drawing {drawn.item():.3f}, codes {apart.item():.3f})"
+        )
 
 with torch.no_grad():
     samples = decoder(torch.randn(64, CODE)).sigmoid().view(64, 1, 8, 8)

@@ -13,7 +13,7 @@ const seen, all = 300, 400
 func main() {
 	must := taper.Must[*taper.Tensor]
 	taper.ManualSeed(0)
-	t := must(must(taper.Arange(taper.Int(all), taper.ArangeOptions{DType: taper.Float32})).MulScalar(taper.Float(0.2)))
+	t := must(must(taper.Arange(taper.Int(all), taper.ArangeOptions{Dtype: taper.Float32})).MulScalar(taper.Float(0.2)))
 	second := must(must(must(t.MulScalar(taper.Float(2))).Sin()).MulScalar(taper.Float(0.5)))
 	wave := must(must(must(t.Sin()).Add(second)).View([]int64{-1, 1, 1})) // time, batch, features
 
@@ -43,7 +43,7 @@ func main() {
 			outputs = taper.Must(lstm.ForwardList(said[len(said)-1], outputs[1], outputs[2]))
 			said = append(said, must(head.Forward(outputs[0])))
 		}
-		times := must(taper.ArangeStart(taper.Int(seen), taper.Int(all), taper.ArangeStartOptions{DType: taper.Float32}))
+		times := must(taper.ArangeStart(taper.Int(seen), taper.Int(all), taper.ArangeStartOptions{Dtype: taper.Float32}))
 		alone := must(must(taper.Cat(said)).View([]int64{-1}))
 		curves := []taper.Curve{
 			{Label: "wave", Values: must(wave.View([]int64{-1}))},
