@@ -257,6 +257,7 @@ pub(super) fn put_raw(a: &Tensor, indices: &[Option<Tensor>], values: &Tensor, a
     let values = view(&contiguous(&values)?, &vs)?;
     let wide = match expand(&values, &result_shape) {
         Ok(v) => v,
+        Err(e) if e.kind == crate::base::error::ErrorKind::OutOfMemory => return Err(e),
         Err(_) => bail!(
             Runtime,
             "shape mismatch: value tensor of shape {:?} cannot be broadcast to indexing result of shape {:?}",
