@@ -10,6 +10,7 @@ use std::sync::Arc;
 pub type Sample = Vec<Tensor>;
 
 /// Samples by number. Any thread may ask.
+#[allow(clippy::len_without_is_empty)] // which would be another question to the program
 pub trait Indexed: Send + Sync {
     fn len(&self) -> Result<i64>;
     /// Sample `index` of 0 .. len - 1. `seed` follows from the sample's place in the pass: draws made from it are the same

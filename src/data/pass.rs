@@ -375,10 +375,7 @@ impl Batches {
             return Ok(None);
         }
         let outcome = if self.threads.is_empty() {
-            match r.draw(&self.shared.plan) {
-                Some(job) => Some(self.shared.make(&job)),
-                None => None,
-            }
+            r.draw(&self.shared.plan).map(|job| self.shared.make(&job))
         } else if r.next < r.sent {
             Some(self.shared.wait(r.next)?)
         } else {
