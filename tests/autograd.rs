@@ -313,3 +313,58 @@ fn one_number_may_be_written_over_an_expanded_tensor() {
     let text = ops::add_scalar_(&e, ONE, ONE).unwrap_err().into_message();
     assert!(text.contains("more than one element of the written-to tensor"), "{text}");
 }
+
+#[test]
+fn versions_are_counted_together_by_what_shares_memory() {
+    let a = moved(&Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], &[4]).unwrap());
+    let view = ops::view(&a, &[2, 2]).unwrap();
+    let apart = a.alias_data();
+    ops::add_scalar_(&view, ONE, ONE).unwrap();
+    assert_eq!((a.version(), view.version(), apart.version()), (1, 1, 0));
+    ops::add_scalar_(&apart, ONE, ONE).unwrap();
+    assert_eq!((a.version(), view.version(), apart.version()), (1, 1, 1));
+    // Other memory: the counter goes with the tensor, and its views of before still share it.
+    let before = taper::tensor::changes().load(std::sync::atomic::Ordering::SeqCst);
+    let other_handle = a.clone();
+    autograd::meta::set_data(&a, &moved(&Tensor::from_slice(&[5f64], &[1]).unwrap())).unwrap();
+    assert!(taper::tensor::changes().load(std::sync::atomic::Ordering::SeqCst) > before);
+    assert_eq!((other_handle.shape().len(), other_handle.dtype()), (1, DType::F64));
+    assert_eq!((a.version(), view.version()), (1, 1));
+    ops::add_scalar_(&a, ONE, ONE).unwrap();
+    assert_eq!((a.version(), view.version()), (2, 2));
+    ops::add_scalar_(&view, ONE, ONE).unwrap();
+    assert_eq!((a.version(), view.version(), a.to_f64_vec().unwrap()), (3, 3, vec![6.0]));
+}
+
+#[test]
+fn identities_are_given_once() {
+    let a = Tensor::from_slice(&[1f32], &[1]).unwrap();
+    let ids: Vec<u64> = std::thread::scope(|s| {
+        let threads: Vec<_> = (0..4).map(|_| s.spawn(|| a.id())).collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    assert!(ids[0] != 0 && ids.iter().all(|id| *id == ids[0] && *id == a.clone().id()));
+    assert_ne!(Tensor::from_slice(&[1f32], &[1]).unwrap().id(), ids[0]);
+}
+
+#[test]
+fn losses_of_one_pass_have_their_derivatives() {
+    // Below, at and beyond the bound, infinities and NaN; against what the definition says.
+    let x: Vec<f64> = vec![-3.0, -1.5, -0.5, 0.0, 0.25, 1.5, 2.0, f64::INFINITY, f64::NAN];
+    let t = moved(&Tensor::from_slice(&vec![0f64; x.len()], &[x.len() as i64]).unwrap());
+    for (beta, unit) in [(1.5, true), (1.5, false)] {
+        let a = leaf(&x, &[x.len() as i64]);
+        let loss = if unit { ops::smooth_l1_loss(&a, &t, "none", beta) } else { ops::huber_loss(&a, &t, "none", beta) };
+        let loss = loss.unwrap();
+        back(&ops::sum(&loss, None).unwrap());
+        let scale = if unit { 1.0 } else { beta };
+        let far = |d: f64| (d.abs() - 0.5 * beta) * scale;
+        let near = |d: f64| 0.5 * d * d / beta * scale;
+        for ((d, l), g) in x.iter().zip(loss.to_f64_vec().unwrap()).zip(grad_of(&a)) {
+            let (want, slope) =
+                if d.abs() >= beta { (far(*d), d.signum() * scale) } else { (near(*d), d / beta * scale) };
+            let close = |a: f64, b: f64| a == b || (a - b).abs() < 1e-12 || (a.is_nan() && b.is_nan());
+            assert!(close(l, want) && close(g, slope), "{d}: {l} {want}, {g} {slope}");
+        }
+    }
+}

@@ -544,6 +544,13 @@ uint64_t taper_tensor_handle_count(void);
 uint64_t taper_handle_count(void);
 
 /*
+ * Address of a uint64, readable for the life of the process, that grows whenever a tensor that was made before gets another
+ * shape, strides, dtype or device (an in-place transpose, new data). What a wrapper has read of tensors it may keep
+ * while the number stays what it was before the reading. Since 0.1.
+ */
+uint64_t taper_tensor_changes_address(void);
+
+/*
  * The tensor's identity: equal for two handles of one tensor, never used twice; 0 for a bad handle. Borrows t.
  * Since 0.1.
  */

@@ -101,11 +101,11 @@ pub fn apply(f: Arc<dyn CustomFunction>, inputs: &[Tensor]) -> Result<Vec<Tensor
     let expect = inputs.len();
     let label = name.clone();
     let node = Node::function(
-        name,
+        name.into(),
         edges,
         outputs.iter().map(OutputMeta::of).collect(),
         true,
-        Box::new(move |ctx: &Ctx, g: &[Option<Tensor>]| -> Result<Grads> {
+        Arc::new(move |ctx: &Ctx, g: &[Option<Tensor>]| -> Result<Grads> {
             let got = f.backward(&fctx, ctx, g)?;
             ensure!(
                 got.len() == expect,

@@ -49,7 +49,7 @@ pub fn to_text_with(t: &Tensor, opts: &PrintOptions) -> Result<String> {
             device: own.device(),
             value: &value,
             requires_grad: meta::requires_grad(t),
-            grad_fn: grad_fn.as_ref().map(|n| n.name.as_str()),
+            grad_fn: grad_fn.as_ref().map(|n| &*n.name),
             parameter: false,
             default_dtype: default_dtype(),
         },

@@ -193,41 +193,40 @@ fn input_edges(inputs: &[Tensor]) -> Result<Vec<Edge>> {
 /// All nodes reachable from the roots with the number of edges into each; post-order in `order`.
 fn discover(roots: &[(Edge, Tensor)], order: Option<&mut Vec<Key>>) -> Result<FxHashMap<Key, State>> {
     let mut states: FxHashMap<Key, State> = FxHashMap::default();
-    fn enter(states: &mut FxHashMap<Key, State>, node: &Arc<Node>) -> Result<bool> {
+    // Room for most graphs of a few ops at once; more comes when it is needed, and so does the error of too little.
+    let _ = memory::reserve::fallibly(|| states.try_reserve(14));
+    fn enter(states: &mut FxHashMap<Key, State>, node: &Arc<Node>, by_edge: bool) -> Result<bool> {
         let mut fresh = false;
         memory::reserve_hash_map(states)?;
-        states.entry(Arc::as_ptr(node)).or_insert_with(|| {
+        let state = states.entry(Arc::as_ptr(node)).or_insert_with(|| {
             fresh = true;
-            State {
-                node: node.clone(),
-                pending: 0,
-                grads: SmallVec::from_elem(None, node.outputs.len()),
-                run: true,
-                captures: SmallVec::new(),
-            }
+            let mut grads = Grads::new();
+            grads.resize(node.outputs.len(), None);
+            State { node: node.clone(), pending: 0, grads, run: true, captures: SmallVec::new() }
         });
+        state.pending += by_edge as usize;
         Ok(fresh)
     }
-    let mut sink = Vec::new();
-    let order = order.unwrap_or(&mut sink);
+    let mut order = order;
     let mut stack: Vec<(Arc<Node>, usize)> = Vec::new();
     for (edge, _) in roots {
-        if enter(&mut states, &edge.node)? {
+        if enter(&mut states, &edge.node, false)? {
             memory::push(&mut stack, (edge.node.clone(), 0))?;
         }
         while let Some((node, next)) = stack.last_mut() {
             if *next == node.edges.len() {
-                memory::push(order, Arc::as_ptr(node))?;
+                if let Some(order) = &mut order {
+                    memory::push(order, Arc::as_ptr(node))?;
+                }
                 stack.pop();
                 continue;
             }
-            let edge = node.edges[*next].clone();
+            let edge = &node.edges[*next];
             *next += 1;
             if let Some(e) = edge {
-                let fresh = enter(&mut states, &e.node)?;
-                states.get_mut(&Arc::as_ptr(&e.node)).expect("entered").pending += 1;
-                if fresh {
-                    memory::push(&mut stack, (e.node, 0))?;
+                if enter(&mut states, &e.node, true)? {
+                    let deeper = e.node.clone();
+                    memory::push(&mut stack, (deeper, 0))?;
                 }
             }
         }
@@ -288,11 +287,11 @@ fn run(roots: Vec<(Edge, Tensor)>, options: Options, inputs: Option<&[Edge]>) ->
         memory::check()?;
         let s = states.remove(&key).expect("a node runs once");
         let node = s.node;
-        let results = execute(alg, &node, s.grads, s.run, &s.captures, &mut found, options)?;
+        let mut results = execute(alg, &node, s.grads, s.run, &s.captures, &mut found, options)?;
         for (i, edge) in node.edges.iter().enumerate() {
             let Some(e) = edge else { continue };
             let next = states.get_mut(&Arc::as_ptr(&e.node)).expect("discovered");
-            if let Some(g) = results.get(i).cloned().flatten() {
+            if let Some(g) = results.get_mut(i).and_then(Option::take) {
                 if next.run || !next.captures.is_empty() {
                     let g = fit(alg, &node, i, g, e)?;
                     deliver(alg, &mut next.grads[e.nr], g, options.create_graph)?;
@@ -309,6 +308,23 @@ fn run(roots: Vec<(Edge, Tensor)>, options: Options, inputs: Option<&[Edge]>) ->
 
 /// Brings a gradient to the shape and dtype of the forward value it belongs to: sums over broadcast dimensions.
 fn fit(alg: &dyn Algebra, from: &Node, i: usize, g: Tensor, edge: &Edge) -> Result<Tensor> {
+    let as_it_is = {
+        let b = g.body();
+        let like = |shape: &[i64], dtype, device| b.shape() == shape && b.dtype() == dtype && b.device() == device;
+        match &edge.node.kind {
+            Kind::Accumulate(leaf) => {
+                let l = leaf.body();
+                like(l.shape(), l.dtype(), l.device())
+            }
+            _ => {
+                let want = &edge.node.outputs[edge.nr];
+                like(&want.shape, want.dtype, want.device)
+            }
+        }
+    };
+    if as_it_is {
+        return Ok(g);
+    }
     let live;
     let want = match &edge.node.kind {
         Kind::Accumulate(leaf) => {
@@ -372,7 +388,7 @@ fn execute(
     found: &mut [Option<Tensor>],
     options: Options,
 ) -> Result<Grads> {
-    let hooks = node.tensor_hooks.lock().clone();
+    let hooks = node.tensor_hooks.copied();
     for (nr, list) in hooks {
         run_hooks(&list, &mut grads[nr])?;
     }
@@ -382,7 +398,7 @@ fn execute(
             run_hooks(&list, &mut grads[0])?;
         }
     }
-    let retain = node.retain.lock().clone();
+    let retain = node.retain.copied();
     for (nr, weak) in retain {
         if let (Some(t), Some(g)) = (weak.upgrade(), &grads[nr]) {
             accumulate(&t, alg.clone(g)?, options.create_graph)?;
@@ -394,7 +410,7 @@ fn execute(
     if !run || grads.iter().all(Option::is_none) {
         return Ok(Grads::new());
     }
-    let pre = node.pre_hooks.lock().clone();
+    let pre = node.pre_hooks.copied();
     for (_, hook) in pre {
         if let Some(new) = hook(&grads, &[])? {
             replace_all(&mut grads, new)?;
@@ -424,7 +440,7 @@ fn execute(
     if !options.retain_graph {
         node.release();
     }
-    let post = node.post_hooks.lock().clone();
+    let post = node.post_hooks.copied();
     for (_, hook) in post {
         if let Some(new) = hook(&results, &grads)? {
             replace_all(&mut results, new)?;

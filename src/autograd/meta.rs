@@ -90,7 +90,7 @@ pub fn output_nr(t: &Tensor) -> usize {
 /// Sets where the tensor's gradient goes (None makes it a plain tensor again).
 pub fn set_history(t: &Tensor, edge: Option<Edge>) {
     let some = edge.is_some();
-    let old = {
+    let (old, leaf) = {
         let mut m = cell(t).lock();
         if some {
             m.requires_grad = false;
@@ -108,10 +108,9 @@ pub fn set_history(t: &Tensor, edge: Option<Edge>) {
                 e.node.retain.lock().push((e.nr, t.downgrade()));
             }
         }
-        std::mem::replace(&mut m.history, edge)
+        (std::mem::replace(&mut m.history, edge), m.requires_grad)
     };
     drop(old);
-    let leaf = peek(t).is_some_and(|m| m.lock().requires_grad);
     t.set_needs_grad_flag(some || leaf);
 }
 /// Where gradients of this tensor go: its node, or a leaf's accumulator; None when it needs none.
@@ -119,8 +118,12 @@ pub fn gradient_edge(t: &Tensor) -> Option<Edge> {
     if !requires_grad(t) {
         return None;
     }
-    refresh(t);
     let mut m = cell(t).lock();
+    if m.view.is_some() {
+        drop(m);
+        refresh(t);
+        m = cell(t).lock();
+    }
     if let Some(e) = &m.history {
         return Some(e.clone());
     }
@@ -175,7 +178,7 @@ pub(super) fn as_strided_edge(view: &Tensor, base: &Tensor, base_edge: Edge) -> 
         SmallVec::from_iter([Some(base_edge)]),
         SmallVec::from_iter([OutputMeta::of(view)]),
         false,
-        Box::new(move |_: &Ctx, g: &[Option<Tensor>]| -> Result<Grads> {
+        Arc::new(move |_: &Ctx, g: &[Option<Tensor>]| -> Result<Grads> {
             let Some(g) = &g[0] else { return Ok(Grads::from_iter([None])) };
             Ok(Grads::from_iter([Some(algebra()?.as_strided_backward(g, &bl, &rel)?)]))
         }),

@@ -6,11 +6,12 @@ use crate::base::device::Device;
 use crate::base::dtype::DType;
 use crate::base::error::Result;
 use crate::base::layout::Dims;
-use crate::base::sync::Mutex;
+use crate::base::sync::{Mutex, MutexGuard};
 use crate::tensor::{Tensor, WeakTensor};
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
 /// Gradients passed along edges; None stands for zero.
@@ -44,7 +45,7 @@ pub struct OutputMeta {
 impl OutputMeta {
     pub fn of(t: &Tensor) -> OutputMeta {
         let b = t.body();
-        OutputMeta { shape: b.layout().shape.clone(), dtype: b.dtype(), device: b.device() }
+        OutputMeta { shape: Dims::from_slice(b.shape()), dtype: b.dtype(), device: b.device() }
     }
 }
 
@@ -63,7 +64,7 @@ impl Ctx<'_> {
 }
 
 /// Maps output gradients to input gradients, in differentiable ops.
-pub type BackwardFn = Box<dyn Fn(&Ctx, &[Option<Tensor>]) -> Result<Grads> + Send + Sync>;
+pub type BackwardFn = dyn Fn(&Ctx, &[Option<Tensor>]) -> Result<Grads> + Send + Sync;
 
 pub enum Kind {
     /// An op; its function is dropped when the graph is released.
@@ -76,9 +77,39 @@ pub enum Kind {
 pub type NodeHook =
     Arc<dyn Fn(&[Option<Tensor>], &[Option<Tensor>]) -> Result<Option<Vec<Option<Tensor>>>> + Send + Sync>;
 
+/// A list that is empty for nearly every node: then it is not locked to find that out.
+pub struct Rare<T> {
+    used: AtomicBool,
+    list: Mutex<Vec<T>>,
+}
+impl<T> Default for Rare<T> {
+    fn default() -> Rare<T> {
+        Rare { used: AtomicBool::new(false), list: Mutex::default() }
+    }
+}
+impl<T> Rare<T> {
+    /// The list, to be changed.
+    pub fn lock(&self) -> MutexGuard<'_, Vec<T>> {
+        self.used.store(true, Ordering::Release);
+        self.list.lock()
+    }
+    /// What is in it now.
+    #[inline]
+    pub fn copied(&self) -> Vec<T>
+    where
+        T: Clone,
+    {
+        if self.used.load(Ordering::Acquire) {
+            self.list.lock().clone()
+        } else {
+            Vec::new()
+        }
+    }
+}
+
 /// One node of the graph: the backward of one forward op.
 pub struct Node {
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// Later nodes run first.
     pub seq: u64,
     pub edges: SmallVec<[Option<Edge>; 2]>,
@@ -87,34 +118,34 @@ pub struct Node {
     /// Whether anything must be freed after backward (a second backward is then an error).
     saves: bool,
     /// Tensor hooks by output number, kept in registration order.
-    pub(super) tensor_hooks: Mutex<Vec<(usize, Arc<Mutex<Vec<Hook>>>)>>,
+    pub(super) tensor_hooks: Rare<(usize, Arc<Mutex<Vec<Hook>>>)>,
     /// Outputs that asked to retain their gradient.
-    pub(super) retain: Mutex<Vec<(usize, WeakTensor)>>,
-    pub pre_hooks: Mutex<Vec<(u64, NodeHook)>>,
-    pub post_hooks: Mutex<Vec<(u64, NodeHook)>>,
+    pub(super) retain: Rare<(usize, WeakTensor)>,
+    pub pre_hooks: Rare<(u64, NodeHook)>,
+    pub post_hooks: Rare<(u64, NodeHook)>,
 }
 
 static SEQ: AtomicU64 = AtomicU64::new(1);
 
 impl Node {
     pub fn function(
-        name: String,
+        name: Cow<'static, str>,
         edges: SmallVec<[Option<Edge>; 2]>,
         outputs: SmallVec<[OutputMeta; 1]>,
         saves: bool,
-        f: BackwardFn,
+        f: Arc<BackwardFn>,
     ) -> Arc<Node> {
         Arc::new(Node {
             name,
             seq: SEQ.fetch_add(1, Ordering::Relaxed),
             edges,
             outputs,
-            kind: Kind::Function(Mutex::new(Some(Arc::new(f)))),
+            kind: Kind::Function(Mutex::new(Some(f))),
             saves,
-            tensor_hooks: Mutex::default(),
-            retain: Mutex::default(),
-            pre_hooks: Mutex::default(),
-            post_hooks: Mutex::default(),
+            tensor_hooks: Rare::default(),
+            retain: Rare::default(),
+            pre_hooks: Rare::default(),
+            post_hooks: Rare::default(),
         })
     }
     pub fn accumulate(leaf: &Tensor) -> Arc<Node> {
@@ -125,10 +156,10 @@ impl Node {
             outputs: SmallVec::from_iter([OutputMeta::of(leaf)]),
             kind: Kind::Accumulate(leaf.clone()),
             saves: false,
-            tensor_hooks: Mutex::default(),
-            retain: Mutex::default(),
-            pre_hooks: Mutex::default(),
-            post_hooks: Mutex::default(),
+            tensor_hooks: Rare::default(),
+            retain: Rare::default(),
+            pre_hooks: Rare::default(),
+            post_hooks: Rare::default(),
         })
     }
     /// The backward function, or the error of a graph that was freed.

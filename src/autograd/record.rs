@@ -7,6 +7,7 @@ use super::saved::Saver;
 use crate::base::error::Result;
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// Whether an op over these inputs is to be recorded.
 #[inline]
@@ -51,14 +52,22 @@ where
         Some(g) => f(ctx, g),
         None => Ok(Grads::new()),
     };
-    attach_node(name, inputs, out, saver.has_saved(), Box::new(f));
+    attach_node(name, inputs, out, saver.has_saved(), Arc::new(f));
     Ok(())
+}
+/// Where the inputs' gradients go.
+fn edges_of(inputs: &[&Tensor]) -> SmallVec<[Option<Edge>; 2]> {
+    let mut edges = SmallVec::new();
+    for t in inputs {
+        edges.push(gradient_edge(t));
+    }
+    edges
 }
 /// The part of it that is the same for every op.
 #[inline(never)]
-fn attach_node(name: &'static str, inputs: &[&Tensor], out: &Tensor, saves: bool, f: BackwardFn) {
-    let edges = inputs.iter().map(|t| gradient_edge(t)).collect();
-    let node = Node::function(name.into(), edges, SmallVec::from_iter([OutputMeta::of(out)]), saves, f);
+fn attach_node(name: &'static str, inputs: &[&Tensor], out: &Tensor, saves: bool, f: Arc<BackwardFn>) {
+    let edges = edges_of(inputs);
+    let node = Node::function(name.into(), edges, SmallVec::from_buf([OutputMeta::of(out)]), saves, f);
     meta::set_history(out, Some(Edge { node, nr: 0 }));
 }
 
@@ -80,12 +89,12 @@ where
     if let Some(e) = saver.failed() {
         return Err(e);
     }
-    attach_many(name, inputs, outs, saver.has_saved(), Box::new(f));
+    attach_many(name, inputs, outs, saver.has_saved(), Arc::new(f));
     Ok(())
 }
 #[inline(never)]
-fn attach_many(name: &'static str, inputs: &[&Tensor], outs: &[&Tensor], saves: bool, f: BackwardFn) {
-    let edges = inputs.iter().map(|t| gradient_edge(t)).collect();
+fn attach_many(name: &'static str, inputs: &[&Tensor], outs: &[&Tensor], saves: bool, f: Arc<BackwardFn>) {
+    let edges = edges_of(inputs);
     let node = Node::function(name.into(), edges, outs.iter().map(|t| OutputMeta::of(t)).collect(), saves, f);
     for (nr, out) in outs.iter().enumerate() {
         if out.dtype().is_differentiable() {

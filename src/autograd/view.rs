@@ -9,6 +9,7 @@ use crate::base::error::Result;
 use crate::tensor::Tensor;
 use crate::{bail, ensure};
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// Notes that `out` is a view of `input`, so that in-place writes through one are seen by the other.
 pub fn track(input: &Tensor, out: &Tensor, several_outputs: bool) {
@@ -105,7 +106,7 @@ pub fn rebase(t: &Tensor, edge: Option<Edge>) -> Result<()> {
         edges,
         outputs,
         true,
-        Box::new(move |ctx: &Ctx, g: &[Option<Tensor>]| -> Result<Grads> {
+        Arc::new(move |ctx: &Ctx, g: &[Option<Tensor>]| -> Result<Grads> {
             let alg = algebra()?;
             let Some(g) = &g[0] else { return Ok(ctx.node.edges.iter().map(|_| None).collect()) };
             let result = alg.clone_with_strides(g, &bl)?;

@@ -4,7 +4,8 @@ use crate::backend::cpu::alloc::Block;
 use crate::base::device::Device;
 use std::any::Any;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// What owns the bytes.
 pub enum Buffer {
@@ -32,11 +33,21 @@ pub struct Storage {
     device: Device,
     /// Set when the memory is known outside the library: never reused, its readers never left pending.
     shared: AtomicBool,
+    /// In-place writes seen by the tensors that have no counter of their own, until `counter` takes over.
+    writes: AtomicU64,
+    counter: OnceLock<Arc<AtomicU64>>,
 }
 
 impl Storage {
     pub fn new(buffer: Buffer, nbytes: usize, device: Device) -> Storage {
-        Storage { buffer, nbytes, device, shared: AtomicBool::new(false) }
+        Storage {
+            buffer,
+            nbytes,
+            device,
+            shared: AtomicBool::new(false),
+            writes: AtomicU64::new(0),
+            counter: OnceLock::new(),
+        }
     }
     /// A caller's host memory; `owner` is dropped with the last tensor that uses it.
     pub fn from_host(ptr: NonNull<u8>, nbytes: usize, owner: Box<dyn HostOwner>) -> Storage {
@@ -51,6 +62,19 @@ impl Storage {
     #[inline]
     pub fn device(&self) -> Device {
         self.device
+    }
+    /// The count of in-place writes of the tensors over this memory. It stands here because nearly every tensor is the first
+    /// over its memory, and a counter of its own would be one more allocation.
+    #[inline]
+    pub fn version(&self) -> &AtomicU64 {
+        self.counter.get().map_or(&self.writes, |c| c)
+    }
+    /// The same as an object, for a tensor that leaves this memory and keeps its counter.
+    pub fn version_counter(&self) -> Arc<AtomicU64> {
+        // Made before it is set: a forked child would wait for a thread that it has not.
+        let made = Arc::new(AtomicU64::new(self.writes.load(Ordering::Relaxed)));
+        let _ = self.counter.set(made.clone());
+        self.counter.get().cloned().unwrap_or(made)
     }
     pub fn set_shared(&self) {
         self.shared.store(true, Ordering::Relaxed);

@@ -8,11 +8,19 @@ use smallvec::SmallVec;
 pub type Dims = SmallVec<[i64; 6]>;
 
 /// Where a tensor's elements lie in its storage. Strides and offset count elements; strides are never negative.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Debug, PartialEq, Eq, Default)]
 pub struct Layout {
     pub shape: Dims,
     pub strides: Dims,
     pub offset: i64,
+}
+
+// SmallVec's own clone goes element by element, through code that may allocate.
+impl Clone for Layout {
+    #[inline]
+    fn clone(&self) -> Layout {
+        Layout { shape: Dims::from_slice(&self.shape), strides: Dims::from_slice(&self.strides), offset: self.offset }
+    }
 }
 
 /// Row-major strides of a shape (a dimension of size 0 counts as 1, as in PyTorch).

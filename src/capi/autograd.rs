@@ -263,7 +263,7 @@ pub fn tensor_grad_fn(t: &Tensor) -> Result<Option<Arc<crate::autograd::Node>>> 
 
 /// `taper_node_name`.
 pub fn node_name(n: &Arc<crate::autograd::Node>) -> Result<String> {
-    Ok(n.name.clone())
+    Ok(n.name.to_string())
 }
 
 /// `taper_node_id`.

@@ -206,6 +206,14 @@ pub extern "C" fn taper_handle_count() -> u64 {
     super::tensor::handle_count()
 }
 
+/// Address of a uint64, readable for the life of the process, that grows whenever a tensor that was made before gets another
+/// shape, strides, dtype or device (an in-place transpose, new data). What a wrapper has read of tensors it may keep
+/// while the number stays what it was before the reading. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_tensor_changes_address() -> u64 {
+    super::tensor::tensor_changes_address()
+}
+
 /// The tensor's identity: equal for two handles of one tensor, never used twice; 0 for a bad handle. Borrows t.
 /// Since 0.1.
 #[no_mangle]

@@ -29,6 +29,11 @@ pub fn handle_count() -> u64 {
     handle::count(None) - super::error::prepared() as u64
 }
 
+/// `taper_tensor_changes_address`.
+pub fn tensor_changes_address() -> u64 {
+    crate::tensor::changes() as *const std::sync::atomic::AtomicU64 as u64
+}
+
 /// `taper_tensor_id`.
 pub fn tensor_id(t: &Tensor) -> u64 {
     t.id()

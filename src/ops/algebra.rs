@@ -12,7 +12,10 @@ impl Algebra for Ops {
         add(a, b, Scalar::Int(1))
     }
     fn add_into(&self, acc: &Tensor, g: &Tensor) -> Result<()> {
-        autograd::no_grad(|| add_(acc, g, Scalar::Int(1)))
+        match super::pointwise::add_dense(acc, g) {
+            Some(done) => done,
+            None => autograd::no_grad(|| add_(acc, g, Scalar::Int(1))),
+        }
     }
     fn sum_to(&self, g: &Tensor, shape: &[i64]) -> Result<Tensor> {
         sum_to_size(g, shape)

@@ -2,7 +2,7 @@
 //!
 //! Broadcast gradients keep the broadcast shape here; the engine sums them down.
 
-use super::pointwise::{inplace, pointwise, promote, promote_float, Arg, Dest};
+use super::pointwise::{alike, inplace, pointwise, promote, promote_float, Arg, Dest};
 use super::*;
 use crate::autograd::record;
 use crate::backend::program::Opcode;
@@ -47,6 +47,12 @@ fn check_sub(a: DType, b: Arg) -> Result<()> {
 }
 
 fn add_impl(a: &Tensor, b: Arg, alpha: Scalar, subtract: bool, dest: Dest) -> Result<Tensor> {
+    if let (Arg::T(t), None, Scalar::Int(1)) = (b, dest, alpha) {
+        let op = if subtract { Opcode::Sub } else { Opcode::Add };
+        if let Some(out) = alike(op, a, t, |d| !subtract || d != DType::Bool) {
+            return add_recorded(a, b, alpha, subtract, out?);
+        }
+    }
     let ty = promote(&[a.into(), b]);
     check_alpha(alpha, ty)?;
     if subtract {
@@ -75,6 +81,10 @@ fn add_impl(a: &Tensor, b: Arg, alpha: Scalar, subtract: bool, dest: Dest) -> Re
             pointwise(Opcode::MulAdd, ty, ty, &[a.into(), b, Arg::S(alpha)], dest)?
         }
     };
+    add_recorded(a, b, alpha, subtract, out)
+}
+#[inline]
+fn add_recorded(a: &Tensor, b: Arg, alpha: Scalar, subtract: bool, out: Tensor) -> Result<Tensor> {
     let name = if subtract { "SubBackward0" } else { "AddBackward0" };
     match b {
         Arg::S(_) => record(name, &[a], out, |_, _| |_, g| Ok(grads![Some(g.clone())])),
@@ -134,8 +144,17 @@ pub fn rsub_scalar(a: &Tensor, b: Scalar, alpha: Scalar) -> Result<Tensor> {
 }
 
 fn mul_impl(a: &Tensor, b: Arg, dest: Dest) -> Result<Tensor> {
-    let ty = promote(&[a.into(), b]);
-    let out = pointwise(Opcode::Mul, ty, ty, &[a.into(), b], dest)?;
+    let quick = match (b, dest) {
+        (Arg::T(t), None) => alike(Opcode::Mul, a, t, |_| true),
+        _ => None,
+    };
+    let out = match quick {
+        Some(out) => out?,
+        None => {
+            let ty = promote(&[a.into(), b]);
+            pointwise(Opcode::Mul, ty, ty, &[a.into(), b], dest)?
+        }
+    };
     match b {
         Arg::S(s) => record("MulBackward0", &[a], out, |_, _| move |_, g| Ok(grads![Some(mul_scalar(g, s)?)])),
         Arg::T(b) => record("MulBackward0", &[a, b], out, |s, _| {
@@ -163,8 +182,17 @@ pub fn mul_scalar_(a: &Tensor, b: Scalar) -> Result<()> {
 }
 
 fn div_impl(a: &Tensor, b: Arg, dest: Dest) -> Result<Tensor> {
-    let ty = promote_float(&[a.into(), b]);
-    let out = pointwise(Opcode::Div, ty, ty, &[a.into(), b], dest)?;
+    let quick = match (b, dest) {
+        (Arg::T(t), None) => alike(Opcode::Div, a, t, DType::is_float),
+        _ => None,
+    };
+    let out = match quick {
+        Some(out) => out?,
+        None => {
+            let ty = promote_float(&[a.into(), b]);
+            pointwise(Opcode::Div, ty, ty, &[a.into(), b], dest)?
+        }
+    };
     match b {
         Arg::S(s) => record("DivBackward0", &[a], out, |_, _| move |_, g| Ok(grads![Some(div_scalar(g, s)?)])),
         Arg::T(b) => record("DivBackward0", &[a, b], out, |s, _| {

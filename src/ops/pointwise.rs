@@ -1,7 +1,7 @@
 //! The way of every elementwise op: broadcast, promote, allocate (or write in place), run a program, record.
 
 use crate::autograd::{self, meta, mode, view, Edge};
-use crate::backend::program::{Opcode, Program, Src};
+use crate::backend::program::{Inst, Opcode, Program, Src};
 use crate::backend::{self, View};
 use crate::base::dtype::DType;
 use crate::base::error::Result;
@@ -161,12 +161,54 @@ fn plain(
     for b in &bodies {
         views.push(b.view());
     }
-    let launch = || {
-        let result = Tensor::empty(lead.shape(), out, device)?;
-        backend::get(device)?.run_program(&program, &views, scalars, &[result.body().view()])?;
-        Ok(result)
+    Some(Tensor::computed(lead.shape(), out, device, |o| {
+        backend::get(device)?.run_program(&program, &views, scalars, &[o])
+    }))
+}
+
+/// The most common case of all: two tensors of one dtype that `fits`, one shape and one device into new memory. Both are
+/// locked once, for the promotion and the kernel. None in every other case.
+#[inline]
+pub fn alike(op: Opcode, a: &Tensor, b: &Tensor, fits: impl Fn(DType) -> bool) -> Option<Result<Tensor>> {
+    let (x, y) = (a.materialize(), b.materialize());
+    let (dtype, device) = (x.dtype(), x.device());
+    if y.dtype() != dtype || !fits(dtype) || y.device() != device || x.shape() != y.shape() || x.layout().numel() == 0 {
+        return None;
+    }
+    let program = Program::of_args(op, dtype, &[dtype, dtype], [Src::Input(0), Src::Input(1), Src::Input(0)], dtype);
+    Some(Tensor::computed(x.shape(), dtype, device, |o| {
+        backend::get(device)?.run_program(&program, &[x.view(), y.view()], &[], &[o])
+    }))
+}
+
+/// Several instructions as one pass over memory, in `ty`, into new memory and without history; registers are numbered in
+/// order, and the last is the result.
+pub fn chain(insts: &[(Opcode, [Src; 3])], ty: DType, inputs: &[&Tensor], scalars: &[Scalar]) -> Result<Tensor> {
+    let program = Program {
+        inputs: inputs.iter().map(|t| t.dtype()).collect(),
+        insts: insts.iter().map(|(op, args)| Inst { op: *op, ty: ty.compute(), args: *args }).collect(),
+        outputs: SmallVec::from_slice(&[(insts.len() as u8 - 1, ty)]),
     };
-    Some(launch())
+    run(&program, inputs, scalars, ty, None)
+}
+
+/// acc += g without a record where both are alike and dense, whose memory is different: a gradient that arrives. None in
+/// every other case.
+pub fn add_dense(acc: &Tensor, g: &Tensor) -> Option<Result<()>> {
+    if acc.is_same(g) {
+        return None;
+    }
+    let (x, y) = (acc.materialize(), g.materialize());
+    let alike = y.dtype() == x.dtype() && y.device() == x.device() && x.shape() == y.shape();
+    let dense = x.layout().is_contiguous() && y.layout().is_contiguous() && x.layout().numel() > 0;
+    if !alike || !dense || std::sync::Arc::ptr_eq(x.storage(), y.storage()) {
+        return None;
+    }
+    let dtype = x.dtype();
+    let program =
+        Program::of_args(Opcode::Add, dtype, &[dtype, dtype], [Src::Input(0), Src::Input(1), Src::Input(0)], dtype);
+    x.bump_version();
+    Some(backend::get(x.device()).and_then(|b| b.run_program(&program, &[x.view(), y.view()], &[], &[x.view()])))
 }
 
 /// Runs a program of one output over broadcast inputs; `out` is the dtype that the result has by promotion (the

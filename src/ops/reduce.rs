@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::autograd::record;
-use crate::backend::{self, ReduceOp};
+use crate::backend::{self, ReduceOp, View};
 use crate::base::layout::wrap_dim;
 use crate::{ensure, grads, Dims};
 
@@ -38,18 +38,39 @@ fn final_shape(shape: &[i64], marks: &[bool], keepdim: bool) -> Dims {
 /// Runs a reduction without history.
 fn reduce_raw(op: ReduceOp, a: &Tensor, marks: &[bool], keepdim: bool, out_dtype: DType) -> Result<Tensor> {
     let b = a.materialize();
-    let kept = Tensor::empty(&kept_shape(b.shape(), marks), out_dtype, b.device())?;
-    if kept.numel() > 0 {
-        backend::get(b.device())?.reduce(op, None, &[b.view()], &[], marks, kept.body().view())?;
-    }
-    if !keepdim && marks.iter().any(|m| *m) {
-        let shape = final_shape(b.shape(), marks, false);
-        kept.set_layout(Layout::contiguous(&shape))?;
-    }
-    Ok(kept)
+    // Into the final shape; the kernel sees it with the reduced dimensions.
+    let kept = Layout::contiguous(&kept_shape(b.shape(), marks));
+    let shape = final_shape(b.shape(), marks, keepdim);
+    Tensor::computed(&shape, out_dtype, b.device(), |out| {
+        if kept.numel() == 0 {
+            return Ok(());
+        }
+        let out = View { layout: &kept, ..out };
+        backend::get(b.device())?.reduce(op, None, &[b.view()], &[], marks, out)
+    })
 }
 /// A reduced gradient read at the input's shape.
 fn grow(g: &Tensor, shape: &[i64], marks: &[bool], keepdim: bool) -> Result<Tensor> {
+    if !autograd::recording(&[g]) {
+        // One view, where ops would be two that look after history.
+        let l = g.layout();
+        let mut strides = crate::Dims::from_slice(shape);
+        let mut next = 0;
+        let mut fits = true;
+        for (i, stride) in strides.iter_mut().enumerate() {
+            let reduced = marks[i];
+            if reduced && !keepdim {
+                *stride = 0;
+                continue;
+            }
+            fits &= l.shape.get(next).is_some_and(|n| *n == if reduced { 1 } else { shape[i] });
+            *stride = if reduced { 0 } else { l.strides.get(next).copied().unwrap_or(0) };
+            next += 1;
+        }
+        if fits && next == l.ndim() {
+            return g.alias(Layout { shape: crate::Dims::from_slice(shape), strides, offset: l.offset });
+        }
+    }
     let kept;
     let g = if keepdim || marks.iter().all(|m| !m) {
         g

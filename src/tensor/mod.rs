@@ -2,4 +2,4 @@
 pub mod print;
 mod tensor;
 
-pub use tensor::{Body, Tensor, WeakTensor};
+pub use tensor::{changes, Body, Tensor, WeakTensor};

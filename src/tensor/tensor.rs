@@ -16,8 +16,16 @@ use std::sync::{Arc, OnceLock, Weak};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-/// Counts in-place writes; shared by the views of one tensor and by `detach()`, new for `.data`.
-pub type Version = Arc<AtomicU64>;
+/// Counts in-place writes; shared by the views of one tensor and by `detach()`, new for `.data`. None: the storage's.
+type Version = Option<Arc<AtomicU64>>;
+
+/// How often a tensor that others may hold too got another dtype, shape, strides or device. A wrapper may keep what it read
+/// of tensors as long as this number stays what it was before.
+static CHANGES: AtomicU64 = AtomicU64::new(0);
+/// That number, which stays where it is for the life of the process.
+pub fn changes() -> &'static AtomicU64 {
+    &CHANGES
+}
 
 /// What a tensor is made of. It can be replaced as a whole while the tensor keeps its identity.
 pub struct Body {
@@ -28,6 +36,15 @@ pub struct Body {
 }
 
 impl Body {
+    /// Uninitialised contiguous memory.
+    fn empty(shape: &[i64], dtype: DType, device: Device) -> Result<Body> {
+        let n = checked_numel(shape)?;
+        let Some(nbytes) = n.checked_mul(dtype.size()) else {
+            bail!(Runtime, "Storage size calculation overflowed with sizes={shape:?}");
+        };
+        let storage = Arc::new(Storage::alloc(nbytes, device)?);
+        Ok(Body { storage, layout: Layout::contiguous(shape), dtype, version: None })
+    }
     #[inline]
     pub fn view(&self) -> View<'_> {
         View { storage: &self.storage, layout: &self.layout, dtype: self.dtype }
@@ -36,6 +53,18 @@ impl Body {
     #[inline]
     pub fn view_as<'a>(&'a self, layout: &'a Layout) -> View<'a> {
         View { storage: &self.storage, layout, dtype: self.dtype }
+    }
+    /// Counts an in-place write.
+    #[inline]
+    pub fn bump_version(&self) {
+        self.counter().fetch_add(1, Ordering::Relaxed);
+    }
+    #[inline]
+    fn counter(&self) -> &AtomicU64 {
+        match &self.version {
+            Some(v) => v,
+            None => self.storage.version(),
+        }
     }
     #[inline]
     pub fn layout(&self) -> &Layout {
@@ -83,7 +112,8 @@ impl Body {
 }
 
 struct Inner {
-    id: u64,
+    /// 0 until somebody asks.
+    id: AtomicU64,
     body: RwLock<Body>,
     /// Quick answer to "does autograd care": set by the autograd layer only.
     needs_grad: AtomicBool,
@@ -107,7 +137,7 @@ impl WeakTensor {
 impl Tensor {
     fn from_body(body: Body) -> Tensor {
         Tensor(Arc::new(Inner {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            id: AtomicU64::new(0),
             body: RwLock::new(body),
             needs_grad: AtomicBool::new(false),
             meta: OnceLock::new(),
@@ -130,16 +160,25 @@ impl Tensor {
             need.saturating_mul(dtype.size() as i64),
             storage.nbytes()
         );
-        Ok(Tensor::from_body(Body { storage, layout, dtype, version: Version::default() }))
+        // A storage that others have may have views of theirs, whose writes are not this tensor's.
+        let version = (Arc::strong_count(&storage) > 1).then(Arc::default);
+        Ok(Tensor::from_body(Body { storage, layout, dtype, version }))
     }
     /// Uninitialised contiguous memory.
     pub fn empty(shape: &[i64], dtype: DType, device: Device) -> Result<Tensor> {
-        let n = checked_numel(shape)?;
-        let Some(nbytes) = n.checked_mul(dtype.size()) else {
-            bail!(Runtime, "Storage size calculation overflowed with sizes={shape:?}");
-        };
-        let storage = Arc::new(Storage::alloc(nbytes, device)?);
-        Ok(Tensor::from_body(Body { storage, layout: Layout::contiguous(shape), dtype, version: Version::default() }))
+        Ok(Tensor::from_body(Body::empty(shape, dtype, device)?))
+    }
+    /// New contiguous memory that `fill` has written. Nobody else sees the tensor before, so that nothing is locked.
+    #[inline]
+    pub fn computed(
+        shape: &[i64],
+        dtype: DType,
+        device: Device,
+        fill: impl FnOnce(View) -> Result<()>,
+    ) -> Result<Tensor> {
+        let body = Body::empty(shape, dtype, device)?;
+        fill(body.view())?;
+        Ok(Tensor::from_body(body))
     }
     /// A CPU tensor with a copy of `data`, row-major.
     pub fn from_slice<T: Element>(data: &[T], shape: &[i64]) -> Result<Tensor> {
@@ -164,7 +203,16 @@ impl Tensor {
     /// Identity of this tensor, unique in the process, never 0.
     #[inline]
     pub fn id(&self) -> u64 {
-        self.0.id
+        match self.0.id.load(Ordering::Relaxed) {
+            0 => self.first_id(),
+            id => id,
+        }
+    }
+    #[cold]
+    fn first_id(&self) -> u64 {
+        let new = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        // Another thread may have asked meanwhile.
+        self.0.id.compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed).map_or_else(|id| id, |_| new)
     }
     #[inline]
     pub fn is_same(&self, other: &Tensor) -> bool {
@@ -194,11 +242,11 @@ impl Tensor {
     }
     #[inline]
     pub fn shape(&self) -> Dims {
-        self.body().layout.shape.clone()
+        Dims::from_slice(&self.body().layout.shape)
     }
     #[inline]
     pub fn strides(&self) -> Dims {
-        self.body().layout.strides.clone()
+        Dims::from_slice(&self.body().layout.strides)
     }
     #[inline]
     pub fn layout(&self) -> Layout {
@@ -270,7 +318,7 @@ impl Tensor {
             storage: b.storage.clone(),
             layout: b.layout.clone(),
             dtype: b.dtype,
-            version: Version::default(),
+            version: Some(Arc::default()),
         })
     }
     /// Takes over the body of `src` (memory, layout, dtype) while this tensor keeps its identity and version counter.
@@ -282,25 +330,40 @@ impl Tensor {
             let s = src.materialize();
             (s.storage.clone(), s.layout.clone(), s.dtype)
         };
-        let mut b = self.0.body.write();
-        (b.storage, b.layout, b.dtype) = new;
+        {
+            let mut b = self.0.body.write();
+            if b.version.is_none() {
+                b.version = Some(b.storage.version_counter());
+            }
+            (b.storage, b.layout, b.dtype) = new;
+        }
+        self.note_change();
+    }
+    /// After a change of what `changes` is about. A tensor that nobody else holds nobody has looked at.
+    fn note_change(&self) {
+        if Arc::strong_count(&self.0) > 1 {
+            CHANGES.fetch_add(1, Ordering::SeqCst);
+        }
     }
     /// Changes only the layout (`unsqueeze_`, `t_`), which must lie inside the storage: checked.
     pub fn set_layout(&self, layout: Layout) -> Result<()> {
-        let mut b = self.0.body.write();
-        b.contains(&layout)?;
-        b.layout = layout;
+        {
+            let mut b = self.0.body.write();
+            b.contains(&layout)?;
+            b.layout = layout;
+        }
+        self.note_change();
         Ok(())
     }
 
     // versions
     #[inline]
     pub fn version(&self) -> u64 {
-        self.body().version.load(Ordering::Relaxed)
+        self.body().counter().load(Ordering::Relaxed)
     }
     #[inline]
     pub fn bump_version(&self) {
-        self.body().version.fetch_add(1, Ordering::Relaxed);
+        self.body().bump_version();
     }
 
     // autograd's record
