@@ -297,6 +297,8 @@ handle_count = proto("handle_count", **quickly)
 tensor_handle_count = proto("tensor_handle_count", **quickly)
 tensor_free = proto("tensor_free", **quickly)
 tensor_id = proto("tensor_id", **quickly)
+# Grows when any tensor gets another shape, dtype or device; read in place, since every getter asks.
+changes = memoryview(c_uint64.from_address(proto("tensor_changes_address", **quickly)())).cast("B").cast("Q")
 tensor_ref = proto("tensor_ref", **quickly)
 tensor_ndim = proto("tensor_ndim", **quickly)
 tensor_numel = proto("tensor_numel", **quickly)

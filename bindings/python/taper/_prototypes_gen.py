@@ -25,6 +25,7 @@ PROTOTYPES = {
     "tensor_free": "-p",
     "tensor_handle_count": "Q",
     "handle_count": "Q",
+    "tensor_changes_address": "Q",
     "tensor_id": "Qp",
     "tensor_ndim": "qp",
     "tensor_numel": "qp",

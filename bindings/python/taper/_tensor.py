@@ -10,6 +10,65 @@ from ._dtype import Size, device_from_codes, from_code, strided
 _unpack = [struct.Struct(f"{n}q").unpack_from for n in range(65)]
 _new = object.__new__
 _tuple_new = tuple.__new__
+_item = tuple.__getitem__
+
+
+_changes = _c.changes
+
+
+# What does not change while `_changes` stays is kept with the tensor, each fact with the count before it was read: asking for
+# one of them would cost as much as a call of the library.
+KEPT = ("_f_size", "_f_ndim", "_f_numel", "_f_dtype", "_f_device", "_f_stride", "_f_contiguous")
+
+
+def _read_size(t):
+    count = _changes[0]
+    size = _tuple_new(Size, dims(t._h, _c.tensor_sizes))
+    t._f_size = (count, size)
+    return size
+
+
+def _read_ndim(t):
+    count = _changes[0]
+    n = _c.tensor_ndim(t._h)
+    t._f_ndim = (count, n)
+    return n
+
+
+def _read_numel(t):
+    count = _changes[0]
+    n = _c.tensor_numel(t._h)
+    t._f_numel = (count, n)
+    return n
+
+
+def _read_dtype(t):
+    count = _changes[0]
+    d = from_code(_c.tensor_dtype(t._h))
+    t._f_dtype = (count, d)
+    return d
+
+
+def _read_device(t):
+    count = _changes[0]
+    d = _c.tensor_device(t._h)
+    d = device_from_codes(d.type, d.index)
+    t._f_device = (count, d)
+    return d
+
+
+def _read_stride(t):
+    count = _changes[0]
+    s = dims(t._h, _c.tensor_strides)
+    t._f_stride = (count, s)
+    return s
+
+
+def _read_contiguous(t):
+    count = _changes[0]
+    c = _c.tensor_is_contiguous(t._h) == 1
+    t._f_contiguous = (count, c)
+    return c
 
 
 def wrap(handle):
@@ -66,7 +125,7 @@ class Tensor:
     `taper.tensor`.
     """
 
-    __slots__ = ("_h", "_grad", "__dict__", "__weakref__")
+    __slots__ = ("_h", *KEPT, "_grad", "__dict__", "__weakref__")
     __array_priority__ = 1000
     is_sparse = is_quantized = is_mkldnn = is_mps = is_xpu = is_nested = is_sparse_csr = False
     is_cpu = property(lambda self: self.device.type == "cpu")
@@ -126,50 +185,92 @@ class Tensor:
     @property
     def shape(self):
         """The sizes, as a `taper.Size`."""
-        return _tuple_new(Size, dims(self._h, _c.tensor_sizes))
+        try:
+            f = self._f_size
+            if f[0] == _changes[0]:
+                return f[1]
+        except AttributeError:
+            pass
+        return _read_size(self)
 
     def size(self, dim=None):
         """The sizes, or the size of one dimension."""
-        if dim is None:
-            return _tuple_new(Size, dims(self._h, _c.tensor_sizes))
         try:
-            n = _c.tensor_size(self._h, dim) if -64 <= dim < 64 else -1
-        except (_c.ArgumentError, TypeError):
-            n = -1  # said below
-        return n if n >= 0 else _dimension("size", dims(self._h, _c.tensor_sizes), dim)
+            f = self._f_size
+            s = f[1] if f[0] == _changes[0] else _read_size(self)
+        except AttributeError:
+            s = _read_size(self)
+        if dim is None:
+            return s
+        if type(dim) is int and -len(s) <= dim < len(s):
+            return _item(s, dim)
+        return _dimension("size", s, dim)
 
     def stride(self, dim=None):
         """The strides in elements, or the stride of one dimension."""
-        s = dims(self._h, _c.tensor_strides)
+        try:
+            f = self._f_stride
+            s = f[1] if f[0] == _changes[0] else _read_stride(self)
+        except AttributeError:
+            s = _read_stride(self)
         return s if dim is None else _dimension("stride", s, dim)
 
     @property
     def ndim(self):
         """The number of dimensions."""
-        return _c.tensor_ndim(self._h)
+        try:
+            f = self._f_ndim
+            if f[0] == _changes[0]:
+                return f[1]
+        except AttributeError:
+            pass
+        return _read_ndim(self)
 
     def dim(self):
         """The number of dimensions."""
-        return _c.tensor_ndim(self._h)
+        try:
+            f = self._f_ndim
+            if f[0] == _changes[0]:
+                return f[1]
+        except AttributeError:
+            pass
+        return _read_ndim(self)
 
     ndimension = dim
 
     def numel(self):
         """The number of elements."""
-        return _c.tensor_numel(self._h)
+        try:
+            f = self._f_numel
+            if f[0] == _changes[0]:
+                return f[1]
+        except AttributeError:
+            pass
+        return _read_numel(self)
 
     nelement = numel
 
     @property
     def dtype(self):
         """The element type."""
-        return from_code(_c.tensor_dtype(self._h))
+        try:
+            f = self._f_dtype
+            if f[0] == _changes[0]:
+                return f[1]
+        except AttributeError:
+            pass
+        return _read_dtype(self)
 
     @property
     def device(self):
         """Where the elements are."""
-        d = _c.tensor_device(self._h)
-        return device_from_codes(d.type, d.index)
+        try:
+            f = self._f_device
+            if f[0] == _changes[0]:
+                return f[1]
+        except AttributeError:
+            pass
+        return _read_device(self)
 
     def get_device(self):
         """The index of the device, -1 for the CPU and meta."""
@@ -199,7 +300,13 @@ class Tensor:
 
     def is_contiguous(self, memory_format=None):
         """Whether the elements lie row-major without gaps."""
-        return _c.tensor_is_contiguous(self._h) == 1
+        try:
+            f = self._f_contiguous
+            if f[0] == _changes[0]:
+                return f[1]
+        except AttributeError:
+            pass
+        return _read_contiguous(self)
 
     def is_floating_point(self):
         """Whether the dtype is a float type."""
@@ -450,9 +557,10 @@ class Tensor:
         raise TypeError("Tensor does not support deleting items")
 
     def __len__(self):
-        if self.ndim == 0:
+        s = self.shape
+        if not s:
             raise TypeError("len() of a 0-d tensor")
-        return _c.tensor_size(self._h, 0)
+        return _item(s, 0)
 
     def __iter__(self):
         if self.ndim == 0:

@@ -10,6 +10,7 @@ import pytest
 from conftest import plain
 
 import taper as torch
+from taper._tensor import alias, wrap
 
 
 def test_identity_of_grad():
@@ -520,3 +521,56 @@ def test_leaf_that_is_a_view_is_not_written_through_its_views():
 def test_trunc_normal_of_a_hopeless_range_ends_at_once():
     with pytest.raises(ValueError, match="almost no draw"):
         torch.nn.init.trunc_normal_(torch.empty(17), -0.5, 0.5, 3, 1e300)
+
+
+def test_what_is_kept_of_a_tensor_follows_its_changes():
+    a = torch.zeros(2, 3)
+    other = wrap(alias(a))
+    facts = lambda t: (t.shape, t.dim(), t.numel(), t.dtype, t.device, t.stride(), t.is_contiguous(), len(t))  # noqa: E731
+    assert facts(a) == facts(other) == ((2, 3), 2, 6, torch.float32, a.device, (3, 1), True, 2)
+    a.t_()
+    assert facts(a) == facts(other) == ((3, 2), 2, 6, torch.float32, a.device, (1, 3), False, 3)
+    other.unsqueeze_(0)
+    assert facts(a) == facts(other) == ((1, 3, 2), 3, 6, torch.float32, a.device, (3, 1, 3), False, 1)
+    a.data = torch.ones(4, dtype=torch.float64, device=a.device)
+    assert facts(a) == facts(other) == ((4,), 1, 4, torch.float64, a.device, (1,), True, 4)
+    a.resize_(2, 5)
+    assert a.shape == other.shape == (2, 5) and a.size(-1) == other.size(1) == 5 and a.numel() == 10
+
+
+def test_what_is_kept_of_swapped_tensors():
+    a, b = torch.zeros(2), torch.ones(3, 4, dtype=torch.int64)
+    assert (a.shape, b.shape, a.dtype, b.dtype) == ((2,), (3, 4), torch.float32, torch.int64)
+    torch.utils.swap_tensors(a, b)
+    assert (a.shape, b.shape, a.dtype, b.dtype) == ((3, 4), (2,), torch.int64, torch.float32)
+
+
+def test_what_is_kept_cannot_be_written():
+    a = torch.zeros(2)
+    for name in ("shape", "dtype", "device", "ndim"):
+        with pytest.raises(AttributeError):
+            setattr(a, name, None)
+
+
+def test_threads_read_sizes_while_one_changes_them():
+    a = torch.zeros(2, 3)
+    done = threading.Event()
+    wrong = []
+
+    def read():
+        while not done.is_set():
+            s = a.shape
+            if s not in ((2, 3), (3, 2)):
+                wrong.append(s)
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for r in readers:
+        r.start()
+    for i in range(2000):
+        a.t_()
+        if a.shape != ((3, 2) if i % 2 == 0 else (2, 3)):
+            wrong.append((i, a.shape))
+    done.set()
+    for r in readers:
+        r.join()
+    assert not wrong

@@ -2,7 +2,7 @@
 
 import os
 
-from .._tensor import Tensor
+from .._tensor import KEPT, Tensor
 
 # Where `find_package(Taper)` looks, in an installed tree.
 cmake_prefix_path = os.path.join(os.path.dirname(os.path.dirname(__file__)), "share", "cmake")
@@ -17,11 +17,12 @@ def swap_tensors(t1, t2):
     t1._h, t2._h = t2._h, t1._h
     t1.__dict__, t2.__dict__ = t2.__dict__, t1.__dict__
     for t in (t1, t2):
-        # The object that stood for the gradient.
-        try:
-            del t._grad
-        except AttributeError:
-            pass
+        # The object that stood for the gradient, and what was read.
+        for name in ("_grad", *KEPT):
+            try:
+                delattr(t, name)
+            except AttributeError:
+                pass
 
 
 def set_module(obj, mod):
