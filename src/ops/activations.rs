@@ -1,7 +1,10 @@
 //! Activations made of other ops, with their derivatives.
 
+use super::pointwise::chain;
 use super::*;
-use crate::ensure;
+use crate::autograd::record;
+use crate::backend::program::{Opcode, Src};
+use crate::{ensure, grads};
 
 const ONE: Scalar = Scalar::Int(1);
 
@@ -46,6 +49,19 @@ pub fn hardshrink(a: &Tensor, lambd: Scalar) -> Result<Tensor> {
 pub fn softshrink(a: &Tensor, lambd: Scalar) -> Result<Tensor> {
     let l = lambd.to_f64();
     ensure!(l >= 0.0, Runtime, "lambda must be greater or equal to 0, but found to be {l}.");
+    if a.dtype().is_float() {
+        // What is beyond a clamp.
+        let x = Src::Input(0);
+        let insts = [(Opcode::Clamp, [x, Src::Scalar(0), Src::Scalar(1)]), (Opcode::Sub, [x, Src::Reg(0), x])];
+        let out = chain(&insts, a.dtype(), &[a], &[number(-l), number(l)])?;
+        return record("SoftshrinkBackward0", &[a], out, |s, out| {
+            let y = s.save_output(out, 0);
+            move |c, g| {
+                let within = eq_scalar(&detach(&y.get(c)?)?, Scalar::Int(0))?;
+                Ok(grads![Some(masked_fill_scalar(g, &within, Scalar::Int(0))?)])
+            }
+        });
+    }
     let plain = detach(a)?;
     let within = logical_and(&ge_scalar(&plain, number(-l))?, &le_scalar(&plain, lambd)?)?;
     // NaN lies in no part and stays.

@@ -96,9 +96,33 @@ pub fn nan_to_num(a: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf: Opt
     }
     let limit = a.dtype().largest();
     let plain = detach(a)?;
-    let r = masked_fill_scalar(a, &isnan(&plain)?, Scalar::Float(nan.unwrap_or(0.0)))?;
-    let r = masked_fill_scalar(&r, &isposinf(&plain)?, Scalar::Float(posinf.unwrap_or(limit)))?;
-    masked_fill_scalar(&r, &isneginf(&plain)?, Scalar::Float(neginf.unwrap_or(-limit)))
+    let values = [nan.unwrap_or(0.0), posinf.unwrap_or(limit), neginf.unwrap_or(-limit)].map(Scalar::Float);
+    for v in values {
+        create::check_fits(v, a.dtype())?;
+    }
+    let (x, reg, scalar) = (Src::Input(0), Src::Reg, Src::Scalar);
+    let insts = [
+        (Opcode::IsNan, [x; 3]),
+        (Opcode::Where, [reg(0), scalar(0), x]),
+        (Opcode::Eq, [x, scalar(3), x]),
+        (Opcode::Where, [reg(2), scalar(1), reg(1)]),
+        (Opcode::Eq, [x, scalar(4), x]),
+        (Opcode::Where, [reg(4), scalar(2), reg(3)]),
+    ];
+    let ends = [f64::INFINITY, f64::NEG_INFINITY].map(Scalar::Float);
+    let out = pointwise::chain(&insts, a.dtype(), &[a], &[values[0], values[1], values[2], ends[0], ends[1]])?;
+    // The values themselves may be written over.
+    let replaced = if autograd::recording(&[a]) { Some(logical_not(&isfinite(&plain)?)?) } else { None };
+    record("NanToNumBackward0", &[a], out, |s, _| {
+        let replaced = replaced.map(|m| s.save(&m));
+        move |c, g| {
+            let g = match &replaced {
+                Some(m) => masked_fill_scalar(g, &m.get(c)?, Scalar::Int(0))?,
+                None => g.clone(),
+            };
+            Ok(grads![Some(g)])
+        }
+    })
 }
 pub fn nan_to_num_(a: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf: Option<f64>) -> Result<()> {
     // The masks are taken from the values before they are written.

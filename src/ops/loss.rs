@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::autograd::record;
+use crate::backend::program::{Opcode, Src};
 use crate::backend::ValueCheck;
 use crate::base::layout::wrap_dim;
 use crate::{bail, ensure, grads};
@@ -40,29 +41,71 @@ pub fn smooth_l1_loss(input: &Tensor, target: &Tensor, reduction: &str, beta: f6
     if beta == 0.0 {
         return l1_loss(input, target, reduction);
     }
-    quadratic_then_linear(input, target, reduction, beta)
-}
-/// The bound itself is linear, which second derivatives show.
-fn quadratic_then_linear(input: &Tensor, target: &Tensor, reduction: &str, beta: f64) -> Result<Tensor> {
-    in_float([input, target], |[input, target]| {
-        let d = sub(input, target, ONE)?;
-        let size = abs(&d)?;
-        let outer = ge_scalar(&size, Scalar::Float(beta))?;
-        // Zero outside, so that an infinite difference is not multiplied by the zero gradient of this part; a NaN stays,
-        // and has no second derivative.
-        let inner = cast(&lt_scalar(&size, Scalar::Float(beta))?, d.dtype())?;
-        let near = mul(&masked_fill_scalar(&d, &outer, Scalar::Int(0))?, &inner)?;
-        let low = mul_scalar(&square(&near)?, Scalar::Float(0.5 / beta))?;
-        let high = sub_scalar(&size, Scalar::Float(0.5 * beta), ONE)?;
-        reduce_loss(where_(&outer, &high, &low)?, reduction)
-    })
+    bent(input, target, reduction, beta, "SmoothL1LossBackward0", true)
 }
 pub fn huber_loss(input: &Tensor, target: &Tensor, reduction: &str, delta: f64) -> Result<Tensor> {
     ensure!(delta > 0.0, Runtime, "huber_loss does not support non-positive values for delta.");
     check_reduction(reduction)?;
+    bent(input, target, reduction, delta, "HuberLossBackward0", false)
+}
+/// Half the square of the difference below `bound` and a line from there on; `unit` divides by the bound, so that the line's
+/// slope is 1. One pass over memory, and one for the derivative.
+fn bent(
+    input: &Tensor,
+    target: &Tensor,
+    reduction: &str,
+    bound: f64,
+    name: &'static str,
+    unit: bool,
+) -> Result<Tensor> {
     in_float([input, target], |[x, t]| {
-        mul_scalar(&quadratic_then_linear(x, t, reduction, delta)?, Scalar::Float(delta))
+        let dtype = pointwise::promote_float(&[x.into(), t.into()]);
+        let (a, b, reg, scalar) = (Src::Input(0), Src::Input(1), Src::Reg, Src::Scalar);
+        // The scalars: the bound, a half, half the bound.
+        let insts = [
+            (Opcode::Sub, [a, b, a]),
+            (Opcode::Abs, [reg(0); 3]),
+            (Opcode::Mul, [reg(1), scalar(1), reg(1)]),
+            (Opcode::Mul, [reg(2), reg(1), reg(2)]),
+            (Opcode::Sub, [reg(1), scalar(2), reg(1)]),
+            if unit { (Opcode::Div, [reg(3), scalar(0), reg(3)]) } else { (Opcode::Mul, [reg(4), scalar(0), reg(4)]) },
+            (Opcode::Lt, [reg(1), scalar(0), reg(1)]),
+            (Opcode::Where, if unit { [reg(6), reg(5), reg(4)] } else { [reg(6), reg(3), reg(5)] }),
+        ];
+        let out = pointwise::chain(&insts, dtype, &[x, t], &[bound, 0.5, 0.5 * bound].map(Scalar::Float))?;
+        let out = record(name, &[x, t], out, |s, _| {
+            let (x, t) = (s.save(x), s.save(t));
+            move |c, g| {
+                let g = bent_back(g, &x.get(c)?, &t.get(c)?, bound, unit, c.create_graph)?;
+                let gt = if c.needs(1) { Some(neg(&g)?) } else { None };
+                Ok(grads![Some(g), gt])
+            }
+        })?;
+        reduce_loss(out, reduction)
     })
+}
+/// g times the slope of [`bent`]: the difference, limited to the bounds.
+fn bent_back(g: &Tensor, x: &Tensor, t: &Tensor, bound: f64, unit: bool, recorded: bool) -> Result<Tensor> {
+    let (low, high) = (Scalar::Float(-bound), Scalar::Float(bound));
+    if !recorded {
+        let (gradient, reg) = (Src::Input(0), Src::Reg);
+        let insts = [
+            (Opcode::Sub, [Src::Input(1), Src::Input(2), gradient]),
+            (Opcode::Clamp, [reg(0), Src::Scalar(0), Src::Scalar(1)]),
+            (Opcode::Div, [reg(1), Src::Scalar(2), reg(1)]),
+            (Opcode::Mul, [reg(2), gradient, reg(2)]),
+        ];
+        let divisor = Scalar::Float(if unit { bound } else { 1.0 });
+        return pointwise::chain(&insts, g.dtype(), &[g, x, t], &[low, high, divisor]);
+    }
+    let d = sub(x, t, ONE)?;
+    let size = abs(&detach(&d)?)?;
+    // The bound itself is linear, which second derivatives show; a NaN has none.
+    let inner = cast(&lt_scalar(&size, high)?, d.dtype())?;
+    let near = mul(&masked_fill_scalar(&d, &ge_scalar(&size, high)?, Scalar::Int(0))?, &inner)?;
+    let far = clamp(&detach(&d)?, Some(low), Some(high))?;
+    let slope = where_(&ge_scalar(&size, high)?, &far, &near)?;
+    mul(g, &if unit { div_scalar(&slope, high)? } else { slope })
 }
 /// Binary cross entropy of probabilities; logarithms are bounded at -100.
 pub fn binary_cross_entropy(
