@@ -1651,6 +1651,34 @@ taper_error *taper_empty(const int64_t *size,
                          taper_tensor **out);
 
 /*
+ * Uninitialised memory with the given strides.
+ *
+ * `empty_strided(int[] size, int[] stride, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_empty_strided(const int64_t *size,
+                                 size_t size_len,
+                                 const int64_t *stride,
+                                 size_t stride_len,
+                                 int32_t dtype,
+                                 taper_device device,
+                                 taper_tensor **out);
+
+/*
+ * Uninitialised memory whose dimensions lie in the given order, from the outermost to the innermost.
+ *
+ * `empty_permuted(int[] size, int[] physical_layout, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_empty_permuted(const int64_t *size,
+                                  size_t size_len,
+                                  const int64_t *physical_layout,
+                                  size_t physical_layout_len,
+                                  int32_t dtype,
+                                  taper_device device,
+                                  taper_tensor **out);
+
+/*
  * A tensor of zeros; dtype defaults to the default float type.
  *
  * `zeros(int[] size, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
@@ -2967,6 +2995,16 @@ TAPER_MUST_USE taper_error *taper_frac(taper_tensor *self, taper_tensor **out);
  * `frac_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_frac_(taper_tensor *self);
+
+/*
+ * self = mantissa * 2^exponent with mantissas within [0.5, 1) and exponents of int32; 0, infinity and NaN are their own mantissa.
+ *
+ * `frexp(Tensor self) -> (Tensor mantissa, Tensor exponent)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_frexp(taper_tensor *self,
+                         taper_tensor **mantissa,
+                         taper_tensor **exponent);
 
 /* ==== Ops: Special functions ============================================================================== */
 
@@ -4554,6 +4592,28 @@ taper_error *taper_trapezoid_dx(taper_tensor *y,
                                 taper_tensor **out);
 
 /*
+ * The integrals by the trapezoidal rule up to each sample, of samples at the places x.
+ *
+ * `cumulative_trapezoid.x(Tensor y, Tensor x, *, int dim=-1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_cumulative_trapezoid_x(taper_tensor *y,
+                                          taper_tensor *x,
+                                          int64_t dim,
+                                          taper_tensor **out);
+
+/*
+ * The integrals by the trapezoidal rule up to each sample, of samples dx apart.
+ *
+ * `cumulative_trapezoid.dx(Tensor y, *, Scalar dx=1, int dim=-1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_cumulative_trapezoid_dx(taper_tensor *y,
+                                           taper_scalar dx,
+                                           int64_t dim,
+                                           taper_tensor **out);
+
+/*
  * Slopes of samples that are spacing (1) apart, along each of the dimensions: of both neighbours, at the ends of two (edge_order 1) or three points.
  *
  * `gradient(Tensor self, Scalar? spacing=None, int[]? dim=None, int edge_order=1) -> Tensor[]`. Since 0.1.
@@ -4751,6 +4811,33 @@ taper_error *taper_mode(taper_tensor *self,
                         taper_tensor **values,
                         taper_tensor **indices);
 
+/*
+ * The norm of power pow over all dimensions but one (-1: over all).
+ *
+ * `norm_except_dim(Tensor v, int pow=2, int dim=0) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_norm_except_dim(taper_tensor *v,
+                                   int64_t pow,
+                                   int64_t dim,
+                                   taper_tensor **out);
+
+/*
+ * Segments of a dimension (of the given lengths, or between offsets) reduced: sum, mean, prod, max or min, beginning with initial. indices are refused; unchecked leaves the lengths unlooked at.
+ *
+ * `segment_reduce(Tensor data, str reduce, *, Tensor? lengths=None, Tensor? indices=None, Tensor? offsets=None, int axis=0, bool unchecked=False, Scalar? initial=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_segment_reduce(taper_tensor *data,
+                                  const char *reduce,
+                                  taper_tensor *lengths,
+                                  taper_tensor *indices,
+                                  taper_tensor *offsets,
+                                  int64_t axis,
+                                  bool unchecked,
+                                  const taper_scalar *initial,
+                                  taper_tensor **out);
+
 /* ==== Ops: Linear algebra ================================================================================= */
 
 /*
@@ -4915,6 +5002,17 @@ taper_error *taper_tensordot(taper_tensor *self,
  * `kron(Tensor self, Tensor other) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_kron(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
+/*
+ * The powers of a vector's elements as columns, from N - 1 down to 0, or rising.
+ *
+ * `vander(Tensor x, int? N=None, bool increasing=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_vander(taper_tensor *x,
+                          const int64_t *N,
+                          bool increasing,
+                          taper_tensor **out);
 
 /*
  * beta * self + alpha * (mat @ vec).
@@ -5971,6 +6069,18 @@ taper_error *taper_narrow(taper_tensor *self,
                           taper_tensor **out);
 
 /*
+ * A copy of a part of a dimension.
+ *
+ * `narrow_copy(Tensor self, int dim, int start, int length) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_narrow_copy(taper_tensor *self,
+                               int64_t dim,
+                               int64_t start,
+                               int64_t length,
+                               taper_tensor **out);
+
+/*
  * A diagonal over two dimensions, appended as the last.
  *
  * `diagonal(Tensor self, int offset=0, int dim1=0, int dim2=1) -> Tensor`. Since 0.1.
@@ -6144,6 +6254,19 @@ taper_error *taper_as_strided(taper_tensor *self,
                               size_t stride_len,
                               const int64_t *storage_offset,
                               taper_tensor **out);
+
+/*
+ * Any sizes, strides and (absolute) storage offset, in place.
+ *
+ * `as_strided_(Tensor(a!) self, int[] size, int[] stride, int? storage_offset=None) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_as_strided_(taper_tensor *self,
+                               const int64_t *size,
+                               size_t size_len,
+                               const int64_t *stride,
+                               size_t stride_len,
+                               const int64_t *storage_offset);
 
 /*
  * A view of the whole tensor.
@@ -6472,6 +6595,20 @@ TAPER_MUST_USE taper_error *taper_contiguous(taper_tensor *self, taper_tensor **
 TAPER_MUST_USE taper_error *taper_copy_(taper_tensor *self, taper_tensor *src);
 
 /*
+ * self's shape and dtype, filled with the value of a 0-dim tensor.
+ *
+ * `fill.Tensor(Tensor self, Tensor value) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_fill(taper_tensor *self, taper_tensor *value, taper_tensor **out);
+
+/*
+ * self's shape and dtype, filled with a number.
+ *
+ * `fill.Scalar(Tensor self, Scalar value) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_fill_scalar(taper_tensor *self, taper_scalar value, taper_tensor **out);
+
+/*
  * Writes a 0-dim tensor's value into every element.
  *
  * `fill_.Tensor(Tensor(a!) self, Tensor value) -> Tensor(a!)`. Since 0.1.
@@ -6628,6 +6765,44 @@ taper_error *taper_scatter_reduce_two_(taper_tensor *self,
                                        bool include_self);
 
 /*
+ * The slices of source reduced (prod, mean, amax, amin) into the places along dim that index names, together with what is there unless include_self is false.
+ *
+ * `index_reduce(Tensor self, int dim, Tensor index, Tensor source, str reduce, *, bool include_self=True) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_index_reduce(taper_tensor *self,
+                                int64_t dim,
+                                taper_tensor *index,
+                                taper_tensor *source,
+                                const char *reduce,
+                                bool include_self,
+                                taper_tensor **out);
+
+/*
+ * index_reduce in place.
+ *
+ * `index_reduce_(Tensor(a!) self, int dim, Tensor index, Tensor source, str reduce, *, bool include_self=True) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_index_reduce_(taper_tensor *self,
+                                 int64_t dim,
+                                 taper_tensor *index,
+                                 taper_tensor *source,
+                                 const char *reduce,
+                                 bool include_self);
+
+/*
+ * The coordinates in a shape of places in its elements' order, one tensor for each dimension.
+ *
+ * `unravel_index(Tensor indices, int[] shape) -> Tensor[]`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_unravel_index(taper_tensor *indices,
+                                 const int64_t *shape,
+                                 size_t shape_len,
+                                 taper_tensor_list **out);
+
+/*
  * Rows along dim picked by a vector of positions.
  *
  * `index_select(Tensor self, int dim, Tensor index) -> Tensor`. Since 0.1.
@@ -6774,6 +6949,17 @@ taper_error *taper_index_put_(taper_tensor *self,
  * `nonzero(Tensor self) -> Tensor`. Since 0.1.
  */
 TAPER_MUST_USE taper_error *taper_nonzero(taper_tensor *self, taper_tensor **out);
+
+/*
+ * nonzero with a fixed number of rows: the first ones, and rows of fill_value where there are fewer.
+ *
+ * `nonzero_static(Tensor self, *, int size, int fill_value=-1) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_nonzero_static(taper_tensor *self,
+                                  int64_t size,
+                                  int64_t fill_value,
+                                  taper_tensor **out);
 
 /*
  * Positions of nonzero elements, one vector per dimension.
@@ -6969,6 +7155,21 @@ taper_error *taper_diagonal_scatter(taper_tensor *self,
                                     int64_t dim1,
                                     int64_t dim2,
                                     taper_tensor **out);
+
+/*
+ * self with src in place of a window of its memory.
+ *
+ * `as_strided_scatter(Tensor self, Tensor src, int[] size, int[] stride, int? storage_offset=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_as_strided_scatter(taper_tensor *self,
+                                      taper_tensor *src,
+                                      const int64_t *size,
+                                      size_t size_len,
+                                      const int64_t *stride,
+                                      size_t stride_len,
+                                      const int64_t *storage_offset,
+                                      taper_tensor **out);
 
 /*
  * Fills the main diagonal; wrap goes on below in tall matrices.
@@ -7785,6 +7986,27 @@ taper_error *taper_conv_tbc(taper_tensor *self,
                             taper_tensor **out);
 
 /*
+ * A convolution, or where transposed its transpose, of as many dimensions as the weight has.
+ *
+ * `convolution(Tensor input, Tensor weight, Tensor? bias, int[] stride, int[] padding, int[] dilation, bool transposed, int[] output_padding, int groups) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_convolution(taper_tensor *input,
+                               taper_tensor *weight,
+                               taper_tensor *bias,
+                               const int64_t *stride,
+                               size_t stride_len,
+                               const int64_t *padding,
+                               size_t padding_len,
+                               const int64_t *dilation,
+                               size_t dilation_len,
+                               bool transposed,
+                               const int64_t *output_padding,
+                               size_t output_padding_len,
+                               int64_t groups,
+                               taper_tensor **out);
+
+/*
  * Largest element of each window; stride defaults to kernel_size.
  *
  * `max_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=[0], int[1] dilation=[1], bool ceil_mode=False) -> Tensor`. Since 0.1.
@@ -8231,6 +8453,19 @@ taper_error *taper_grid_sample(taper_tensor *input,
                                taper_tensor **out);
 
 /*
+ * grid_sample with numbers: mode 0 bilinear, 1 nearest, 2 bicubic; padding 0 zeros, 1 border, 2 reflection.
+ *
+ * `grid_sampler(Tensor input, Tensor grid, int interpolation_mode, int padding_mode, bool align_corners) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_grid_sampler(taper_tensor *input,
+                                taper_tensor *grid,
+                                int64_t interpolation_mode,
+                                int64_t padding_mode,
+                                bool align_corners,
+                                taper_tensor **out);
+
+/*
  * The grid for grid_sample of affine maps theta [n, 2, 3] (or [n, 3, 4]); size is the sampled image's.
  *
  * `affine_grid(Tensor theta, int[] size, bool align_corners=False) -> Tensor`. Since 0.1.
@@ -8299,6 +8534,58 @@ taper_error *taper_batch_norm(taper_tensor *input,
                               double momentum,
                               double eps,
                               taper_tensor **out);
+
+/*
+ * layer_norm, and the mean and the inverse standard deviation that it used.
+ *
+ * `native_layer_norm(Tensor input, int[] normalized_shape, Tensor? weight, Tensor? bias, float eps) -> (Tensor output, Tensor mean, Tensor rstd)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_native_layer_norm(taper_tensor *input,
+                                     const int64_t *normalized_shape,
+                                     size_t normalized_shape_len,
+                                     taper_tensor *weight,
+                                     taper_tensor *bias,
+                                     double eps,
+                                     taper_tensor **output,
+                                     taper_tensor **mean,
+                                     taper_tensor **rstd);
+
+/*
+ * group_norm of N samples of C channels of HxW places, and the groups' means and inverse standard deviations.
+ *
+ * `native_group_norm(Tensor input, Tensor? weight, Tensor? bias, int N, int C, int HxW, int group, float eps) -> (Tensor output, Tensor mean, Tensor rstd)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_native_group_norm(taper_tensor *input,
+                                     taper_tensor *weight,
+                                     taper_tensor *bias,
+                                     int64_t N,
+                                     int64_t C,
+                                     int64_t HxW,
+                                     int64_t group,
+                                     double eps,
+                                     taper_tensor **output,
+                                     taper_tensor **mean,
+                                     taper_tensor **rstd);
+
+/*
+ * batch_norm, and the batch's means and inverse standard deviations (without training, nothing).
+ *
+ * `native_batch_norm(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, bool training, float momentum, float eps) -> (Tensor output, Tensor mean, Tensor rstd)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_native_batch_norm(taper_tensor *input,
+                                     taper_tensor *weight,
+                                     taper_tensor *bias,
+                                     taper_tensor *running_mean,
+                                     taper_tensor *running_var,
+                                     bool training,
+                                     double momentum,
+                                     double eps,
+                                     taper_tensor **output,
+                                     taper_tensor **mean,
+                                     taper_tensor **rstd);
 
 /*
  * Standardised per sample and channel.
@@ -8423,6 +8710,18 @@ taper_error *taper_pad(taper_tensor *input,
                        const char *mode,
                        const double *value,
                        taper_tensor **out);
+
+/*
+ * Padding with a number: pairs (before, after) from the last dimension backwards.
+ *
+ * `constant_pad_nd(Tensor self, int[] pad, Scalar value=0) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_constant_pad_nd(taper_tensor *self,
+                                   const int64_t *pad,
+                                   size_t pad_len,
+                                   taper_scalar value,
+                                   taper_tensor **out);
 
 /*
  * softmax(query @ key^T * scale + mask) @ value; a bool mask keeps where it is true; enable_gqa: groups of query heads share a head of key and value.
@@ -9441,6 +9740,52 @@ taper_error *taper_feature_alpha_dropout(taper_tensor *input,
                                          bool training,
                                          taper_generator *generator,
                                          taper_tensor **out);
+
+/*
+ * alpha_dropout in place.
+ *
+ * `alpha_dropout_(Tensor(a!) input, float p, bool train, *, Generator? generator=None) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_alpha_dropout_(taper_tensor *input,
+                                  double p,
+                                  bool train,
+                                  taper_generator *generator);
+
+/*
+ * feature_dropout in place.
+ *
+ * `feature_dropout_(Tensor(a!) input, float p, bool train, *, Generator? generator=None) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_feature_dropout_(taper_tensor *input,
+                                    double p,
+                                    bool train,
+                                    taper_generator *generator);
+
+/*
+ * feature_alpha_dropout in place.
+ *
+ * `feature_alpha_dropout_(Tensor(a!) input, float p, bool train, *, Generator? generator=None) -> ()`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_feature_alpha_dropout_(taper_tensor *input,
+                                          double p,
+                                          bool train,
+                                          taper_generator *generator);
+
+/*
+ * Dropout, and which elements it kept.
+ *
+ * `native_dropout(Tensor input, float p, bool? train, *, Generator? generator=None) -> (Tensor output, Tensor mask)`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_native_dropout(taper_tensor *input,
+                                  double p,
+                                  const bool *train,
+                                  taper_generator *generator,
+                                  taper_tensor **output,
+                                  taper_tensor **mask);
 
 /*
  * Zeroes whole channels of (N, C, L) or (C, L).

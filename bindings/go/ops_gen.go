@@ -21,6 +21,20 @@ static inline taper_go_t go_taper_empty(const int64_t *a_size, size_t a_size_len
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_empty_strided(const int64_t *a_size, size_t a_size_len, const int64_t *a_stride, size_t a_stride_len, int32_t a_dtype, taper_device a_device) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_empty_strided(a_size, a_size_len, a_stride, a_stride_len, a_dtype, a_device, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_empty_permuted(const int64_t *a_size, size_t a_size_len, const int64_t *a_physical_layout, size_t a_physical_layout_len, int32_t a_dtype, taper_device a_device) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_empty_permuted(a_size, a_size_len, a_physical_layout, a_physical_layout_len, a_dtype, a_device, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_zeros(const int64_t *a_size, size_t a_size_len, int32_t a_dtype, taper_device a_device) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -901,6 +915,15 @@ static inline taper_go_t go_taper_frac(uintptr_t a_self) {
 }
 static inline uintptr_t go_taper_frac_(uintptr_t a_self) {
     return (uintptr_t)taper_frac_((taper_tensor *)a_self);
+}
+static inline taper_go_t_t go_taper_frexp(uintptr_t a_self) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_frexp((taper_tensor *)a_self, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
 }
 static inline taper_go_t go_taper_special_bessel_j0(uintptr_t a_self) {
     taper_go_t r = {0};
@@ -2028,6 +2051,20 @@ static inline taper_go_t go_taper_trapezoid_dx(uintptr_t a_y, taper_scalar a_dx,
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_cumulative_trapezoid_x(uintptr_t a_y, uintptr_t a_x, int64_t a_dim) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_cumulative_trapezoid_x((taper_tensor *)a_y, (taper_tensor *)a_x, a_dim, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_cumulative_trapezoid_dx(uintptr_t a_y, taper_scalar a_dx, int64_t a_dim) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_cumulative_trapezoid_dx((taper_tensor *)a_y, a_dx, a_dim, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_l go_taper_gradient(uintptr_t a_self, bool has_a_spacing, taper_scalar a_spacing, const int64_t *a_dim, size_t a_dim_len, int64_t a_edge_order) {
     taper_go_l r = {0};
     taper_tensor_list *p0 = 0;
@@ -2166,6 +2203,20 @@ static inline taper_go_t_t go_taper_mode(uintptr_t a_self, int64_t a_dim, bool a
     r.r1 = (uintptr_t)p1;
     return r;
 }
+static inline taper_go_t go_taper_norm_except_dim(uintptr_t a_v, int64_t a_pow, int64_t a_dim) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_norm_except_dim((taper_tensor *)a_v, a_pow, a_dim, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_segment_reduce(uintptr_t a_data, const char *a_reduce, uintptr_t a_lengths, uintptr_t a_indices, uintptr_t a_offsets, int64_t a_axis, bool a_unchecked, bool has_a_initial, taper_scalar a_initial) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_segment_reduce((taper_tensor *)a_data, a_reduce, (taper_tensor *)a_lengths, (taper_tensor *)a_indices, (taper_tensor *)a_offsets, a_axis, a_unchecked, has_a_initial ? &a_initial : 0, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_matmul(uintptr_t a_self, uintptr_t a_other) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -2274,6 +2325,13 @@ static inline taper_go_t go_taper_kron(uintptr_t a_self, uintptr_t a_other) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_kron((taper_tensor *)a_self, (taper_tensor *)a_other, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_vander(uintptr_t a_x, bool has_a_N, int64_t a_N, bool a_increasing) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_vander((taper_tensor *)a_x, has_a_N ? &a_N : 0, a_increasing, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
 }
@@ -3040,6 +3098,13 @@ static inline taper_go_t go_taper_narrow(uintptr_t a_self, int64_t a_dim, int64_
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_narrow_copy(uintptr_t a_self, int64_t a_dim, int64_t a_start, int64_t a_length) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_narrow_copy((taper_tensor *)a_self, a_dim, a_start, a_length, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_diagonal(uintptr_t a_self, int64_t a_offset, int64_t a_dim1, int64_t a_dim2) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -3158,6 +3223,9 @@ static inline taper_go_t go_taper_as_strided(uintptr_t a_self, const int64_t *a_
     r.err = (uintptr_t)taper_as_strided((taper_tensor *)a_self, a_size, a_size_len, a_stride, a_stride_len, has_a_storage_offset ? &a_storage_offset : 0, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
+}
+static inline uintptr_t go_taper_as_strided_(uintptr_t a_self, const int64_t *a_size, size_t a_size_len, const int64_t *a_stride, size_t a_stride_len, bool has_a_storage_offset, int64_t a_storage_offset) {
+    return (uintptr_t)taper_as_strided_((taper_tensor *)a_self, a_size, a_size_len, a_stride, a_stride_len, has_a_storage_offset ? &a_storage_offset : 0);
 }
 static inline taper_go_t go_taper_alias(uintptr_t a_self) {
     taper_go_t r = {0};
@@ -3383,6 +3451,20 @@ static inline taper_go_t go_taper_contiguous(uintptr_t a_self) {
 static inline uintptr_t go_taper_copy_(uintptr_t a_self, uintptr_t a_src) {
     return (uintptr_t)taper_copy_((taper_tensor *)a_self, (taper_tensor *)a_src);
 }
+static inline taper_go_t go_taper_fill(uintptr_t a_self, uintptr_t a_value) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fill((taper_tensor *)a_self, (taper_tensor *)a_value, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_fill_scalar(uintptr_t a_self, taper_scalar a_value) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fill_scalar((taper_tensor *)a_self, a_value, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline uintptr_t go_taper_fill_(uintptr_t a_self, uintptr_t a_value) {
     return (uintptr_t)taper_fill_((taper_tensor *)a_self, (taper_tensor *)a_value);
 }
@@ -3453,6 +3535,23 @@ static inline taper_go_t go_taper_scatter_reduce_two(uintptr_t a_self, int64_t a
 static inline uintptr_t go_taper_scatter_reduce_two_(uintptr_t a_self, int64_t a_dim, uintptr_t a_index, uintptr_t a_src, const char *a_reduce, bool a_include_self) {
     return (uintptr_t)taper_scatter_reduce_two_((taper_tensor *)a_self, a_dim, (taper_tensor *)a_index, (taper_tensor *)a_src, a_reduce, a_include_self);
 }
+static inline taper_go_t go_taper_index_reduce(uintptr_t a_self, int64_t a_dim, uintptr_t a_index, uintptr_t a_source, const char *a_reduce, bool a_include_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_index_reduce((taper_tensor *)a_self, a_dim, (taper_tensor *)a_index, (taper_tensor *)a_source, a_reduce, a_include_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline uintptr_t go_taper_index_reduce_(uintptr_t a_self, int64_t a_dim, uintptr_t a_index, uintptr_t a_source, const char *a_reduce, bool a_include_self) {
+    return (uintptr_t)taper_index_reduce_((taper_tensor *)a_self, a_dim, (taper_tensor *)a_index, (taper_tensor *)a_source, a_reduce, a_include_self);
+}
+static inline taper_go_l go_taper_unravel_index(uintptr_t a_indices, const int64_t *a_shape, size_t a_shape_len) {
+    taper_go_l r = {0};
+    taper_tensor_list *p0 = 0;
+    r.err = (uintptr_t)taper_unravel_index((taper_tensor *)a_indices, a_shape, a_shape_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_index_select(uintptr_t a_self, int64_t a_dim, uintptr_t a_index) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -3521,6 +3620,13 @@ static inline taper_go_t go_taper_nonzero(uintptr_t a_self) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_nonzero((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_nonzero_static(uintptr_t a_self, int64_t a_size, int64_t a_fill_value) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_nonzero_static((taper_tensor *)a_self, a_size, a_fill_value, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
 }
@@ -3635,6 +3741,13 @@ static inline taper_go_t go_taper_diagonal_scatter(uintptr_t a_self, uintptr_t a
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_diagonal_scatter((taper_tensor *)a_self, (taper_tensor *)a_src, a_offset, a_dim1, a_dim2, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_as_strided_scatter(uintptr_t a_self, uintptr_t a_src, const int64_t *a_size, size_t a_size_len, const int64_t *a_stride, size_t a_stride_len, bool has_a_storage_offset, int64_t a_storage_offset) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_as_strided_scatter((taper_tensor *)a_self, (taper_tensor *)a_src, a_size, a_size_len, a_stride, a_stride_len, has_a_storage_offset ? &a_storage_offset : 0, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
 }
@@ -4127,6 +4240,13 @@ static inline taper_go_t go_taper_conv_tbc(uintptr_t a_self, uintptr_t a_weight,
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_convolution(uintptr_t a_input, uintptr_t a_weight, uintptr_t a_bias, const int64_t *a_stride, size_t a_stride_len, const int64_t *a_padding, size_t a_padding_len, const int64_t *a_dilation, size_t a_dilation_len, bool a_transposed, const int64_t *a_output_padding, size_t a_output_padding_len, int64_t a_groups) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_convolution((taper_tensor *)a_input, (taper_tensor *)a_weight, (taper_tensor *)a_bias, a_stride, a_stride_len, a_padding, a_padding_len, a_dilation, a_dilation_len, a_transposed, a_output_padding, a_output_padding_len, a_groups, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_max_pool1d(uintptr_t a_self, const int64_t *a_kernel_size, size_t a_kernel_size_len, const int64_t *a_stride, size_t a_stride_len, const int64_t *a_padding, size_t a_padding_len, const int64_t *a_dilation, size_t a_dilation_len, bool a_ceil_mode) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -4346,6 +4466,13 @@ static inline taper_go_t go_taper_grid_sample(uintptr_t a_input, uintptr_t a_gri
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_grid_sampler(uintptr_t a_input, uintptr_t a_grid, int64_t a_interpolation_mode, int64_t a_padding_mode, bool a_align_corners) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_grid_sampler((taper_tensor *)a_input, (taper_tensor *)a_grid, a_interpolation_mode, a_padding_mode, a_align_corners, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_affine_grid(uintptr_t a_theta, const int64_t *a_size, size_t a_size_len, bool a_align_corners) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -4379,6 +4506,39 @@ static inline taper_go_t go_taper_batch_norm(uintptr_t a_input, uintptr_t a_weig
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_batch_norm((taper_tensor *)a_input, (taper_tensor *)a_weight, (taper_tensor *)a_bias, (taper_tensor *)a_running_mean, (taper_tensor *)a_running_var, a_training, a_momentum, a_eps, &p0);
     r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t_t_t go_taper_native_layer_norm(uintptr_t a_input, const int64_t *a_normalized_shape, size_t a_normalized_shape_len, uintptr_t a_weight, uintptr_t a_bias, double a_eps) {
+    taper_go_t_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    taper_tensor *p2 = 0;
+    r.err = (uintptr_t)taper_native_layer_norm((taper_tensor *)a_input, a_normalized_shape, a_normalized_shape_len, (taper_tensor *)a_weight, (taper_tensor *)a_bias, a_eps, &p0, &p1, &p2);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    r.r2 = (uintptr_t)p2;
+    return r;
+}
+static inline taper_go_t_t_t go_taper_native_group_norm(uintptr_t a_input, uintptr_t a_weight, uintptr_t a_bias, int64_t a_N, int64_t a_C, int64_t a_HxW, int64_t a_group, double a_eps) {
+    taper_go_t_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    taper_tensor *p2 = 0;
+    r.err = (uintptr_t)taper_native_group_norm((taper_tensor *)a_input, (taper_tensor *)a_weight, (taper_tensor *)a_bias, a_N, a_C, a_HxW, a_group, a_eps, &p0, &p1, &p2);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    r.r2 = (uintptr_t)p2;
+    return r;
+}
+static inline taper_go_t_t_t go_taper_native_batch_norm(uintptr_t a_input, uintptr_t a_weight, uintptr_t a_bias, uintptr_t a_running_mean, uintptr_t a_running_var, bool a_training, double a_momentum, double a_eps) {
+    taper_go_t_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    taper_tensor *p2 = 0;
+    r.err = (uintptr_t)taper_native_batch_norm((taper_tensor *)a_input, (taper_tensor *)a_weight, (taper_tensor *)a_bias, (taper_tensor *)a_running_mean, (taper_tensor *)a_running_var, a_training, a_momentum, a_eps, &p0, &p1, &p2);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    r.r2 = (uintptr_t)p2;
     return r;
 }
 static inline taper_go_t go_taper_instance_norm(uintptr_t a_input, uintptr_t a_weight, uintptr_t a_bias, double a_eps) {
@@ -4441,6 +4601,13 @@ static inline taper_go_t go_taper_pad(uintptr_t a_input, const int64_t *a_pad, s
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
     r.err = (uintptr_t)taper_pad((taper_tensor *)a_input, a_pad, a_pad_len, a_mode, has_a_value ? &a_value : 0, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_constant_pad_nd(uintptr_t a_self, const int64_t *a_pad, size_t a_pad_len, taper_scalar a_value) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_constant_pad_nd((taper_tensor *)a_self, a_pad, a_pad_len, a_value, &p0);
     r.r0 = (uintptr_t)p0;
     return r;
 }
@@ -4966,6 +5133,24 @@ static inline taper_go_t go_taper_feature_alpha_dropout(uintptr_t a_input, doubl
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline uintptr_t go_taper_alpha_dropout_(uintptr_t a_input, double a_p, bool a_train, uintptr_t a_generator) {
+    return (uintptr_t)taper_alpha_dropout_((taper_tensor *)a_input, a_p, a_train, (taper_generator *)a_generator);
+}
+static inline uintptr_t go_taper_feature_dropout_(uintptr_t a_input, double a_p, bool a_train, uintptr_t a_generator) {
+    return (uintptr_t)taper_feature_dropout_((taper_tensor *)a_input, a_p, a_train, (taper_generator *)a_generator);
+}
+static inline uintptr_t go_taper_feature_alpha_dropout_(uintptr_t a_input, double a_p, bool a_train, uintptr_t a_generator) {
+    return (uintptr_t)taper_feature_alpha_dropout_((taper_tensor *)a_input, a_p, a_train, (taper_generator *)a_generator);
+}
+static inline taper_go_t_t go_taper_native_dropout(uintptr_t a_input, double a_p, bool has_a_train, bool a_train, uintptr_t a_generator) {
+    taper_go_t_t r = {0};
+    taper_tensor *p0 = 0;
+    taper_tensor *p1 = 0;
+    r.err = (uintptr_t)taper_native_dropout((taper_tensor *)a_input, a_p, has_a_train ? &a_train : 0, (taper_generator *)a_generator, &p0, &p1);
+    r.r0 = (uintptr_t)p0;
+    r.r1 = (uintptr_t)p1;
+    return r;
+}
 static inline taper_go_t go_taper_dropout1d(uintptr_t a_input, double a_p, bool a_training, uintptr_t a_generator) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -5076,6 +5261,42 @@ func Empty(size []int64, opts ...EmptyOptions) (*Tensor, error) {
 	o := first(opts)
 	sizeInts := size
 	r := C.go_taper_empty((*C.int64_t)(ints(sizeInts)), C.size_t(len(sizeInts)), C.int32_t(o.Dtype.code()), C.taper_device(o.Device.c()))
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// EmptyStridedOptions are the optional arguments of EmptyStrided; unset fields take their defaults.
+type EmptyStridedOptions struct {
+	Dtype  DType  // default None
+	Device Device // default None
+}
+
+// EmptyStrided: Uninitialised memory with the given strides.
+func EmptyStrided(size []int64, stride []int64, opts ...EmptyStridedOptions) (*Tensor, error) {
+	o := first(opts)
+	sizeInts := size
+	strideInts := stride
+	r := C.go_taper_empty_strided((*C.int64_t)(ints(sizeInts)), C.size_t(len(sizeInts)), (*C.int64_t)(ints(strideInts)), C.size_t(len(strideInts)), C.int32_t(o.Dtype.code()), C.taper_device(o.Device.c()))
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// EmptyPermutedOptions are the optional arguments of EmptyPermuted; unset fields take their defaults.
+type EmptyPermutedOptions struct {
+	Dtype  DType  // default None
+	Device Device // default None
+}
+
+// EmptyPermuted: Uninitialised memory whose dimensions lie in the given order, from the outermost to the innermost.
+func EmptyPermuted(size []int64, physicalLayout []int64, opts ...EmptyPermutedOptions) (*Tensor, error) {
+	o := first(opts)
+	sizeInts := size
+	physicalLayoutInts := physicalLayout
+	r := C.go_taper_empty_permuted((*C.int64_t)(ints(sizeInts)), C.size_t(len(sizeInts)), (*C.int64_t)(ints(physicalLayoutInts)), C.size_t(len(physicalLayoutInts)), C.int32_t(o.Dtype.code()), C.taper_device(o.Device.c()))
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))
 	}
@@ -6817,6 +7038,16 @@ func (t *Tensor) FracInPlace() error {
 	r := C.go_taper_frac_(t.ptr())
 	runtime.KeepAlive(t)
 	return check(uintptr(r))
+}
+
+// Frexp: self = mantissa * 2^exponent with mantissas within [0.5, 1) and exponents of int32; 0, infinity and NaN are their own mantissa.
+func (t *Tensor) Frexp() (*Tensor, *Tensor, error) {
+	r := C.go_taper_frexp(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
 }
 
 // SpecialBesselJ0: The Bessel function of the first kind of order 0.
@@ -9001,6 +9232,40 @@ func TrapezoidDx(y *Tensor, opts ...TrapezoidDxOptions) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// CumulativeTrapezoidXOptions are the optional arguments of CumulativeTrapezoidX; unset fields take their defaults.
+type CumulativeTrapezoidXOptions struct {
+	Dim *int64 // default -1
+}
+
+// CumulativeTrapezoidX: The integrals by the trapezoidal rule up to each sample, of samples at the places x.
+func CumulativeTrapezoidX(y *Tensor, x *Tensor, opts ...CumulativeTrapezoidXOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_cumulative_trapezoid_x(y.ptr(), x.ptr(), C.int64_t(or(o.Dim, -1)))
+	runtime.KeepAlive(y)
+	runtime.KeepAlive(x)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// CumulativeTrapezoidDxOptions are the optional arguments of CumulativeTrapezoidDx; unset fields take their defaults.
+type CumulativeTrapezoidDxOptions struct {
+	Dx  Scalar // default 1
+	Dim *int64 // default -1
+}
+
+// CumulativeTrapezoidDx: The integrals by the trapezoidal rule up to each sample, of samples dx apart.
+func CumulativeTrapezoidDx(y *Tensor, opts ...CumulativeTrapezoidDxOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_cumulative_trapezoid_dx(y.ptr(), C.taper_scalar(o.Dx.or(Int(1)).c()), C.int64_t(or(o.Dim, -1)))
+	runtime.KeepAlive(y)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
 // GradientOptions are the optional arguments of Gradient; unset fields take their defaults.
 type GradientOptions struct {
 	Spacing   Scalar  // default None
@@ -9255,6 +9520,52 @@ func (t *Tensor) Mode(opts ...ModeOptions) (*Tensor, *Tensor, error) {
 	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
 }
 
+// NormExceptDimOptions are the optional arguments of NormExceptDim; unset fields take their defaults.
+type NormExceptDimOptions struct {
+	Pow *int64 // default 2
+	Dim int64  // default 0
+}
+
+// NormExceptDim: The norm of power pow over all dimensions but one (-1: over all).
+func NormExceptDim(v *Tensor, opts ...NormExceptDimOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_norm_except_dim(v.ptr(), C.int64_t(or(o.Pow, 2)), C.int64_t(o.Dim))
+	runtime.KeepAlive(v)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// SegmentReduceOptions are the optional arguments of SegmentReduce; unset fields take their defaults.
+type SegmentReduceOptions struct {
+	Lengths   *Tensor // default None
+	Indices   *Tensor // default None
+	Offsets   *Tensor // default None
+	Axis      int64   // default 0
+	Unchecked bool    // default False
+	Initial   Scalar  // default None
+}
+
+// SegmentReduce: Segments of a dimension (of the given lengths, or between offsets) reduced: sum, mean, prod, max or min, beginning with initial. indices are refused; unchecked leaves the lengths unlooked at.
+func SegmentReduce(data *Tensor, reduce string, opts ...SegmentReduceOptions) (*Tensor, error) {
+	o := first(opts)
+	reduceText, err := text(reduce)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(reduceText)
+	r := C.go_taper_segment_reduce(data.ptr(), (*C.char)(reduceText), o.Lengths.ptr(), o.Indices.ptr(), o.Offsets.ptr(), C.int64_t(o.Axis), C.bool(o.Unchecked), C.bool(o.Initial.set()), C.taper_scalar(o.Initial.c()))
+	runtime.KeepAlive(data)
+	runtime.KeepAlive(o.Lengths)
+	runtime.KeepAlive(o.Indices)
+	runtime.KeepAlive(o.Offsets)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
 // Matmul: Matrix product with PyTorch's rules for vectors, matrices and broadcast batches.
 func (t *Tensor) Matmul(other *Tensor) (*Tensor, error) {
 	r := C.go_taper_matmul(t.ptr(), other.ptr())
@@ -9482,6 +9793,23 @@ func (t *Tensor) Kron(other *Tensor) (*Tensor, error) {
 	r := C.go_taper_kron(t.ptr(), other.ptr())
 	runtime.KeepAlive(t)
 	runtime.KeepAlive(other)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// VanderOptions are the optional arguments of Vander; unset fields take their defaults.
+type VanderOptions struct {
+	N          *int64 // default None
+	Increasing bool   // default False
+}
+
+// Vander: The powers of a vector's elements as columns, from N - 1 down to 0, or rising.
+func Vander(x *Tensor, opts ...VanderOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_vander(x.ptr(), C.bool(o.N != nil), C.int64_t(or(o.N, 0)), C.bool(o.Increasing))
+	runtime.KeepAlive(x)
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))
 	}
@@ -11030,6 +11358,16 @@ func (t *Tensor) Narrow(dim int64, start int64, length int64) (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// NarrowCopy: A copy of a part of a dimension.
+func (t *Tensor) NarrowCopy(dim int64, start int64, length int64) (*Tensor, error) {
+	r := C.go_taper_narrow_copy(t.ptr(), C.int64_t(dim), C.int64_t(start), C.int64_t(length))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
 // DiagonalOptions are the optional arguments of Diagonal; unset fields take their defaults.
 type DiagonalOptions struct {
 	Offset int64  // default 0
@@ -11269,6 +11607,21 @@ func (t *Tensor) AsStrided(size []int64, stride []int64, opts ...AsStridedOption
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// AsStridedInPlaceOptions are the optional arguments of AsStridedInPlace; unset fields take their defaults.
+type AsStridedInPlaceOptions struct {
+	StorageOffset *int64 // default None
+}
+
+// AsStridedInPlace: Any sizes, strides and (absolute) storage offset, in place.
+func (t *Tensor) AsStridedInPlace(size []int64, stride []int64, opts ...AsStridedInPlaceOptions) error {
+	o := first(opts)
+	sizeInts := size
+	strideInts := stride
+	r := C.go_taper_as_strided_(t.ptr(), (*C.int64_t)(ints(sizeInts)), C.size_t(len(sizeInts)), (*C.int64_t)(ints(strideInts)), C.size_t(len(strideInts)), C.bool(o.StorageOffset != nil), C.int64_t(or(o.StorageOffset, 0)))
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
 }
 
 // Alias: A view of the whole tensor.
@@ -11690,6 +12043,27 @@ func (t *Tensor) CopyInPlace(src *Tensor) error {
 	return check(uintptr(r))
 }
 
+// Fill: self's shape and dtype, filled with the value of a 0-dim tensor.
+func (t *Tensor) Fill(value *Tensor) (*Tensor, error) {
+	r := C.go_taper_fill(t.ptr(), value.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(value)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FillScalar: self's shape and dtype, filled with a number.
+func (t *Tensor) FillScalar(value Scalar) (*Tensor, error) {
+	r := C.go_taper_fill_scalar(t.ptr(), C.taper_scalar(value.c()))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
 // FillInPlace: Writes a 0-dim tensor's value into every element.
 func (t *Tensor) FillInPlace(value *Tensor) error {
 	r := C.go_taper_fill_(t.ptr(), value.ptr())
@@ -11860,6 +12234,60 @@ func (t *Tensor) ScatterReduceTwoInPlace(dim int64, index *Tensor, src *Tensor, 
 	return check(uintptr(r))
 }
 
+// IndexReduceOptions are the optional arguments of IndexReduce; unset fields take their defaults.
+type IndexReduceOptions struct {
+	IncludeSelf *bool // default True
+}
+
+// IndexReduce: The slices of source reduced (prod, mean, amax, amin) into the places along dim that index names, together with what is there unless include_self is false.
+func (t *Tensor) IndexReduce(dim int64, index *Tensor, source *Tensor, reduce string, opts ...IndexReduceOptions) (*Tensor, error) {
+	o := first(opts)
+	reduceText, err := text(reduce)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(reduceText)
+	r := C.go_taper_index_reduce(t.ptr(), C.int64_t(dim), index.ptr(), source.ptr(), (*C.char)(reduceText), C.bool(or(o.IncludeSelf, true)))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(index)
+	runtime.KeepAlive(source)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// IndexReduceInPlaceOptions are the optional arguments of IndexReduceInPlace; unset fields take their defaults.
+type IndexReduceInPlaceOptions struct {
+	IncludeSelf *bool // default True
+}
+
+// IndexReduceInPlace: index_reduce in place.
+func (t *Tensor) IndexReduceInPlace(dim int64, index *Tensor, source *Tensor, reduce string, opts ...IndexReduceInPlaceOptions) error {
+	o := first(opts)
+	reduceText, err := text(reduce)
+	if err != nil {
+		return err
+	}
+	defer freeText(reduceText)
+	r := C.go_taper_index_reduce_(t.ptr(), C.int64_t(dim), index.ptr(), source.ptr(), (*C.char)(reduceText), C.bool(or(o.IncludeSelf, true)))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(index)
+	runtime.KeepAlive(source)
+	return check(uintptr(r))
+}
+
+// UnravelIndex: The coordinates in a shape of places in its elements' order, one tensor for each dimension.
+func UnravelIndex(indices *Tensor, shape []int64) ([]*Tensor, error) {
+	shapeInts := shape
+	r := C.go_taper_unravel_index(indices.ptr(), (*C.int64_t)(ints(shapeInts)), C.size_t(len(shapeInts)))
+	runtime.KeepAlive(indices)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adoptList(uintptr(r.r0))
+}
+
 // IndexSelect: Rows along dim picked by a vector of positions.
 func (t *Tensor) IndexSelect(dim int64, index *Tensor) (*Tensor, error) {
 	r := C.go_taper_index_select(t.ptr(), C.int64_t(dim), index.ptr())
@@ -12015,6 +12443,22 @@ func (t *Tensor) IndexPutInPlace(indices []*Tensor, values *Tensor, opts ...Inde
 // Nonzero: Positions of nonzero elements as rows of int64; waits for the device.
 func (t *Tensor) Nonzero() (*Tensor, error) {
 	r := C.go_taper_nonzero(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// NonzeroStaticOptions are the optional arguments of NonzeroStatic; unset fields take their defaults.
+type NonzeroStaticOptions struct {
+	FillValue *int64 // default -1
+}
+
+// NonzeroStatic: nonzero with a fixed number of rows: the first ones, and rows of fill_value where there are fewer.
+func (t *Tensor) NonzeroStatic(size int64, opts ...NonzeroStaticOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_nonzero_static(t.ptr(), C.int64_t(size), C.int64_t(or(o.FillValue, -1)))
 	runtime.KeepAlive(t)
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))
@@ -12288,6 +12732,25 @@ type DiagonalScatterOptions struct {
 func (t *Tensor) DiagonalScatter(src *Tensor, opts ...DiagonalScatterOptions) (*Tensor, error) {
 	o := first(opts)
 	r := C.go_taper_diagonal_scatter(t.ptr(), src.ptr(), C.int64_t(o.Offset), C.int64_t(o.Dim1), C.int64_t(or(o.Dim2, 1)))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(src)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// AsStridedScatterOptions are the optional arguments of AsStridedScatter; unset fields take their defaults.
+type AsStridedScatterOptions struct {
+	StorageOffset *int64 // default None
+}
+
+// AsStridedScatter: self with src in place of a window of its memory.
+func (t *Tensor) AsStridedScatter(src *Tensor, size []int64, stride []int64, opts ...AsStridedScatterOptions) (*Tensor, error) {
+	o := first(opts)
+	sizeInts := size
+	strideInts := stride
+	r := C.go_taper_as_strided_scatter(t.ptr(), src.ptr(), (*C.int64_t)(ints(sizeInts)), C.size_t(len(sizeInts)), (*C.int64_t)(ints(strideInts)), C.size_t(len(strideInts)), C.bool(o.StorageOffset != nil), C.int64_t(or(o.StorageOffset, 0)))
 	runtime.KeepAlive(t)
 	runtime.KeepAlive(src)
 	if r.err != 0 {
@@ -13466,6 +13929,22 @@ func (t *Tensor) ConvTbc(weight *Tensor, bias *Tensor, opts ...ConvTbcOptions) (
 	return adopt(uintptr(r.r0)), nil
 }
 
+// Convolution: A convolution, or where transposed its transpose, of as many dimensions as the weight has.
+func Convolution(input *Tensor, weight *Tensor, bias *Tensor, stride []int64, padding []int64, dilation []int64, transposed bool, outputPadding []int64, groups int64) (*Tensor, error) {
+	strideInts := stride
+	paddingInts := padding
+	dilationInts := dilation
+	outputPaddingInts := outputPadding
+	r := C.go_taper_convolution(input.ptr(), weight.ptr(), bias.ptr(), (*C.int64_t)(ints(strideInts)), C.size_t(len(strideInts)), (*C.int64_t)(ints(paddingInts)), C.size_t(len(paddingInts)), (*C.int64_t)(ints(dilationInts)), C.size_t(len(dilationInts)), C.bool(transposed), (*C.int64_t)(ints(outputPaddingInts)), C.size_t(len(outputPaddingInts)), C.int64_t(groups))
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(weight)
+	runtime.KeepAlive(bias)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
 // MaxPool1dOptions are the optional arguments of MaxPool1d; unset fields take their defaults.
 type MaxPool1dOptions struct {
 	Stride   []int64 // default []
@@ -14013,6 +14492,17 @@ func GridSample(input *Tensor, grid *Tensor, opts ...GridSampleOptions) (*Tensor
 	return adopt(uintptr(r.r0)), nil
 }
 
+// GridSampler: grid_sample with numbers: mode 0 bilinear, 1 nearest, 2 bicubic; padding 0 zeros, 1 border, 2 reflection.
+func GridSampler(input *Tensor, grid *Tensor, interpolationMode int64, paddingMode int64, alignCorners bool) (*Tensor, error) {
+	r := C.go_taper_grid_sampler(input.ptr(), grid.ptr(), C.int64_t(interpolationMode), C.int64_t(paddingMode), C.bool(alignCorners))
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(grid)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
 // AffineGridOptions are the optional arguments of AffineGrid; unset fields take their defaults.
 type AffineGridOptions struct {
 	AlignCorners bool // default False
@@ -14102,6 +14592,45 @@ func BatchNorm(input *Tensor, weight *Tensor, bias *Tensor, runningMean *Tensor,
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// NativeLayerNorm: layer_norm, and the mean and the inverse standard deviation that it used.
+func NativeLayerNorm(input *Tensor, normalizedShape []int64, weight *Tensor, bias *Tensor, eps float64) (*Tensor, *Tensor, *Tensor, error) {
+	normalizedShapeInts := normalizedShape
+	r := C.go_taper_native_layer_norm(input.ptr(), (*C.int64_t)(ints(normalizedShapeInts)), C.size_t(len(normalizedShapeInts)), weight.ptr(), bias.ptr(), C.double(eps))
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(weight)
+	runtime.KeepAlive(bias)
+	if r.err != 0 {
+		return nil, nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), adopt(uintptr(r.r2)), nil
+}
+
+// NativeGroupNorm: group_norm of N samples of C channels of HxW places, and the groups' means and inverse standard deviations.
+func NativeGroupNorm(input *Tensor, weight *Tensor, bias *Tensor, n int64, c int64, hxW int64, group int64, eps float64) (*Tensor, *Tensor, *Tensor, error) {
+	r := C.go_taper_native_group_norm(input.ptr(), weight.ptr(), bias.ptr(), C.int64_t(n), C.int64_t(c), C.int64_t(hxW), C.int64_t(group), C.double(eps))
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(weight)
+	runtime.KeepAlive(bias)
+	if r.err != 0 {
+		return nil, nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), adopt(uintptr(r.r2)), nil
+}
+
+// NativeBatchNorm: batch_norm, and the batch's means and inverse standard deviations (without training, nothing).
+func NativeBatchNorm(input *Tensor, weight *Tensor, bias *Tensor, runningMean *Tensor, runningVar *Tensor, training bool, momentum float64, eps float64) (*Tensor, *Tensor, *Tensor, error) {
+	r := C.go_taper_native_batch_norm(input.ptr(), weight.ptr(), bias.ptr(), runningMean.ptr(), runningVar.ptr(), C.bool(training), C.double(momentum), C.double(eps))
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(weight)
+	runtime.KeepAlive(bias)
+	runtime.KeepAlive(runningMean)
+	runtime.KeepAlive(runningVar)
+	if r.err != 0 {
+		return nil, nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), adopt(uintptr(r.r2)), nil
 }
 
 // InstanceNormOptions are the optional arguments of InstanceNorm; unset fields take their defaults.
@@ -14279,6 +14808,23 @@ func Pad(input *Tensor, pad []int64, opts ...PadOptions) (*Tensor, error) {
 	defer freeText(modeText)
 	r := C.go_taper_pad(input.ptr(), (*C.int64_t)(ints(padInts)), C.size_t(len(padInts)), (*C.char)(modeText), C.bool(o.Value != nil), C.double(or(o.Value, 0)))
 	runtime.KeepAlive(input)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// ConstantPadNdOptions are the optional arguments of ConstantPadNd; unset fields take their defaults.
+type ConstantPadNdOptions struct {
+	Value Scalar // default 0
+}
+
+// ConstantPadNd: Padding with a number: pairs (before, after) from the last dimension backwards.
+func (t *Tensor) ConstantPadNd(pad []int64, opts ...ConstantPadNdOptions) (*Tensor, error) {
+	o := first(opts)
+	padInts := pad
+	r := C.go_taper_constant_pad_nd(t.ptr(), (*C.int64_t)(ints(padInts)), C.size_t(len(padInts)), C.taper_scalar(o.Value.or(Int(0)).c()))
+	runtime.KeepAlive(t)
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))
 	}
@@ -15773,6 +16319,65 @@ func FeatureAlphaDropout(input *Tensor, opts ...FeatureAlphaDropoutOptions) (*Te
 		return nil, check(uintptr(r.err))
 	}
 	return adopt(uintptr(r.r0)), nil
+}
+
+// AlphaDropoutInPlaceOptions are the optional arguments of AlphaDropoutInPlace; unset fields take their defaults.
+type AlphaDropoutInPlaceOptions struct {
+	Generator *Generator // default None
+}
+
+// AlphaDropoutInPlace: alpha_dropout in place.
+func AlphaDropoutInPlace(input *Tensor, p float64, train bool, opts ...AlphaDropoutInPlaceOptions) error {
+	o := first(opts)
+	r := C.go_taper_alpha_dropout_(input.ptr(), C.double(p), C.bool(train), o.Generator.ptr())
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(o.Generator)
+	return check(uintptr(r))
+}
+
+// FeatureDropoutInPlaceOptions are the optional arguments of FeatureDropoutInPlace; unset fields take their defaults.
+type FeatureDropoutInPlaceOptions struct {
+	Generator *Generator // default None
+}
+
+// FeatureDropoutInPlace: feature_dropout in place.
+func FeatureDropoutInPlace(input *Tensor, p float64, train bool, opts ...FeatureDropoutInPlaceOptions) error {
+	o := first(opts)
+	r := C.go_taper_feature_dropout_(input.ptr(), C.double(p), C.bool(train), o.Generator.ptr())
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(o.Generator)
+	return check(uintptr(r))
+}
+
+// FeatureAlphaDropoutInPlaceOptions are the optional arguments of FeatureAlphaDropoutInPlace; unset fields take their defaults.
+type FeatureAlphaDropoutInPlaceOptions struct {
+	Generator *Generator // default None
+}
+
+// FeatureAlphaDropoutInPlace: feature_alpha_dropout in place.
+func FeatureAlphaDropoutInPlace(input *Tensor, p float64, train bool, opts ...FeatureAlphaDropoutInPlaceOptions) error {
+	o := first(opts)
+	r := C.go_taper_feature_alpha_dropout_(input.ptr(), C.double(p), C.bool(train), o.Generator.ptr())
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(o.Generator)
+	return check(uintptr(r))
+}
+
+// NativeDropoutOptions are the optional arguments of NativeDropout; unset fields take their defaults.
+type NativeDropoutOptions struct {
+	Generator *Generator // default None
+}
+
+// NativeDropout: Dropout, and which elements it kept.
+func NativeDropout(input *Tensor, p float64, train *bool, opts ...NativeDropoutOptions) (*Tensor, *Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_native_dropout(input.ptr(), C.double(p), C.bool(train != nil), C.bool(or(train, false)), o.Generator.ptr())
+	runtime.KeepAlive(input)
+	runtime.KeepAlive(o.Generator)
+	if r.err != 0 {
+		return nil, nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), adopt(uintptr(r.r1)), nil
 }
 
 // Dropout1dOptions are the optional arguments of Dropout1d; unset fields take their defaults.

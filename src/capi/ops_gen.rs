@@ -35,6 +35,62 @@ pub unsafe extern "C" fn taper_empty(
     })
 }
 
+/// Uninitialised memory with the given strides.
+///
+/// `empty_strided(int[] size, int[] stride, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_empty_strided(
+    size: *const i64,
+    size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("empty_strided", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let size = c.slice(0, "size", size, size_len)?;
+        let stride = c.slice(1, "stride", stride, stride_len)?;
+        let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        let device = c.opt_device(3, "device", device)?;
+        if c.is_gated() {
+            c.gate(1, &mut [])?;
+        }
+        out.set(ops::empty_strided(size, stride, dtype, device)?)
+    })
+}
+
+/// Uninitialised memory whose dimensions lie in the given order, from the outermost to the innermost.
+///
+/// `empty_permuted(int[] size, int[] physical_layout, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_empty_permuted(
+    size: *const i64,
+    size_len: usize,
+    physical_layout: *const i64,
+    physical_layout_len: usize,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("empty_permuted", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let size = c.slice(0, "size", size, size_len)?;
+        let physical_layout = c.slice(1, "physical_layout", physical_layout, physical_layout_len)?;
+        let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        let device = c.opt_device(3, "device", device)?;
+        if c.is_gated() {
+            c.gate(2, &mut [])?;
+        }
+        out.set(ops::empty_permuted(size, physical_layout, dtype, device)?)
+    })
+}
+
 /// A tensor of zeros; dtype defaults to the default float type.
 ///
 /// `zeros(int[] size, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
@@ -54,7 +110,7 @@ pub unsafe extern "C" fn taper_zeros(
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         let device = c.opt_device(2, "device", device)?;
         if c.is_gated() {
-            c.gate(1, &mut [])?;
+            c.gate(3, &mut [])?;
         }
         out.set(ops::zeros(size, dtype, device)?)
     })
@@ -79,7 +135,7 @@ pub unsafe extern "C" fn taper_ones(
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         let device = c.opt_device(2, "device", device)?;
         if c.is_gated() {
-            c.gate(2, &mut [])?;
+            c.gate(4, &mut [])?;
         }
         out.set(ops::ones(size, dtype, device)?)
     })
@@ -106,7 +162,7 @@ pub unsafe extern "C" fn taper_full(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(3, &mut [])?;
+            c.gate(5, &mut [])?;
         }
         out.set(ops::full(size, fill_value, dtype, device)?)
     })
@@ -130,7 +186,7 @@ pub unsafe extern "C" fn taper_empty_like(
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         let device = c.opt_device(2, "device", device)?;
         if c.is_gated() {
-            c.gate(4, &mut [One(&mut self_)])?;
+            c.gate(6, &mut [One(&mut self_)])?;
         }
         out.set(ops::empty_like(&self_, dtype, device)?)
     })
@@ -154,7 +210,7 @@ pub unsafe extern "C" fn taper_zeros_like(
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         let device = c.opt_device(2, "device", device)?;
         if c.is_gated() {
-            c.gate(5, &mut [One(&mut self_)])?;
+            c.gate(7, &mut [One(&mut self_)])?;
         }
         out.set(ops::zeros_like(&self_, dtype, device)?)
     })
@@ -178,7 +234,7 @@ pub unsafe extern "C" fn taper_ones_like(
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         let device = c.opt_device(2, "device", device)?;
         if c.is_gated() {
-            c.gate(6, &mut [One(&mut self_)])?;
+            c.gate(8, &mut [One(&mut self_)])?;
         }
         out.set(ops::ones_like(&self_, dtype, device)?)
     })
@@ -204,7 +260,7 @@ pub unsafe extern "C" fn taper_full_like(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(7, &mut [One(&mut self_)])?;
+            c.gate(9, &mut [One(&mut self_)])?;
         }
         out.set(ops::full_like(&self_, fill_value, dtype, device)?)
     })
@@ -228,7 +284,7 @@ pub unsafe extern "C" fn taper_arange(
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         let device = c.opt_device(2, "device", device)?;
         if c.is_gated() {
-            c.gate(8, &mut [])?;
+            c.gate(10, &mut [])?;
         }
         out.set(ops::arange(end, dtype, device)?)
     })
@@ -254,7 +310,7 @@ pub unsafe extern "C" fn taper_arange_start(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(9, &mut [])?;
+            c.gate(11, &mut [])?;
         }
         out.set(ops::arange_start(start, end, dtype, device)?)
     })
@@ -282,7 +338,7 @@ pub unsafe extern "C" fn taper_arange_start_step(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(10, &mut [])?;
+            c.gate(12, &mut [])?;
         }
         out.set(ops::arange_start_step(start, end, step, dtype, device)?)
     })
@@ -309,7 +365,7 @@ pub unsafe extern "C" fn taper_linspace(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(11, &mut [])?;
+            c.gate(13, &mut [])?;
         }
         out.set(ops::linspace(start, end, steps, dtype, device)?)
     })
@@ -337,7 +393,7 @@ pub unsafe extern "C" fn taper_logspace(
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
         if c.is_gated() {
-            c.gate(12, &mut [])?;
+            c.gate(14, &mut [])?;
         }
         out.set(ops::logspace(start, end, steps, base, dtype, device)?)
     })
@@ -360,7 +416,7 @@ pub unsafe extern "C" fn taper_eye(
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         let device = c.opt_device(2, "device", device)?;
         if c.is_gated() {
-            c.gate(13, &mut [])?;
+            c.gate(15, &mut [])?;
         }
         out.set(ops::eye(n, dtype, device)?)
     })
@@ -384,7 +440,7 @@ pub unsafe extern "C" fn taper_eye_m(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(14, &mut [])?;
+            c.gate(16, &mut [])?;
         }
         out.set(ops::eye_m(n, m, dtype, device)?)
     })
@@ -408,7 +464,7 @@ pub unsafe extern "C" fn taper_hann_window(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(15, &mut [])?;
+            c.gate(17, &mut [])?;
         }
         out.set(ops::hann_window(window_length, periodic, dtype, device)?)
     })
@@ -434,7 +490,7 @@ pub unsafe extern "C" fn taper_hamming_window(
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
         if c.is_gated() {
-            c.gate(16, &mut [])?;
+            c.gate(18, &mut [])?;
         }
         out.set(ops::hamming_window(window_length, periodic, alpha, beta, dtype, device)?)
     })
@@ -458,7 +514,7 @@ pub unsafe extern "C" fn taper_blackman_window(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(17, &mut [])?;
+            c.gate(19, &mut [])?;
         }
         out.set(ops::blackman_window(window_length, periodic, dtype, device)?)
     })
@@ -482,7 +538,7 @@ pub unsafe extern "C" fn taper_bartlett_window(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(18, &mut [])?;
+            c.gate(20, &mut [])?;
         }
         out.set(ops::bartlett_window(window_length, periodic, dtype, device)?)
     })
@@ -507,7 +563,7 @@ pub unsafe extern "C" fn taper_kaiser_window(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(19, &mut [])?;
+            c.gate(21, &mut [])?;
         }
         out.set(ops::kaiser_window(window_length, periodic, beta, dtype, device)?)
     })
@@ -528,7 +584,7 @@ pub unsafe extern "C" fn taper_tril(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(20, &mut [One(&mut self_)])?;
+            c.gate(22, &mut [One(&mut self_)])?;
         }
         out.set(ops::tril(&self_, diagonal)?)
     })
@@ -549,7 +605,7 @@ pub unsafe extern "C" fn taper_triu(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(21, &mut [One(&mut self_)])?;
+            c.gate(23, &mut [One(&mut self_)])?;
         }
         out.set(ops::triu(&self_, diagonal)?)
     })
@@ -567,7 +623,7 @@ pub unsafe extern "C" fn taper_tril_(
     guard("tril_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(22, &mut [One(&mut self_)])?;
+            c.gate(24, &mut [One(&mut self_)])?;
         }
         ops::tril_(&self_, diagonal)
     })
@@ -585,7 +641,7 @@ pub unsafe extern "C" fn taper_triu_(
     guard("triu_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(23, &mut [One(&mut self_)])?;
+            c.gate(25, &mut [One(&mut self_)])?;
         }
         ops::triu_(&self_, diagonal)
     })
@@ -611,7 +667,7 @@ pub unsafe extern "C" fn taper_add(
         let mut other = c.tensor(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(24, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(26, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::add(&self_, &other, alpha)?)
     })
@@ -635,7 +691,7 @@ pub unsafe extern "C" fn taper_add_scalar(
         let other = c.scalar(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(25, &mut [One(&mut self_)])?;
+            c.gate(27, &mut [One(&mut self_)])?;
         }
         out.set(ops::add_scalar(&self_, other, alpha)?)
     })
@@ -656,7 +712,7 @@ pub unsafe extern "C" fn taper_add_(
         let mut other = c.tensor(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(26, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(28, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::add_(&self_, &other, alpha)
     })
@@ -677,7 +733,7 @@ pub unsafe extern "C" fn taper_add_scalar_(
         let other = c.scalar(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(27, &mut [One(&mut self_)])?;
+            c.gate(29, &mut [One(&mut self_)])?;
         }
         ops::add_scalar_(&self_, other, alpha)
     })
@@ -701,7 +757,7 @@ pub unsafe extern "C" fn taper_sub(
         let mut other = c.tensor(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(28, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(30, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::sub(&self_, &other, alpha)?)
     })
@@ -725,7 +781,7 @@ pub unsafe extern "C" fn taper_sub_scalar(
         let other = c.scalar(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(29, &mut [One(&mut self_)])?;
+            c.gate(31, &mut [One(&mut self_)])?;
         }
         out.set(ops::sub_scalar(&self_, other, alpha)?)
     })
@@ -746,7 +802,7 @@ pub unsafe extern "C" fn taper_sub_(
         let mut other = c.tensor(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(30, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(32, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::sub_(&self_, &other, alpha)
     })
@@ -767,7 +823,7 @@ pub unsafe extern "C" fn taper_sub_scalar_(
         let other = c.scalar(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(31, &mut [One(&mut self_)])?;
+            c.gate(33, &mut [One(&mut self_)])?;
         }
         ops::sub_scalar_(&self_, other, alpha)
     })
@@ -789,7 +845,7 @@ pub unsafe extern "C" fn taper_mul(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(32, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(34, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::mul(&self_, &other)?)
     })
@@ -811,7 +867,7 @@ pub unsafe extern "C" fn taper_mul_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(33, &mut [One(&mut self_)])?;
+            c.gate(35, &mut [One(&mut self_)])?;
         }
         out.set(ops::mul_scalar(&self_, other)?)
     })
@@ -830,7 +886,7 @@ pub unsafe extern "C" fn taper_mul_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(34, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(36, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::mul_(&self_, &other)
     })
@@ -849,7 +905,7 @@ pub unsafe extern "C" fn taper_mul_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(35, &mut [One(&mut self_)])?;
+            c.gate(37, &mut [One(&mut self_)])?;
         }
         ops::mul_scalar_(&self_, other)
     })
@@ -871,7 +927,7 @@ pub unsafe extern "C" fn taper_div(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(36, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(38, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::div(&self_, &other)?)
     })
@@ -893,7 +949,7 @@ pub unsafe extern "C" fn taper_div_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(37, &mut [One(&mut self_)])?;
+            c.gate(39, &mut [One(&mut self_)])?;
         }
         out.set(ops::div_scalar(&self_, other)?)
     })
@@ -912,7 +968,7 @@ pub unsafe extern "C" fn taper_div_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(38, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(40, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::div_(&self_, &other)
     })
@@ -931,7 +987,7 @@ pub unsafe extern "C" fn taper_div_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(39, &mut [One(&mut self_)])?;
+            c.gate(41, &mut [One(&mut self_)])?;
         }
         ops::div_scalar_(&self_, other)
     })
@@ -955,7 +1011,7 @@ pub unsafe extern "C" fn taper_div_tensor_mode(
         let mut other = c.tensor(1, "other", other)?;
         let rounding_mode = c.opt_str(2, "rounding_mode", rounding_mode)?;
         if c.is_gated() {
-            c.gate(40, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(42, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::div_tensor_mode(&self_, &other, rounding_mode)?)
     })
@@ -979,7 +1035,7 @@ pub unsafe extern "C" fn taper_div_scalar_mode(
         let other = c.scalar(1, "other", other)?;
         let rounding_mode = c.opt_str(2, "rounding_mode", rounding_mode)?;
         if c.is_gated() {
-            c.gate(41, &mut [One(&mut self_)])?;
+            c.gate(43, &mut [One(&mut self_)])?;
         }
         out.set(ops::div_scalar_mode(&self_, other, rounding_mode)?)
     })
@@ -1001,7 +1057,7 @@ pub unsafe extern "C" fn taper_floor_divide(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(42, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(44, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::floor_divide(&self_, &other)?)
     })
@@ -1023,7 +1079,7 @@ pub unsafe extern "C" fn taper_floor_divide_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(43, &mut [One(&mut self_)])?;
+            c.gate(45, &mut [One(&mut self_)])?;
         }
         out.set(ops::floor_divide_scalar(&self_, other)?)
     })
@@ -1042,7 +1098,7 @@ pub unsafe extern "C" fn taper_floor_divide_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(44, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(46, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::floor_divide_(&self_, &other)
     })
@@ -1061,7 +1117,7 @@ pub unsafe extern "C" fn taper_floor_divide_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(45, &mut [One(&mut self_)])?;
+            c.gate(47, &mut [One(&mut self_)])?;
         }
         ops::floor_divide_scalar_(&self_, other)
     })
@@ -1083,7 +1139,7 @@ pub unsafe extern "C" fn taper_remainder(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(46, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(48, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::remainder(&self_, &other)?)
     })
@@ -1105,7 +1161,7 @@ pub unsafe extern "C" fn taper_remainder_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(47, &mut [One(&mut self_)])?;
+            c.gate(49, &mut [One(&mut self_)])?;
         }
         out.set(ops::remainder_scalar(&self_, other)?)
     })
@@ -1124,7 +1180,7 @@ pub unsafe extern "C" fn taper_remainder_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(48, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(50, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::remainder_(&self_, &other)
     })
@@ -1143,7 +1199,7 @@ pub unsafe extern "C" fn taper_remainder_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(49, &mut [One(&mut self_)])?;
+            c.gate(51, &mut [One(&mut self_)])?;
         }
         ops::remainder_scalar_(&self_, other)
     })
@@ -1165,7 +1221,7 @@ pub unsafe extern "C" fn taper_fmod(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(50, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(52, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::fmod(&self_, &other)?)
     })
@@ -1187,7 +1243,7 @@ pub unsafe extern "C" fn taper_fmod_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(51, &mut [One(&mut self_)])?;
+            c.gate(53, &mut [One(&mut self_)])?;
         }
         out.set(ops::fmod_scalar(&self_, other)?)
     })
@@ -1206,7 +1262,7 @@ pub unsafe extern "C" fn taper_fmod_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(52, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(54, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::fmod_(&self_, &other)
     })
@@ -1225,7 +1281,7 @@ pub unsafe extern "C" fn taper_fmod_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(53, &mut [One(&mut self_)])?;
+            c.gate(55, &mut [One(&mut self_)])?;
         }
         ops::fmod_scalar_(&self_, other)
     })
@@ -1249,7 +1305,7 @@ pub unsafe extern "C" fn taper_rsub(
         let mut other = c.tensor(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(54, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(56, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::rsub(&self_, &other, alpha)?)
     })
@@ -1273,7 +1329,7 @@ pub unsafe extern "C" fn taper_rsub_scalar(
         let other = c.scalar(1, "other", other)?;
         let alpha = c.scalar(2, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(55, &mut [One(&mut self_)])?;
+            c.gate(57, &mut [One(&mut self_)])?;
         }
         out.set(ops::rsub_scalar(&self_, other, alpha)?)
     })
@@ -1295,7 +1351,7 @@ pub unsafe extern "C" fn taper_rdiv(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(56, &mut [One(&mut self_)])?;
+            c.gate(58, &mut [One(&mut self_)])?;
         }
         out.set(ops::rdiv(&self_, other)?)
     })
@@ -1317,7 +1373,7 @@ pub unsafe extern "C" fn taper_rfloor_divide(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(57, &mut [One(&mut self_)])?;
+            c.gate(59, &mut [One(&mut self_)])?;
         }
         out.set(ops::rfloor_divide(&self_, other)?)
     })
@@ -1339,7 +1395,7 @@ pub unsafe extern "C" fn taper_rremainder(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(58, &mut [One(&mut self_)])?;
+            c.gate(60, &mut [One(&mut self_)])?;
         }
         out.set(ops::rremainder(&self_, other)?)
     })
@@ -1361,7 +1417,7 @@ pub unsafe extern "C" fn taper_pow(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut exponent = c.tensor(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(59, &mut [One(&mut self_), One(&mut exponent)])?;
+            c.gate(61, &mut [One(&mut self_), One(&mut exponent)])?;
         }
         out.set(ops::pow(&self_, &exponent)?)
     })
@@ -1383,7 +1439,7 @@ pub unsafe extern "C" fn taper_pow_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let exponent = c.scalar(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(60, &mut [One(&mut self_)])?;
+            c.gate(62, &mut [One(&mut self_)])?;
         }
         out.set(ops::pow_scalar(&self_, exponent)?)
     })
@@ -1405,7 +1461,7 @@ pub unsafe extern "C" fn taper_pow_scalar_base(
         let base = c.scalar(0, "base", base)?;
         let mut exponent = c.tensor(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(61, &mut [One(&mut exponent)])?;
+            c.gate(63, &mut [One(&mut exponent)])?;
         }
         out.set(ops::pow_scalar_base(base, &exponent)?)
     })
@@ -1424,7 +1480,7 @@ pub unsafe extern "C" fn taper_pow_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut exponent = c.tensor(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(62, &mut [One(&mut self_), One(&mut exponent)])?;
+            c.gate(64, &mut [One(&mut self_), One(&mut exponent)])?;
         }
         ops::pow_(&self_, &exponent)
     })
@@ -1443,7 +1499,7 @@ pub unsafe extern "C" fn taper_pow_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let exponent = c.scalar(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(63, &mut [One(&mut self_)])?;
+            c.gate(65, &mut [One(&mut self_)])?;
         }
         ops::pow_scalar_(&self_, exponent)
     })
@@ -1465,7 +1521,7 @@ pub unsafe extern "C" fn taper_maximum(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(64, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(66, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::maximum(&self_, &other)?)
     })
@@ -1487,7 +1543,7 @@ pub unsafe extern "C" fn taper_minimum(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(65, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(67, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::minimum(&self_, &other)?)
     })
@@ -1509,7 +1565,7 @@ pub unsafe extern "C" fn taper_fmax(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(66, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(68, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::fmax(&self_, &other)?)
     })
@@ -1531,7 +1587,7 @@ pub unsafe extern "C" fn taper_fmin(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(67, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(69, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::fmin(&self_, &other)?)
     })
@@ -1553,7 +1609,7 @@ pub unsafe extern "C" fn taper_atan2(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(68, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(70, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::atan2(&self_, &other)?)
     })
@@ -1572,7 +1628,7 @@ pub unsafe extern "C" fn taper_atan2_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(69, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(71, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::atan2_(&self_, &other)
     })
@@ -1594,7 +1650,7 @@ pub unsafe extern "C" fn taper_hypot(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(70, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(72, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::hypot(&self_, &other)?)
     })
@@ -1613,7 +1669,7 @@ pub unsafe extern "C" fn taper_hypot_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(71, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(73, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::hypot_(&self_, &other)
     })
@@ -1635,7 +1691,7 @@ pub unsafe extern "C" fn taper_gcd(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(72, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(74, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::gcd(&self_, &other)?)
     })
@@ -1654,7 +1710,7 @@ pub unsafe extern "C" fn taper_gcd_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(73, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(75, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::gcd_(&self_, &other)
     })
@@ -1676,7 +1732,7 @@ pub unsafe extern "C" fn taper_lcm(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(74, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(76, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::lcm(&self_, &other)?)
     })
@@ -1695,7 +1751,7 @@ pub unsafe extern "C" fn taper_lcm_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(75, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(77, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::lcm_(&self_, &other)
     })
@@ -1717,7 +1773,7 @@ pub unsafe extern "C" fn taper_nextafter(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(76, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(78, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::nextafter(&self_, &other)?)
     })
@@ -1736,7 +1792,7 @@ pub unsafe extern "C" fn taper_nextafter_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(77, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(79, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::nextafter_(&self_, &other)
     })
@@ -1758,7 +1814,7 @@ pub unsafe extern "C" fn taper_logaddexp(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(78, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(80, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::logaddexp(&self_, &other)?)
     })
@@ -1780,7 +1836,7 @@ pub unsafe extern "C" fn taper_xlogy(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(79, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(81, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::xlogy(&self_, &other)?)
     })
@@ -1799,7 +1855,7 @@ pub unsafe extern "C" fn taper_xlogy_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(80, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(82, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::xlogy_(&self_, &other)
     })
@@ -1823,7 +1879,7 @@ pub unsafe extern "C" fn taper_lerp(
         let mut end = c.tensor(1, "end", end)?;
         let mut weight = c.tensor(2, "weight", weight)?;
         if c.is_gated() {
-            c.gate(81, &mut [One(&mut self_), One(&mut end), One(&mut weight)])?;
+            c.gate(83, &mut [One(&mut self_), One(&mut end), One(&mut weight)])?;
         }
         out.set(ops::lerp(&self_, &end, &weight)?)
     })
@@ -1847,7 +1903,7 @@ pub unsafe extern "C" fn taper_lerp_scalar(
         let mut end = c.tensor(1, "end", end)?;
         let weight = c.scalar(2, "weight", weight)?;
         if c.is_gated() {
-            c.gate(82, &mut [One(&mut self_), One(&mut end)])?;
+            c.gate(84, &mut [One(&mut self_), One(&mut end)])?;
         }
         out.set(ops::lerp_scalar(&self_, &end, weight)?)
     })
@@ -1868,7 +1924,7 @@ pub unsafe extern "C" fn taper_lerp_scalar_(
         let mut end = c.tensor(1, "end", end)?;
         let weight = c.scalar(2, "weight", weight)?;
         if c.is_gated() {
-            c.gate(83, &mut [One(&mut self_), One(&mut end)])?;
+            c.gate(85, &mut [One(&mut self_), One(&mut end)])?;
         }
         ops::lerp_scalar_(&self_, &end, weight)
     })
@@ -1894,7 +1950,7 @@ pub unsafe extern "C" fn taper_addcmul(
         let mut tensor2 = c.tensor(2, "tensor2", tensor2)?;
         let value = c.scalar(3, "value", value)?;
         if c.is_gated() {
-            c.gate(84, &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
+            c.gate(86, &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
         }
         out.set(ops::addcmul(&self_, &tensor1, &tensor2, value)?)
     })
@@ -1917,7 +1973,7 @@ pub unsafe extern "C" fn taper_addcmul_(
         let mut tensor2 = c.tensor(2, "tensor2", tensor2)?;
         let value = c.scalar(3, "value", value)?;
         if c.is_gated() {
-            c.gate(85, &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
+            c.gate(87, &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
         }
         ops::addcmul_(&self_, &tensor1, &tensor2, value)
     })
@@ -1943,7 +1999,7 @@ pub unsafe extern "C" fn taper_addcdiv(
         let mut tensor2 = c.tensor(2, "tensor2", tensor2)?;
         let value = c.scalar(3, "value", value)?;
         if c.is_gated() {
-            c.gate(86, &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
+            c.gate(88, &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
         }
         out.set(ops::addcdiv(&self_, &tensor1, &tensor2, value)?)
     })
@@ -1966,7 +2022,7 @@ pub unsafe extern "C" fn taper_addcdiv_(
         let mut tensor2 = c.tensor(2, "tensor2", tensor2)?;
         let value = c.scalar(3, "value", value)?;
         if c.is_gated() {
-            c.gate(87, &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
+            c.gate(89, &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
         }
         ops::addcdiv_(&self_, &tensor1, &tensor2, value)
     })
@@ -1988,7 +2044,7 @@ pub unsafe extern "C" fn taper_exp(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(88, &mut [One(&mut self_)])?;
+            c.gate(90, &mut [One(&mut self_)])?;
         }
         out.set(ops::exp(&self_)?)
     })
@@ -2005,7 +2061,7 @@ pub unsafe extern "C" fn taper_exp_(
     guard("exp_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(89, &mut [One(&mut self_)])?;
+            c.gate(91, &mut [One(&mut self_)])?;
         }
         ops::exp_(&self_)
     })
@@ -2025,7 +2081,7 @@ pub unsafe extern "C" fn taper_exp2(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(90, &mut [One(&mut self_)])?;
+            c.gate(92, &mut [One(&mut self_)])?;
         }
         out.set(ops::exp2(&self_)?)
     })
@@ -2042,7 +2098,7 @@ pub unsafe extern "C" fn taper_exp2_(
     guard("exp2_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(91, &mut [One(&mut self_)])?;
+            c.gate(93, &mut [One(&mut self_)])?;
         }
         ops::exp2_(&self_)
     })
@@ -2062,7 +2118,7 @@ pub unsafe extern "C" fn taper_expm1(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(92, &mut [One(&mut self_)])?;
+            c.gate(94, &mut [One(&mut self_)])?;
         }
         out.set(ops::expm1(&self_)?)
     })
@@ -2079,7 +2135,7 @@ pub unsafe extern "C" fn taper_expm1_(
     guard("expm1_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(93, &mut [One(&mut self_)])?;
+            c.gate(95, &mut [One(&mut self_)])?;
         }
         ops::expm1_(&self_)
     })
@@ -2099,7 +2155,7 @@ pub unsafe extern "C" fn taper_log(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(94, &mut [One(&mut self_)])?;
+            c.gate(96, &mut [One(&mut self_)])?;
         }
         out.set(ops::log(&self_)?)
     })
@@ -2116,7 +2172,7 @@ pub unsafe extern "C" fn taper_log_(
     guard("log_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(95, &mut [One(&mut self_)])?;
+            c.gate(97, &mut [One(&mut self_)])?;
         }
         ops::log_(&self_)
     })
@@ -2136,7 +2192,7 @@ pub unsafe extern "C" fn taper_log2(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(96, &mut [One(&mut self_)])?;
+            c.gate(98, &mut [One(&mut self_)])?;
         }
         out.set(ops::log2(&self_)?)
     })
@@ -2153,7 +2209,7 @@ pub unsafe extern "C" fn taper_log2_(
     guard("log2_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(97, &mut [One(&mut self_)])?;
+            c.gate(99, &mut [One(&mut self_)])?;
         }
         ops::log2_(&self_)
     })
@@ -2173,7 +2229,7 @@ pub unsafe extern "C" fn taper_log10(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(98, &mut [One(&mut self_)])?;
+            c.gate(100, &mut [One(&mut self_)])?;
         }
         out.set(ops::log10(&self_)?)
     })
@@ -2190,7 +2246,7 @@ pub unsafe extern "C" fn taper_log10_(
     guard("log10_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(99, &mut [One(&mut self_)])?;
+            c.gate(101, &mut [One(&mut self_)])?;
         }
         ops::log10_(&self_)
     })
@@ -2210,7 +2266,7 @@ pub unsafe extern "C" fn taper_log1p(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(100, &mut [One(&mut self_)])?;
+            c.gate(102, &mut [One(&mut self_)])?;
         }
         out.set(ops::log1p(&self_)?)
     })
@@ -2227,7 +2283,7 @@ pub unsafe extern "C" fn taper_log1p_(
     guard("log1p_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(101, &mut [One(&mut self_)])?;
+            c.gate(103, &mut [One(&mut self_)])?;
         }
         ops::log1p_(&self_)
     })
@@ -2247,7 +2303,7 @@ pub unsafe extern "C" fn taper_sqrt(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(102, &mut [One(&mut self_)])?;
+            c.gate(104, &mut [One(&mut self_)])?;
         }
         out.set(ops::sqrt(&self_)?)
     })
@@ -2264,7 +2320,7 @@ pub unsafe extern "C" fn taper_sqrt_(
     guard("sqrt_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(103, &mut [One(&mut self_)])?;
+            c.gate(105, &mut [One(&mut self_)])?;
         }
         ops::sqrt_(&self_)
     })
@@ -2284,7 +2340,7 @@ pub unsafe extern "C" fn taper_rsqrt(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(104, &mut [One(&mut self_)])?;
+            c.gate(106, &mut [One(&mut self_)])?;
         }
         out.set(ops::rsqrt(&self_)?)
     })
@@ -2301,7 +2357,7 @@ pub unsafe extern "C" fn taper_rsqrt_(
     guard("rsqrt_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(105, &mut [One(&mut self_)])?;
+            c.gate(107, &mut [One(&mut self_)])?;
         }
         ops::rsqrt_(&self_)
     })
@@ -2321,7 +2377,7 @@ pub unsafe extern "C" fn taper_reciprocal(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(106, &mut [One(&mut self_)])?;
+            c.gate(108, &mut [One(&mut self_)])?;
         }
         out.set(ops::reciprocal(&self_)?)
     })
@@ -2338,7 +2394,7 @@ pub unsafe extern "C" fn taper_reciprocal_(
     guard("reciprocal_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(107, &mut [One(&mut self_)])?;
+            c.gate(109, &mut [One(&mut self_)])?;
         }
         ops::reciprocal_(&self_)
     })
@@ -2358,7 +2414,7 @@ pub unsafe extern "C" fn taper_sin(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(108, &mut [One(&mut self_)])?;
+            c.gate(110, &mut [One(&mut self_)])?;
         }
         out.set(ops::sin(&self_)?)
     })
@@ -2375,7 +2431,7 @@ pub unsafe extern "C" fn taper_sin_(
     guard("sin_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(109, &mut [One(&mut self_)])?;
+            c.gate(111, &mut [One(&mut self_)])?;
         }
         ops::sin_(&self_)
     })
@@ -2395,7 +2451,7 @@ pub unsafe extern "C" fn taper_cos(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(110, &mut [One(&mut self_)])?;
+            c.gate(112, &mut [One(&mut self_)])?;
         }
         out.set(ops::cos(&self_)?)
     })
@@ -2412,7 +2468,7 @@ pub unsafe extern "C" fn taper_cos_(
     guard("cos_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(111, &mut [One(&mut self_)])?;
+            c.gate(113, &mut [One(&mut self_)])?;
         }
         ops::cos_(&self_)
     })
@@ -2432,7 +2488,7 @@ pub unsafe extern "C" fn taper_tan(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(112, &mut [One(&mut self_)])?;
+            c.gate(114, &mut [One(&mut self_)])?;
         }
         out.set(ops::tan(&self_)?)
     })
@@ -2449,7 +2505,7 @@ pub unsafe extern "C" fn taper_tan_(
     guard("tan_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(113, &mut [One(&mut self_)])?;
+            c.gate(115, &mut [One(&mut self_)])?;
         }
         ops::tan_(&self_)
     })
@@ -2469,7 +2525,7 @@ pub unsafe extern "C" fn taper_asin(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(114, &mut [One(&mut self_)])?;
+            c.gate(116, &mut [One(&mut self_)])?;
         }
         out.set(ops::asin(&self_)?)
     })
@@ -2486,7 +2542,7 @@ pub unsafe extern "C" fn taper_asin_(
     guard("asin_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(115, &mut [One(&mut self_)])?;
+            c.gate(117, &mut [One(&mut self_)])?;
         }
         ops::asin_(&self_)
     })
@@ -2506,7 +2562,7 @@ pub unsafe extern "C" fn taper_acos(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(116, &mut [One(&mut self_)])?;
+            c.gate(118, &mut [One(&mut self_)])?;
         }
         out.set(ops::acos(&self_)?)
     })
@@ -2523,7 +2579,7 @@ pub unsafe extern "C" fn taper_acos_(
     guard("acos_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(117, &mut [One(&mut self_)])?;
+            c.gate(119, &mut [One(&mut self_)])?;
         }
         ops::acos_(&self_)
     })
@@ -2543,7 +2599,7 @@ pub unsafe extern "C" fn taper_atan(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(118, &mut [One(&mut self_)])?;
+            c.gate(120, &mut [One(&mut self_)])?;
         }
         out.set(ops::atan(&self_)?)
     })
@@ -2560,7 +2616,7 @@ pub unsafe extern "C" fn taper_atan_(
     guard("atan_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(119, &mut [One(&mut self_)])?;
+            c.gate(121, &mut [One(&mut self_)])?;
         }
         ops::atan_(&self_)
     })
@@ -2580,7 +2636,7 @@ pub unsafe extern "C" fn taper_sinh(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(120, &mut [One(&mut self_)])?;
+            c.gate(122, &mut [One(&mut self_)])?;
         }
         out.set(ops::sinh(&self_)?)
     })
@@ -2597,7 +2653,7 @@ pub unsafe extern "C" fn taper_sinh_(
     guard("sinh_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(121, &mut [One(&mut self_)])?;
+            c.gate(123, &mut [One(&mut self_)])?;
         }
         ops::sinh_(&self_)
     })
@@ -2617,7 +2673,7 @@ pub unsafe extern "C" fn taper_cosh(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(122, &mut [One(&mut self_)])?;
+            c.gate(124, &mut [One(&mut self_)])?;
         }
         out.set(ops::cosh(&self_)?)
     })
@@ -2634,7 +2690,7 @@ pub unsafe extern "C" fn taper_cosh_(
     guard("cosh_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(123, &mut [One(&mut self_)])?;
+            c.gate(125, &mut [One(&mut self_)])?;
         }
         ops::cosh_(&self_)
     })
@@ -2654,7 +2710,7 @@ pub unsafe extern "C" fn taper_asinh(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(124, &mut [One(&mut self_)])?;
+            c.gate(126, &mut [One(&mut self_)])?;
         }
         out.set(ops::asinh(&self_)?)
     })
@@ -2671,7 +2727,7 @@ pub unsafe extern "C" fn taper_asinh_(
     guard("asinh_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(125, &mut [One(&mut self_)])?;
+            c.gate(127, &mut [One(&mut self_)])?;
         }
         ops::asinh_(&self_)
     })
@@ -2691,7 +2747,7 @@ pub unsafe extern "C" fn taper_acosh(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(126, &mut [One(&mut self_)])?;
+            c.gate(128, &mut [One(&mut self_)])?;
         }
         out.set(ops::acosh(&self_)?)
     })
@@ -2708,7 +2764,7 @@ pub unsafe extern "C" fn taper_acosh_(
     guard("acosh_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(127, &mut [One(&mut self_)])?;
+            c.gate(129, &mut [One(&mut self_)])?;
         }
         ops::acosh_(&self_)
     })
@@ -2728,7 +2784,7 @@ pub unsafe extern "C" fn taper_atanh(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(128, &mut [One(&mut self_)])?;
+            c.gate(130, &mut [One(&mut self_)])?;
         }
         out.set(ops::atanh(&self_)?)
     })
@@ -2745,7 +2801,7 @@ pub unsafe extern "C" fn taper_atanh_(
     guard("atanh_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(129, &mut [One(&mut self_)])?;
+            c.gate(131, &mut [One(&mut self_)])?;
         }
         ops::atanh_(&self_)
     })
@@ -2765,7 +2821,7 @@ pub unsafe extern "C" fn taper_erf(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(130, &mut [One(&mut self_)])?;
+            c.gate(132, &mut [One(&mut self_)])?;
         }
         out.set(ops::erf(&self_)?)
     })
@@ -2782,7 +2838,7 @@ pub unsafe extern "C" fn taper_erf_(
     guard("erf_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(131, &mut [One(&mut self_)])?;
+            c.gate(133, &mut [One(&mut self_)])?;
         }
         ops::erf_(&self_)
     })
@@ -2802,7 +2858,7 @@ pub unsafe extern "C" fn taper_erfc(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(132, &mut [One(&mut self_)])?;
+            c.gate(134, &mut [One(&mut self_)])?;
         }
         out.set(ops::erfc(&self_)?)
     })
@@ -2819,7 +2875,7 @@ pub unsafe extern "C" fn taper_erfc_(
     guard("erfc_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(133, &mut [One(&mut self_)])?;
+            c.gate(135, &mut [One(&mut self_)])?;
         }
         ops::erfc_(&self_)
     })
@@ -2839,7 +2895,7 @@ pub unsafe extern "C" fn taper_erfinv(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(134, &mut [One(&mut self_)])?;
+            c.gate(136, &mut [One(&mut self_)])?;
         }
         out.set(ops::erfinv(&self_)?)
     })
@@ -2856,7 +2912,7 @@ pub unsafe extern "C" fn taper_erfinv_(
     guard("erfinv_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(135, &mut [One(&mut self_)])?;
+            c.gate(137, &mut [One(&mut self_)])?;
         }
         ops::erfinv_(&self_)
     })
@@ -2876,7 +2932,7 @@ pub unsafe extern "C" fn taper_sigmoid(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(136, &mut [One(&mut self_)])?;
+            c.gate(138, &mut [One(&mut self_)])?;
         }
         out.set(ops::sigmoid(&self_)?)
     })
@@ -2893,7 +2949,7 @@ pub unsafe extern "C" fn taper_sigmoid_(
     guard("sigmoid_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(137, &mut [One(&mut self_)])?;
+            c.gate(139, &mut [One(&mut self_)])?;
         }
         ops::sigmoid_(&self_)
     })
@@ -2913,7 +2969,7 @@ pub unsafe extern "C" fn taper_tanh(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(138, &mut [One(&mut self_)])?;
+            c.gate(140, &mut [One(&mut self_)])?;
         }
         out.set(ops::tanh(&self_)?)
     })
@@ -2930,7 +2986,7 @@ pub unsafe extern "C" fn taper_tanh_(
     guard("tanh_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(139, &mut [One(&mut self_)])?;
+            c.gate(141, &mut [One(&mut self_)])?;
         }
         ops::tanh_(&self_)
     })
@@ -2950,7 +3006,7 @@ pub unsafe extern "C" fn taper_i0(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(140, &mut [One(&mut self_)])?;
+            c.gate(142, &mut [One(&mut self_)])?;
         }
         out.set(ops::i0(&self_)?)
     })
@@ -2967,7 +3023,7 @@ pub unsafe extern "C" fn taper_i0_(
     guard("i0_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(141, &mut [One(&mut self_)])?;
+            c.gate(143, &mut [One(&mut self_)])?;
         }
         ops::i0_(&self_)
     })
@@ -2987,7 +3043,7 @@ pub unsafe extern "C" fn taper_lgamma(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(142, &mut [One(&mut self_)])?;
+            c.gate(144, &mut [One(&mut self_)])?;
         }
         out.set(ops::lgamma(&self_)?)
     })
@@ -3004,7 +3060,7 @@ pub unsafe extern "C" fn taper_lgamma_(
     guard("lgamma_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(143, &mut [One(&mut self_)])?;
+            c.gate(145, &mut [One(&mut self_)])?;
         }
         ops::lgamma_(&self_)
     })
@@ -3024,7 +3080,7 @@ pub unsafe extern "C" fn taper_digamma(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(144, &mut [One(&mut self_)])?;
+            c.gate(146, &mut [One(&mut self_)])?;
         }
         out.set(ops::digamma(&self_)?)
     })
@@ -3041,7 +3097,7 @@ pub unsafe extern "C" fn taper_digamma_(
     guard("digamma_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(145, &mut [One(&mut self_)])?;
+            c.gate(147, &mut [One(&mut self_)])?;
         }
         ops::digamma_(&self_)
     })
@@ -3061,7 +3117,7 @@ pub unsafe extern "C" fn taper_neg(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(146, &mut [One(&mut self_)])?;
+            c.gate(148, &mut [One(&mut self_)])?;
         }
         out.set(ops::neg(&self_)?)
     })
@@ -3078,7 +3134,7 @@ pub unsafe extern "C" fn taper_neg_(
     guard("neg_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(147, &mut [One(&mut self_)])?;
+            c.gate(149, &mut [One(&mut self_)])?;
         }
         ops::neg_(&self_)
     })
@@ -3098,7 +3154,7 @@ pub unsafe extern "C" fn taper_abs(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(148, &mut [One(&mut self_)])?;
+            c.gate(150, &mut [One(&mut self_)])?;
         }
         out.set(ops::abs(&self_)?)
     })
@@ -3115,7 +3171,7 @@ pub unsafe extern "C" fn taper_abs_(
     guard("abs_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(149, &mut [One(&mut self_)])?;
+            c.gate(151, &mut [One(&mut self_)])?;
         }
         ops::abs_(&self_)
     })
@@ -3135,7 +3191,7 @@ pub unsafe extern "C" fn taper_square(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(150, &mut [One(&mut self_)])?;
+            c.gate(152, &mut [One(&mut self_)])?;
         }
         out.set(ops::square(&self_)?)
     })
@@ -3152,7 +3208,7 @@ pub unsafe extern "C" fn taper_square_(
     guard("square_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(151, &mut [One(&mut self_)])?;
+            c.gate(153, &mut [One(&mut self_)])?;
         }
         ops::square_(&self_)
     })
@@ -3172,7 +3228,7 @@ pub unsafe extern "C" fn taper_sign(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(152, &mut [One(&mut self_)])?;
+            c.gate(154, &mut [One(&mut self_)])?;
         }
         out.set(ops::sign(&self_)?)
     })
@@ -3189,7 +3245,7 @@ pub unsafe extern "C" fn taper_sign_(
     guard("sign_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(153, &mut [One(&mut self_)])?;
+            c.gate(155, &mut [One(&mut self_)])?;
         }
         ops::sign_(&self_)
     })
@@ -3209,7 +3265,7 @@ pub unsafe extern "C" fn taper_floor(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(154, &mut [One(&mut self_)])?;
+            c.gate(156, &mut [One(&mut self_)])?;
         }
         out.set(ops::floor(&self_)?)
     })
@@ -3226,7 +3282,7 @@ pub unsafe extern "C" fn taper_floor_(
     guard("floor_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(155, &mut [One(&mut self_)])?;
+            c.gate(157, &mut [One(&mut self_)])?;
         }
         ops::floor_(&self_)
     })
@@ -3246,7 +3302,7 @@ pub unsafe extern "C" fn taper_ceil(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(156, &mut [One(&mut self_)])?;
+            c.gate(158, &mut [One(&mut self_)])?;
         }
         out.set(ops::ceil(&self_)?)
     })
@@ -3263,7 +3319,7 @@ pub unsafe extern "C" fn taper_ceil_(
     guard("ceil_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(157, &mut [One(&mut self_)])?;
+            c.gate(159, &mut [One(&mut self_)])?;
         }
         ops::ceil_(&self_)
     })
@@ -3283,7 +3339,7 @@ pub unsafe extern "C" fn taper_trunc(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(158, &mut [One(&mut self_)])?;
+            c.gate(160, &mut [One(&mut self_)])?;
         }
         out.set(ops::trunc(&self_)?)
     })
@@ -3300,7 +3356,7 @@ pub unsafe extern "C" fn taper_trunc_(
     guard("trunc_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(159, &mut [One(&mut self_)])?;
+            c.gate(161, &mut [One(&mut self_)])?;
         }
         ops::trunc_(&self_)
     })
@@ -3321,7 +3377,7 @@ pub unsafe extern "C" fn taper_round(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(160, &mut [One(&mut self_)])?;
+            c.gate(162, &mut [One(&mut self_)])?;
         }
         out.set(ops::round(&self_, decimals)?)
     })
@@ -3338,7 +3394,7 @@ pub unsafe extern "C" fn taper_round_(
     guard("round_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(161, &mut [One(&mut self_)])?;
+            c.gate(163, &mut [One(&mut self_)])?;
         }
         ops::round_(&self_)
     })
@@ -3358,7 +3414,7 @@ pub unsafe extern "C" fn taper_frac(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(162, &mut [One(&mut self_)])?;
+            c.gate(164, &mut [One(&mut self_)])?;
         }
         out.set(ops::frac(&self_)?)
     })
@@ -3375,9 +3431,35 @@ pub unsafe extern "C" fn taper_frac_(
     guard("frac_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(163, &mut [One(&mut self_)])?;
+            c.gate(165, &mut [One(&mut self_)])?;
         }
         ops::frac_(&self_)
+    })
+}
+
+/// self = mantissa * 2^exponent with mantissas within [0.5, 1) and exponents of int32; 0, infinity and NaN are their own mantissa.
+///
+/// `frexp(Tensor self) -> (Tensor mantissa, Tensor exponent)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_frexp(
+    self_: *mut taper_tensor,
+    mantissa: *mut *mut taper_tensor,
+    exponent: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("frexp", |c| {
+        let mantissa = c.out(1, "mantissa", mantissa);
+        let exponent = c.out(2, "exponent", exponent);
+        let mantissa = mantissa?;
+        let exponent = exponent?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(166, &mut [One(&mut self_)])?;
+        }
+        let (mantissa_value, exponent_value) = ops::frexp(&self_)?;
+        mantissa.set(mantissa_value)?;
+        exponent.set(exponent_value)?;
+        Ok(())
     })
 }
 
@@ -3397,7 +3479,7 @@ pub unsafe extern "C" fn taper_special_bessel_j0(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(164, &mut [One(&mut self_)])?;
+            c.gate(167, &mut [One(&mut self_)])?;
         }
         out.set(ops::special_bessel_j0(&self_)?)
     })
@@ -3417,7 +3499,7 @@ pub unsafe extern "C" fn taper_special_bessel_j1(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(165, &mut [One(&mut self_)])?;
+            c.gate(168, &mut [One(&mut self_)])?;
         }
         out.set(ops::special_bessel_j1(&self_)?)
     })
@@ -3437,7 +3519,7 @@ pub unsafe extern "C" fn taper_special_bessel_y0(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(166, &mut [One(&mut self_)])?;
+            c.gate(169, &mut [One(&mut self_)])?;
         }
         out.set(ops::special_bessel_y0(&self_)?)
     })
@@ -3457,7 +3539,7 @@ pub unsafe extern "C" fn taper_special_bessel_y1(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(167, &mut [One(&mut self_)])?;
+            c.gate(170, &mut [One(&mut self_)])?;
         }
         out.set(ops::special_bessel_y1(&self_)?)
     })
@@ -3477,7 +3559,7 @@ pub unsafe extern "C" fn taper_special_modified_bessel_i0(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(168, &mut [One(&mut self_)])?;
+            c.gate(171, &mut [One(&mut self_)])?;
         }
         out.set(ops::special_modified_bessel_i0(&self_)?)
     })
@@ -3497,7 +3579,7 @@ pub unsafe extern "C" fn taper_special_modified_bessel_i1(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(169, &mut [One(&mut self_)])?;
+            c.gate(172, &mut [One(&mut self_)])?;
         }
         out.set(ops::special_modified_bessel_i1(&self_)?)
     })
@@ -3517,7 +3599,7 @@ pub unsafe extern "C" fn taper_special_modified_bessel_k0(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(170, &mut [One(&mut self_)])?;
+            c.gate(173, &mut [One(&mut self_)])?;
         }
         out.set(ops::special_modified_bessel_k0(&self_)?)
     })
@@ -3537,7 +3619,7 @@ pub unsafe extern "C" fn taper_special_modified_bessel_k1(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(171, &mut [One(&mut self_)])?;
+            c.gate(174, &mut [One(&mut self_)])?;
         }
         out.set(ops::special_modified_bessel_k1(&self_)?)
     })
@@ -3557,7 +3639,7 @@ pub unsafe extern "C" fn taper_special_scaled_modified_bessel_k0(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(172, &mut [One(&mut self_)])?;
+            c.gate(175, &mut [One(&mut self_)])?;
         }
         out.set(ops::special_scaled_modified_bessel_k0(&self_)?)
     })
@@ -3577,7 +3659,7 @@ pub unsafe extern "C" fn taper_special_scaled_modified_bessel_k1(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(173, &mut [One(&mut self_)])?;
+            c.gate(176, &mut [One(&mut self_)])?;
         }
         out.set(ops::special_scaled_modified_bessel_k1(&self_)?)
     })
@@ -3597,7 +3679,7 @@ pub unsafe extern "C" fn taper_special_spherical_bessel_j0(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(174, &mut [One(&mut self_)])?;
+            c.gate(177, &mut [One(&mut self_)])?;
         }
         out.set(ops::special_spherical_bessel_j0(&self_)?)
     })
@@ -3617,7 +3699,7 @@ pub unsafe extern "C" fn taper_special_airy_ai(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(175, &mut [One(&mut self_)])?;
+            c.gate(178, &mut [One(&mut self_)])?;
         }
         out.set(ops::special_airy_ai(&self_)?)
     })
@@ -3637,7 +3719,7 @@ pub unsafe extern "C" fn taper_special_i0e(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(176, &mut [One(&mut self_)])?;
+            c.gate(179, &mut [One(&mut self_)])?;
         }
         out.set(ops::special_i0e(&self_)?)
     })
@@ -3657,7 +3739,7 @@ pub unsafe extern "C" fn taper_special_i1(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(177, &mut [One(&mut self_)])?;
+            c.gate(180, &mut [One(&mut self_)])?;
         }
         out.set(ops::special_i1(&self_)?)
     })
@@ -3677,7 +3759,7 @@ pub unsafe extern "C" fn taper_special_i1e(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(178, &mut [One(&mut self_)])?;
+            c.gate(181, &mut [One(&mut self_)])?;
         }
         out.set(ops::special_i1e(&self_)?)
     })
@@ -3697,7 +3779,7 @@ pub unsafe extern "C" fn taper_special_erfcx(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(179, &mut [One(&mut self_)])?;
+            c.gate(182, &mut [One(&mut self_)])?;
         }
         out.set(ops::special_erfcx(&self_)?)
     })
@@ -3717,7 +3799,7 @@ pub unsafe extern "C" fn taper_special_ndtr(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(180, &mut [One(&mut self_)])?;
+            c.gate(183, &mut [One(&mut self_)])?;
         }
         out.set(ops::special_ndtr(&self_)?)
     })
@@ -3737,7 +3819,7 @@ pub unsafe extern "C" fn taper_special_log_ndtr(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(181, &mut [One(&mut self_)])?;
+            c.gate(184, &mut [One(&mut self_)])?;
         }
         out.set(ops::special_log_ndtr(&self_)?)
     })
@@ -3757,7 +3839,7 @@ pub unsafe extern "C" fn taper_special_ndtri(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(182, &mut [One(&mut self_)])?;
+            c.gate(185, &mut [One(&mut self_)])?;
         }
         out.set(ops::special_ndtri(&self_)?)
     })
@@ -3777,7 +3859,7 @@ pub unsafe extern "C" fn taper_special_entr(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(183, &mut [One(&mut self_)])?;
+            c.gate(186, &mut [One(&mut self_)])?;
         }
         out.set(ops::special_entr(&self_)?)
     })
@@ -3799,7 +3881,7 @@ pub unsafe extern "C" fn taper_special_xlog1py(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(184, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(187, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::special_xlog1py(&self_, &other)?)
     })
@@ -3821,7 +3903,7 @@ pub unsafe extern "C" fn taper_special_zeta(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(185, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(188, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::special_zeta(&self_, &other)?)
     })
@@ -3842,7 +3924,7 @@ pub unsafe extern "C" fn taper_polygamma(
         let out = out?;
         let mut self_ = c.tensor(1, "self", self_)?;
         if c.is_gated() {
-            c.gate(186, &mut [One(&mut self_)])?;
+            c.gate(189, &mut [One(&mut self_)])?;
         }
         out.set(ops::polygamma(n, &self_)?)
     })
@@ -3864,7 +3946,7 @@ pub unsafe extern "C" fn taper_igamma(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(187, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(190, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::igamma(&self_, &other)?)
     })
@@ -3883,7 +3965,7 @@ pub unsafe extern "C" fn taper_igamma_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(188, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(191, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::igamma_(&self_, &other)
     })
@@ -3905,7 +3987,7 @@ pub unsafe extern "C" fn taper_igammac(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(189, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(192, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::igammac(&self_, &other)?)
     })
@@ -3924,7 +4006,7 @@ pub unsafe extern "C" fn taper_igammac_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(190, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(193, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::igammac_(&self_, &other)
     })
@@ -3945,7 +4027,7 @@ pub unsafe extern "C" fn taper_mvlgamma(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(191, &mut [One(&mut self_)])?;
+            c.gate(194, &mut [One(&mut self_)])?;
         }
         out.set(ops::mvlgamma(&self_, p)?)
     })
@@ -3963,7 +4045,7 @@ pub unsafe extern "C" fn taper_mvlgamma_(
     guard("mvlgamma_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(192, &mut [One(&mut self_)])?;
+            c.gate(195, &mut [One(&mut self_)])?;
         }
         ops::mvlgamma_(&self_, p)
     })
@@ -3985,7 +4067,7 @@ pub unsafe extern "C" fn taper_special_chebyshev_polynomial_t(
         let mut x = c.tensor(0, "x", x)?;
         let mut n = c.tensor(1, "n", n)?;
         if c.is_gated() {
-            c.gate(193, &mut [One(&mut x), One(&mut n)])?;
+            c.gate(196, &mut [One(&mut x), One(&mut n)])?;
         }
         out.set(ops::special_chebyshev_polynomial_t(&x, &n)?)
     })
@@ -4007,7 +4089,7 @@ pub unsafe extern "C" fn taper_special_chebyshev_polynomial_u(
         let mut x = c.tensor(0, "x", x)?;
         let mut n = c.tensor(1, "n", n)?;
         if c.is_gated() {
-            c.gate(194, &mut [One(&mut x), One(&mut n)])?;
+            c.gate(197, &mut [One(&mut x), One(&mut n)])?;
         }
         out.set(ops::special_chebyshev_polynomial_u(&x, &n)?)
     })
@@ -4029,7 +4111,7 @@ pub unsafe extern "C" fn taper_special_chebyshev_polynomial_v(
         let mut x = c.tensor(0, "x", x)?;
         let mut n = c.tensor(1, "n", n)?;
         if c.is_gated() {
-            c.gate(195, &mut [One(&mut x), One(&mut n)])?;
+            c.gate(198, &mut [One(&mut x), One(&mut n)])?;
         }
         out.set(ops::special_chebyshev_polynomial_v(&x, &n)?)
     })
@@ -4051,7 +4133,7 @@ pub unsafe extern "C" fn taper_special_chebyshev_polynomial_w(
         let mut x = c.tensor(0, "x", x)?;
         let mut n = c.tensor(1, "n", n)?;
         if c.is_gated() {
-            c.gate(196, &mut [One(&mut x), One(&mut n)])?;
+            c.gate(199, &mut [One(&mut x), One(&mut n)])?;
         }
         out.set(ops::special_chebyshev_polynomial_w(&x, &n)?)
     })
@@ -4073,7 +4155,7 @@ pub unsafe extern "C" fn taper_special_shifted_chebyshev_polynomial_t(
         let mut x = c.tensor(0, "x", x)?;
         let mut n = c.tensor(1, "n", n)?;
         if c.is_gated() {
-            c.gate(197, &mut [One(&mut x), One(&mut n)])?;
+            c.gate(200, &mut [One(&mut x), One(&mut n)])?;
         }
         out.set(ops::special_shifted_chebyshev_polynomial_t(&x, &n)?)
     })
@@ -4095,7 +4177,7 @@ pub unsafe extern "C" fn taper_special_shifted_chebyshev_polynomial_u(
         let mut x = c.tensor(0, "x", x)?;
         let mut n = c.tensor(1, "n", n)?;
         if c.is_gated() {
-            c.gate(198, &mut [One(&mut x), One(&mut n)])?;
+            c.gate(201, &mut [One(&mut x), One(&mut n)])?;
         }
         out.set(ops::special_shifted_chebyshev_polynomial_u(&x, &n)?)
     })
@@ -4117,7 +4199,7 @@ pub unsafe extern "C" fn taper_special_shifted_chebyshev_polynomial_v(
         let mut x = c.tensor(0, "x", x)?;
         let mut n = c.tensor(1, "n", n)?;
         if c.is_gated() {
-            c.gate(199, &mut [One(&mut x), One(&mut n)])?;
+            c.gate(202, &mut [One(&mut x), One(&mut n)])?;
         }
         out.set(ops::special_shifted_chebyshev_polynomial_v(&x, &n)?)
     })
@@ -4139,7 +4221,7 @@ pub unsafe extern "C" fn taper_special_shifted_chebyshev_polynomial_w(
         let mut x = c.tensor(0, "x", x)?;
         let mut n = c.tensor(1, "n", n)?;
         if c.is_gated() {
-            c.gate(200, &mut [One(&mut x), One(&mut n)])?;
+            c.gate(203, &mut [One(&mut x), One(&mut n)])?;
         }
         out.set(ops::special_shifted_chebyshev_polynomial_w(&x, &n)?)
     })
@@ -4161,7 +4243,7 @@ pub unsafe extern "C" fn taper_special_hermite_polynomial_h(
         let mut x = c.tensor(0, "x", x)?;
         let mut n = c.tensor(1, "n", n)?;
         if c.is_gated() {
-            c.gate(201, &mut [One(&mut x), One(&mut n)])?;
+            c.gate(204, &mut [One(&mut x), One(&mut n)])?;
         }
         out.set(ops::special_hermite_polynomial_h(&x, &n)?)
     })
@@ -4183,7 +4265,7 @@ pub unsafe extern "C" fn taper_special_hermite_polynomial_he(
         let mut x = c.tensor(0, "x", x)?;
         let mut n = c.tensor(1, "n", n)?;
         if c.is_gated() {
-            c.gate(202, &mut [One(&mut x), One(&mut n)])?;
+            c.gate(205, &mut [One(&mut x), One(&mut n)])?;
         }
         out.set(ops::special_hermite_polynomial_he(&x, &n)?)
     })
@@ -4205,7 +4287,7 @@ pub unsafe extern "C" fn taper_special_laguerre_polynomial_l(
         let mut x = c.tensor(0, "x", x)?;
         let mut n = c.tensor(1, "n", n)?;
         if c.is_gated() {
-            c.gate(203, &mut [One(&mut x), One(&mut n)])?;
+            c.gate(206, &mut [One(&mut x), One(&mut n)])?;
         }
         out.set(ops::special_laguerre_polynomial_l(&x, &n)?)
     })
@@ -4227,7 +4309,7 @@ pub unsafe extern "C" fn taper_special_legendre_polynomial_p(
         let mut x = c.tensor(0, "x", x)?;
         let mut n = c.tensor(1, "n", n)?;
         if c.is_gated() {
-            c.gate(204, &mut [One(&mut x), One(&mut n)])?;
+            c.gate(207, &mut [One(&mut x), One(&mut n)])?;
         }
         out.set(ops::special_legendre_polynomial_p(&x, &n)?)
     })
@@ -4249,7 +4331,7 @@ pub unsafe extern "C" fn taper_relu(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(205, &mut [One(&mut self_)])?;
+            c.gate(208, &mut [One(&mut self_)])?;
         }
         out.set(ops::relu(&self_)?)
     })
@@ -4266,7 +4348,7 @@ pub unsafe extern "C" fn taper_relu_(
     guard("relu_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(206, &mut [One(&mut self_)])?;
+            c.gate(209, &mut [One(&mut self_)])?;
         }
         ops::relu_(&self_)
     })
@@ -4286,7 +4368,7 @@ pub unsafe extern "C" fn taper_silu(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(207, &mut [One(&mut self_)])?;
+            c.gate(210, &mut [One(&mut self_)])?;
         }
         out.set(ops::silu(&self_)?)
     })
@@ -4303,7 +4385,7 @@ pub unsafe extern "C" fn taper_silu_(
     guard("silu_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(208, &mut [One(&mut self_)])?;
+            c.gate(211, &mut [One(&mut self_)])?;
         }
         ops::silu_(&self_)
     })
@@ -4325,7 +4407,7 @@ pub unsafe extern "C" fn taper_gelu(
         let mut self_ = c.tensor(0, "self", self_)?;
         let approximate = c.str(1, "approximate", approximate)?;
         if c.is_gated() {
-            c.gate(209, &mut [One(&mut self_)])?;
+            c.gate(212, &mut [One(&mut self_)])?;
         }
         out.set(ops::gelu(&self_, approximate)?)
     })
@@ -4347,7 +4429,7 @@ pub unsafe extern "C" fn taper_leaky_relu(
         let mut self_ = c.tensor(0, "self", self_)?;
         let negative_slope = c.scalar(1, "negative_slope", negative_slope)?;
         if c.is_gated() {
-            c.gate(210, &mut [One(&mut self_)])?;
+            c.gate(213, &mut [One(&mut self_)])?;
         }
         out.set(ops::leaky_relu(&self_, negative_slope)?)
     })
@@ -4366,7 +4448,7 @@ pub unsafe extern "C" fn taper_leaky_relu_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let negative_slope = c.scalar(1, "negative_slope", negative_slope)?;
         if c.is_gated() {
-            c.gate(211, &mut [One(&mut self_)])?;
+            c.gate(214, &mut [One(&mut self_)])?;
         }
         ops::leaky_relu_(&self_, negative_slope)
     })
@@ -4388,7 +4470,7 @@ pub unsafe extern "C" fn taper_elu(
         let mut self_ = c.tensor(0, "self", self_)?;
         let alpha = c.scalar(1, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(212, &mut [One(&mut self_)])?;
+            c.gate(215, &mut [One(&mut self_)])?;
         }
         out.set(ops::elu(&self_, alpha)?)
     })
@@ -4407,7 +4489,7 @@ pub unsafe extern "C" fn taper_elu_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let alpha = c.scalar(1, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(213, &mut [One(&mut self_)])?;
+            c.gate(216, &mut [One(&mut self_)])?;
         }
         ops::elu_(&self_, alpha)
     })
@@ -4431,7 +4513,7 @@ pub unsafe extern "C" fn taper_softplus(
         let beta = c.scalar(1, "beta", beta)?;
         let threshold = c.scalar(2, "threshold", threshold)?;
         if c.is_gated() {
-            c.gate(214, &mut [One(&mut self_)])?;
+            c.gate(217, &mut [One(&mut self_)])?;
         }
         out.set(ops::softplus(&self_, beta, threshold)?)
     })
@@ -4451,7 +4533,7 @@ pub unsafe extern "C" fn taper_logsigmoid(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(215, &mut [One(&mut self_)])?;
+            c.gate(218, &mut [One(&mut self_)])?;
         }
         out.set(ops::logsigmoid(&self_)?)
     })
@@ -4471,7 +4553,7 @@ pub unsafe extern "C" fn taper_hardswish(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(216, &mut [One(&mut self_)])?;
+            c.gate(219, &mut [One(&mut self_)])?;
         }
         out.set(ops::hardswish(&self_)?)
     })
@@ -4491,7 +4573,7 @@ pub unsafe extern "C" fn taper_hardsigmoid(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(217, &mut [One(&mut self_)])?;
+            c.gate(220, &mut [One(&mut self_)])?;
         }
         out.set(ops::hardsigmoid(&self_)?)
     })
@@ -4511,7 +4593,7 @@ pub unsafe extern "C" fn taper_relu6(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(218, &mut [One(&mut self_)])?;
+            c.gate(221, &mut [One(&mut self_)])?;
         }
         out.set(ops::relu6(&self_)?)
     })
@@ -4532,7 +4614,7 @@ pub unsafe extern "C" fn taper_glu(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(219, &mut [One(&mut self_)])?;
+            c.gate(222, &mut [One(&mut self_)])?;
         }
         out.set(ops::glu(&self_, dim)?)
     })
@@ -4554,7 +4636,7 @@ pub unsafe extern "C" fn taper_logit(
         let mut self_ = c.tensor(0, "self", self_)?;
         let eps = c.opt(1, "eps", eps)?;
         if c.is_gated() {
-            c.gate(220, &mut [One(&mut self_)])?;
+            c.gate(223, &mut [One(&mut self_)])?;
         }
         out.set(ops::logit(&self_, eps)?)
     })
@@ -4573,7 +4655,7 @@ pub unsafe extern "C" fn taper_logit_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let eps = c.opt(1, "eps", eps)?;
         if c.is_gated() {
-            c.gate(221, &mut [One(&mut self_)])?;
+            c.gate(224, &mut [One(&mut self_)])?;
         }
         ops::logit_(&self_, eps)
     })
@@ -4596,7 +4678,7 @@ pub unsafe extern "C" fn taper_softmax(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(222, &mut [One(&mut self_)])?;
+            c.gate(225, &mut [One(&mut self_)])?;
         }
         out.set(ops::softmax(&self_, dim, dtype)?)
     })
@@ -4619,7 +4701,7 @@ pub unsafe extern "C" fn taper_softmin(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(223, &mut [One(&mut self_)])?;
+            c.gate(226, &mut [One(&mut self_)])?;
         }
         out.set(ops::softmin(&self_, dim, dtype)?)
     })
@@ -4642,7 +4724,7 @@ pub unsafe extern "C" fn taper_log_softmax(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(224, &mut [One(&mut self_)])?;
+            c.gate(227, &mut [One(&mut self_)])?;
         }
         out.set(ops::log_softmax(&self_, dim, dtype)?)
     })
@@ -4666,7 +4748,7 @@ pub unsafe extern "C" fn taper_eq(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(225, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(228, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::eq(&self_, &other)?)
     })
@@ -4688,7 +4770,7 @@ pub unsafe extern "C" fn taper_eq_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(226, &mut [One(&mut self_)])?;
+            c.gate(229, &mut [One(&mut self_)])?;
         }
         out.set(ops::eq_scalar(&self_, other)?)
     })
@@ -4707,7 +4789,7 @@ pub unsafe extern "C" fn taper_eq_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(227, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(230, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::eq_(&self_, &other)
     })
@@ -4726,7 +4808,7 @@ pub unsafe extern "C" fn taper_eq_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(228, &mut [One(&mut self_)])?;
+            c.gate(231, &mut [One(&mut self_)])?;
         }
         ops::eq_scalar_(&self_, other)
     })
@@ -4748,7 +4830,7 @@ pub unsafe extern "C" fn taper_ne(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(229, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(232, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::ne(&self_, &other)?)
     })
@@ -4770,7 +4852,7 @@ pub unsafe extern "C" fn taper_ne_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(230, &mut [One(&mut self_)])?;
+            c.gate(233, &mut [One(&mut self_)])?;
         }
         out.set(ops::ne_scalar(&self_, other)?)
     })
@@ -4789,7 +4871,7 @@ pub unsafe extern "C" fn taper_ne_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(231, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(234, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::ne_(&self_, &other)
     })
@@ -4808,7 +4890,7 @@ pub unsafe extern "C" fn taper_ne_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(232, &mut [One(&mut self_)])?;
+            c.gate(235, &mut [One(&mut self_)])?;
         }
         ops::ne_scalar_(&self_, other)
     })
@@ -4830,7 +4912,7 @@ pub unsafe extern "C" fn taper_lt(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(233, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(236, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::lt(&self_, &other)?)
     })
@@ -4852,7 +4934,7 @@ pub unsafe extern "C" fn taper_lt_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(234, &mut [One(&mut self_)])?;
+            c.gate(237, &mut [One(&mut self_)])?;
         }
         out.set(ops::lt_scalar(&self_, other)?)
     })
@@ -4871,7 +4953,7 @@ pub unsafe extern "C" fn taper_lt_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(235, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(238, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::lt_(&self_, &other)
     })
@@ -4890,7 +4972,7 @@ pub unsafe extern "C" fn taper_lt_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(236, &mut [One(&mut self_)])?;
+            c.gate(239, &mut [One(&mut self_)])?;
         }
         ops::lt_scalar_(&self_, other)
     })
@@ -4912,7 +4994,7 @@ pub unsafe extern "C" fn taper_le(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(237, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(240, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::le(&self_, &other)?)
     })
@@ -4934,7 +5016,7 @@ pub unsafe extern "C" fn taper_le_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(238, &mut [One(&mut self_)])?;
+            c.gate(241, &mut [One(&mut self_)])?;
         }
         out.set(ops::le_scalar(&self_, other)?)
     })
@@ -4953,7 +5035,7 @@ pub unsafe extern "C" fn taper_le_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(239, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(242, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::le_(&self_, &other)
     })
@@ -4972,7 +5054,7 @@ pub unsafe extern "C" fn taper_le_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(240, &mut [One(&mut self_)])?;
+            c.gate(243, &mut [One(&mut self_)])?;
         }
         ops::le_scalar_(&self_, other)
     })
@@ -4994,7 +5076,7 @@ pub unsafe extern "C" fn taper_gt(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(241, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(244, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::gt(&self_, &other)?)
     })
@@ -5016,7 +5098,7 @@ pub unsafe extern "C" fn taper_gt_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(242, &mut [One(&mut self_)])?;
+            c.gate(245, &mut [One(&mut self_)])?;
         }
         out.set(ops::gt_scalar(&self_, other)?)
     })
@@ -5035,7 +5117,7 @@ pub unsafe extern "C" fn taper_gt_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(243, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(246, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::gt_(&self_, &other)
     })
@@ -5054,7 +5136,7 @@ pub unsafe extern "C" fn taper_gt_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(244, &mut [One(&mut self_)])?;
+            c.gate(247, &mut [One(&mut self_)])?;
         }
         ops::gt_scalar_(&self_, other)
     })
@@ -5076,7 +5158,7 @@ pub unsafe extern "C" fn taper_ge(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(245, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(248, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::ge(&self_, &other)?)
     })
@@ -5098,7 +5180,7 @@ pub unsafe extern "C" fn taper_ge_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(246, &mut [One(&mut self_)])?;
+            c.gate(249, &mut [One(&mut self_)])?;
         }
         out.set(ops::ge_scalar(&self_, other)?)
     })
@@ -5117,7 +5199,7 @@ pub unsafe extern "C" fn taper_ge_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(247, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(250, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::ge_(&self_, &other)
     })
@@ -5136,7 +5218,7 @@ pub unsafe extern "C" fn taper_ge_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(248, &mut [One(&mut self_)])?;
+            c.gate(251, &mut [One(&mut self_)])?;
         }
         ops::ge_scalar_(&self_, other)
     })
@@ -5158,7 +5240,7 @@ pub unsafe extern "C" fn taper_logical_and(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(249, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(252, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::logical_and(&self_, &other)?)
     })
@@ -5177,7 +5259,7 @@ pub unsafe extern "C" fn taper_logical_and_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(250, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(253, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::logical_and_(&self_, &other)
     })
@@ -5199,7 +5281,7 @@ pub unsafe extern "C" fn taper_logical_or(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(251, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(254, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::logical_or(&self_, &other)?)
     })
@@ -5218,7 +5300,7 @@ pub unsafe extern "C" fn taper_logical_or_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(252, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(255, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::logical_or_(&self_, &other)
     })
@@ -5240,7 +5322,7 @@ pub unsafe extern "C" fn taper_logical_xor(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(253, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(256, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::logical_xor(&self_, &other)?)
     })
@@ -5259,7 +5341,7 @@ pub unsafe extern "C" fn taper_logical_xor_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(254, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(257, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::logical_xor_(&self_, &other)
     })
@@ -5279,7 +5361,7 @@ pub unsafe extern "C" fn taper_logical_not(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(255, &mut [One(&mut self_)])?;
+            c.gate(258, &mut [One(&mut self_)])?;
         }
         out.set(ops::logical_not(&self_)?)
     })
@@ -5296,7 +5378,7 @@ pub unsafe extern "C" fn taper_logical_not_(
     guard("logical_not_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(256, &mut [One(&mut self_)])?;
+            c.gate(259, &mut [One(&mut self_)])?;
         }
         ops::logical_not_(&self_)
     })
@@ -5318,7 +5400,7 @@ pub unsafe extern "C" fn taper_bitwise_and(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(257, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(260, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::bitwise_and(&self_, &other)?)
     })
@@ -5340,7 +5422,7 @@ pub unsafe extern "C" fn taper_bitwise_and_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(258, &mut [One(&mut self_)])?;
+            c.gate(261, &mut [One(&mut self_)])?;
         }
         out.set(ops::bitwise_and_scalar(&self_, other)?)
     })
@@ -5359,7 +5441,7 @@ pub unsafe extern "C" fn taper_bitwise_and_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(259, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(262, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::bitwise_and_(&self_, &other)
     })
@@ -5378,7 +5460,7 @@ pub unsafe extern "C" fn taper_bitwise_and_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(260, &mut [One(&mut self_)])?;
+            c.gate(263, &mut [One(&mut self_)])?;
         }
         ops::bitwise_and_scalar_(&self_, other)
     })
@@ -5400,7 +5482,7 @@ pub unsafe extern "C" fn taper_bitwise_or(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(261, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(264, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::bitwise_or(&self_, &other)?)
     })
@@ -5422,7 +5504,7 @@ pub unsafe extern "C" fn taper_bitwise_or_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(262, &mut [One(&mut self_)])?;
+            c.gate(265, &mut [One(&mut self_)])?;
         }
         out.set(ops::bitwise_or_scalar(&self_, other)?)
     })
@@ -5441,7 +5523,7 @@ pub unsafe extern "C" fn taper_bitwise_or_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(263, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(266, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::bitwise_or_(&self_, &other)
     })
@@ -5460,7 +5542,7 @@ pub unsafe extern "C" fn taper_bitwise_or_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(264, &mut [One(&mut self_)])?;
+            c.gate(267, &mut [One(&mut self_)])?;
         }
         ops::bitwise_or_scalar_(&self_, other)
     })
@@ -5482,7 +5564,7 @@ pub unsafe extern "C" fn taper_bitwise_xor(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(265, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(268, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::bitwise_xor(&self_, &other)?)
     })
@@ -5504,7 +5586,7 @@ pub unsafe extern "C" fn taper_bitwise_xor_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(266, &mut [One(&mut self_)])?;
+            c.gate(269, &mut [One(&mut self_)])?;
         }
         out.set(ops::bitwise_xor_scalar(&self_, other)?)
     })
@@ -5523,7 +5605,7 @@ pub unsafe extern "C" fn taper_bitwise_xor_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(267, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(270, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::bitwise_xor_(&self_, &other)
     })
@@ -5542,7 +5624,7 @@ pub unsafe extern "C" fn taper_bitwise_xor_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(268, &mut [One(&mut self_)])?;
+            c.gate(271, &mut [One(&mut self_)])?;
         }
         ops::bitwise_xor_scalar_(&self_, other)
     })
@@ -5564,7 +5646,7 @@ pub unsafe extern "C" fn taper_bitwise_left_shift(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(269, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(272, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::bitwise_left_shift(&self_, &other)?)
     })
@@ -5586,7 +5668,7 @@ pub unsafe extern "C" fn taper_bitwise_left_shift_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(270, &mut [One(&mut self_)])?;
+            c.gate(273, &mut [One(&mut self_)])?;
         }
         out.set(ops::bitwise_left_shift_scalar(&self_, other)?)
     })
@@ -5605,7 +5687,7 @@ pub unsafe extern "C" fn taper_bitwise_left_shift_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(271, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(274, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::bitwise_left_shift_(&self_, &other)
     })
@@ -5624,7 +5706,7 @@ pub unsafe extern "C" fn taper_bitwise_left_shift_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(272, &mut [One(&mut self_)])?;
+            c.gate(275, &mut [One(&mut self_)])?;
         }
         ops::bitwise_left_shift_scalar_(&self_, other)
     })
@@ -5646,7 +5728,7 @@ pub unsafe extern "C" fn taper_bitwise_right_shift(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(273, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(276, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::bitwise_right_shift(&self_, &other)?)
     })
@@ -5668,7 +5750,7 @@ pub unsafe extern "C" fn taper_bitwise_right_shift_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(274, &mut [One(&mut self_)])?;
+            c.gate(277, &mut [One(&mut self_)])?;
         }
         out.set(ops::bitwise_right_shift_scalar(&self_, other)?)
     })
@@ -5687,7 +5769,7 @@ pub unsafe extern "C" fn taper_bitwise_right_shift_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(275, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(278, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::bitwise_right_shift_(&self_, &other)
     })
@@ -5706,7 +5788,7 @@ pub unsafe extern "C" fn taper_bitwise_right_shift_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(276, &mut [One(&mut self_)])?;
+            c.gate(279, &mut [One(&mut self_)])?;
         }
         ops::bitwise_right_shift_scalar_(&self_, other)
     })
@@ -5726,7 +5808,7 @@ pub unsafe extern "C" fn taper_bitwise_not(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(277, &mut [One(&mut self_)])?;
+            c.gate(280, &mut [One(&mut self_)])?;
         }
         out.set(ops::bitwise_not(&self_)?)
     })
@@ -5743,7 +5825,7 @@ pub unsafe extern "C" fn taper_bitwise_not_(
     guard("bitwise_not_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(278, &mut [One(&mut self_)])?;
+            c.gate(281, &mut [One(&mut self_)])?;
         }
         ops::bitwise_not_(&self_)
     })
@@ -5763,7 +5845,7 @@ pub unsafe extern "C" fn taper_isnan(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(279, &mut [One(&mut self_)])?;
+            c.gate(282, &mut [One(&mut self_)])?;
         }
         out.set(ops::isnan(&self_)?)
     })
@@ -5783,7 +5865,7 @@ pub unsafe extern "C" fn taper_isinf(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(280, &mut [One(&mut self_)])?;
+            c.gate(283, &mut [One(&mut self_)])?;
         }
         out.set(ops::isinf(&self_)?)
     })
@@ -5803,7 +5885,7 @@ pub unsafe extern "C" fn taper_isfinite(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(281, &mut [One(&mut self_)])?;
+            c.gate(284, &mut [One(&mut self_)])?;
         }
         out.set(ops::isfinite(&self_)?)
     })
@@ -5828,7 +5910,7 @@ pub unsafe extern "C" fn taper_isclose(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(282, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(285, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::isclose(&self_, &other, rtol, atol, equal_nan)?)
     })
@@ -5853,7 +5935,7 @@ pub unsafe extern "C" fn taper_allclose(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(283, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(286, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::allclose(&self_, &other, rtol, atol, equal_nan)?)
     })
@@ -5875,7 +5957,7 @@ pub unsafe extern "C" fn taper_equal(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(284, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(287, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::equal(&self_, &other)?)
     })
@@ -5899,7 +5981,7 @@ pub unsafe extern "C" fn taper_where(
         let mut self_ = c.tensor(1, "self", self_)?;
         let mut other = c.tensor(2, "other", other)?;
         if c.is_gated() {
-            c.gate(285, &mut [One(&mut condition), One(&mut self_), One(&mut other)])?;
+            c.gate(288, &mut [One(&mut condition), One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::r#where(&condition, &self_, &other)?)
     })
@@ -5923,7 +6005,7 @@ pub unsafe extern "C" fn taper_where_scalar_self(
         let self_ = c.scalar(1, "self", self_)?;
         let mut other = c.tensor(2, "other", other)?;
         if c.is_gated() {
-            c.gate(286, &mut [One(&mut condition), One(&mut other)])?;
+            c.gate(289, &mut [One(&mut condition), One(&mut other)])?;
         }
         out.set(ops::where_scalar_self(&condition, self_, &other)?)
     })
@@ -5947,7 +6029,7 @@ pub unsafe extern "C" fn taper_where_scalar_other(
         let mut self_ = c.tensor(1, "self", self_)?;
         let other = c.scalar(2, "other", other)?;
         if c.is_gated() {
-            c.gate(287, &mut [One(&mut condition), One(&mut self_)])?;
+            c.gate(290, &mut [One(&mut condition), One(&mut self_)])?;
         }
         out.set(ops::where_scalar_other(&condition, &self_, other)?)
     })
@@ -5971,7 +6053,7 @@ pub unsafe extern "C" fn taper_where_scalar(
         let self_ = c.scalar(1, "self", self_)?;
         let other = c.scalar(2, "other", other)?;
         if c.is_gated() {
-            c.gate(288, &mut [One(&mut condition)])?;
+            c.gate(291, &mut [One(&mut condition)])?;
         }
         out.set(ops::where_scalar(&condition, self_, other)?)
     })
@@ -5995,7 +6077,7 @@ pub unsafe extern "C" fn taper_masked_fill(
         let mut mask = c.tensor(1, "mask", mask)?;
         let mut value = c.tensor(2, "value", value)?;
         if c.is_gated() {
-            c.gate(289, &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
+            c.gate(292, &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
         }
         out.set(ops::masked_fill(&self_, &mask, &value)?)
     })
@@ -6019,7 +6101,7 @@ pub unsafe extern "C" fn taper_masked_fill_scalar(
         let mut mask = c.tensor(1, "mask", mask)?;
         let value = c.scalar(2, "value", value)?;
         if c.is_gated() {
-            c.gate(290, &mut [One(&mut self_), One(&mut mask)])?;
+            c.gate(293, &mut [One(&mut self_), One(&mut mask)])?;
         }
         out.set(ops::masked_fill_scalar(&self_, &mask, value)?)
     })
@@ -6040,7 +6122,7 @@ pub unsafe extern "C" fn taper_masked_fill_(
         let mut mask = c.tensor(1, "mask", mask)?;
         let mut value = c.tensor(2, "value", value)?;
         if c.is_gated() {
-            c.gate(291, &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
+            c.gate(294, &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
         }
         ops::masked_fill_(&self_, &mask, &value)
     })
@@ -6061,7 +6143,7 @@ pub unsafe extern "C" fn taper_masked_fill_scalar_(
         let mut mask = c.tensor(1, "mask", mask)?;
         let value = c.scalar(2, "value", value)?;
         if c.is_gated() {
-            c.gate(292, &mut [One(&mut self_), One(&mut mask)])?;
+            c.gate(295, &mut [One(&mut self_), One(&mut mask)])?;
         }
         ops::masked_fill_scalar_(&self_, &mask, value)
     })
@@ -6085,7 +6167,7 @@ pub unsafe extern "C" fn taper_clamp(
         let min = c.opt_scalar(1, "min", min)?;
         let max = c.opt_scalar(2, "max", max)?;
         if c.is_gated() {
-            c.gate(293, &mut [One(&mut self_)])?;
+            c.gate(296, &mut [One(&mut self_)])?;
         }
         out.set(ops::clamp(&self_, min, max)?)
     })
@@ -6109,7 +6191,7 @@ pub unsafe extern "C" fn taper_clamp_tensors(
         let mut min = c.opt_tensor(1, "min", min)?;
         let mut max = c.opt_tensor(2, "max", max)?;
         if c.is_gated() {
-            c.gate(294, &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
+            c.gate(297, &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
         }
         out.set(ops::clamp_tensors(&self_, min.as_ref(), max.as_ref())?)
     })
@@ -6130,7 +6212,7 @@ pub unsafe extern "C" fn taper_clamp_(
         let min = c.opt_scalar(1, "min", min)?;
         let max = c.opt_scalar(2, "max", max)?;
         if c.is_gated() {
-            c.gate(295, &mut [One(&mut self_)])?;
+            c.gate(298, &mut [One(&mut self_)])?;
         }
         ops::clamp_(&self_, min, max)
     })
@@ -6151,7 +6233,7 @@ pub unsafe extern "C" fn taper_clamp_tensors_(
         let mut min = c.opt_tensor(1, "min", min)?;
         let mut max = c.opt_tensor(2, "max", max)?;
         if c.is_gated() {
-            c.gate(296, &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
+            c.gate(299, &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
         }
         ops::clamp_tensors_(&self_, min.as_ref(), max.as_ref())
     })
@@ -6173,7 +6255,7 @@ pub unsafe extern "C" fn taper_clamp_min(
         let mut self_ = c.tensor(0, "self", self_)?;
         let min = c.scalar(1, "min", min)?;
         if c.is_gated() {
-            c.gate(297, &mut [One(&mut self_)])?;
+            c.gate(300, &mut [One(&mut self_)])?;
         }
         out.set(ops::clamp_min(&self_, min)?)
     })
@@ -6195,7 +6277,7 @@ pub unsafe extern "C" fn taper_clamp_min_tensors(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut min = c.tensor(1, "min", min)?;
         if c.is_gated() {
-            c.gate(298, &mut [One(&mut self_), One(&mut min)])?;
+            c.gate(301, &mut [One(&mut self_), One(&mut min)])?;
         }
         out.set(ops::clamp_min_tensors(&self_, &min)?)
     })
@@ -6217,7 +6299,7 @@ pub unsafe extern "C" fn taper_clamp_max(
         let mut self_ = c.tensor(0, "self", self_)?;
         let max = c.scalar(1, "max", max)?;
         if c.is_gated() {
-            c.gate(299, &mut [One(&mut self_)])?;
+            c.gate(302, &mut [One(&mut self_)])?;
         }
         out.set(ops::clamp_max(&self_, max)?)
     })
@@ -6239,7 +6321,7 @@ pub unsafe extern "C" fn taper_clamp_max_tensors(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut max = c.tensor(1, "max", max)?;
         if c.is_gated() {
-            c.gate(300, &mut [One(&mut self_), One(&mut max)])?;
+            c.gate(303, &mut [One(&mut self_), One(&mut max)])?;
         }
         out.set(ops::clamp_max_tensors(&self_, &max)?)
     })
@@ -6258,7 +6340,7 @@ pub unsafe extern "C" fn taper_clamp_min_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let min = c.scalar(1, "min", min)?;
         if c.is_gated() {
-            c.gate(301, &mut [One(&mut self_)])?;
+            c.gate(304, &mut [One(&mut self_)])?;
         }
         ops::clamp_min_(&self_, min)
     })
@@ -6277,7 +6359,7 @@ pub unsafe extern "C" fn taper_clamp_min_tensors_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut min = c.tensor(1, "min", min)?;
         if c.is_gated() {
-            c.gate(302, &mut [One(&mut self_), One(&mut min)])?;
+            c.gate(305, &mut [One(&mut self_), One(&mut min)])?;
         }
         ops::clamp_min_tensors_(&self_, &min)
     })
@@ -6296,7 +6378,7 @@ pub unsafe extern "C" fn taper_clamp_max_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let max = c.scalar(1, "max", max)?;
         if c.is_gated() {
-            c.gate(303, &mut [One(&mut self_)])?;
+            c.gate(306, &mut [One(&mut self_)])?;
         }
         ops::clamp_max_(&self_, max)
     })
@@ -6315,7 +6397,7 @@ pub unsafe extern "C" fn taper_clamp_max_tensors_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut max = c.tensor(1, "max", max)?;
         if c.is_gated() {
-            c.gate(304, &mut [One(&mut self_), One(&mut max)])?;
+            c.gate(307, &mut [One(&mut self_), One(&mut max)])?;
         }
         ops::clamp_max_tensors_(&self_, &max)
     })
@@ -6339,7 +6421,7 @@ pub unsafe extern "C" fn taper_sum(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(305, &mut [One(&mut self_)])?;
+            c.gate(308, &mut [One(&mut self_)])?;
         }
         out.set(ops::sum(&self_, dtype)?)
     })
@@ -6365,7 +6447,7 @@ pub unsafe extern "C" fn taper_sum_dim(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(306, &mut [One(&mut self_)])?;
+            c.gate(309, &mut [One(&mut self_)])?;
         }
         out.set(ops::sum_dim(&self_, dim, keepdim, dtype)?)
     })
@@ -6388,7 +6470,7 @@ pub unsafe extern "C" fn taper_sum_to_size(
         let mut self_ = c.tensor(0, "self", self_)?;
         let size = c.slice(1, "size", size, size_len)?;
         if c.is_gated() {
-            c.gate(307, &mut [One(&mut self_)])?;
+            c.gate(310, &mut [One(&mut self_)])?;
         }
         out.set(ops::sum_to_size(&self_, size)?)
     })
@@ -6414,7 +6496,7 @@ pub unsafe extern "C" fn taper_nansum(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(308, &mut [One(&mut self_)])?;
+            c.gate(311, &mut [One(&mut self_)])?;
         }
         out.set(ops::nansum(&self_, dim, keepdim, dtype)?)
     })
@@ -6436,7 +6518,7 @@ pub unsafe extern "C" fn taper_mean(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(309, &mut [One(&mut self_)])?;
+            c.gate(312, &mut [One(&mut self_)])?;
         }
         out.set(ops::mean(&self_, dtype)?)
     })
@@ -6462,7 +6544,7 @@ pub unsafe extern "C" fn taper_mean_dim(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(310, &mut [One(&mut self_)])?;
+            c.gate(313, &mut [One(&mut self_)])?;
         }
         out.set(ops::mean_dim(&self_, dim, keepdim, dtype)?)
     })
@@ -6483,7 +6565,7 @@ pub unsafe extern "C" fn taper_var(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(311, &mut [One(&mut self_)])?;
+            c.gate(314, &mut [One(&mut self_)])?;
         }
         out.set(ops::var(&self_, unbiased)?)
     })
@@ -6508,7 +6590,7 @@ pub unsafe extern "C" fn taper_var_dim(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(312, &mut [One(&mut self_)])?;
+            c.gate(315, &mut [One(&mut self_)])?;
         }
         out.set(ops::var_dim(&self_, dim, unbiased, keepdim)?)
     })
@@ -6534,7 +6616,7 @@ pub unsafe extern "C" fn taper_var_correction(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let correction = c.opt_scalar(2, "correction", correction)?;
         if c.is_gated() {
-            c.gate(313, &mut [One(&mut self_)])?;
+            c.gate(316, &mut [One(&mut self_)])?;
         }
         out.set(ops::var_correction(&self_, dim, correction, keepdim)?)
     })
@@ -6555,7 +6637,7 @@ pub unsafe extern "C" fn taper_std(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(314, &mut [One(&mut self_)])?;
+            c.gate(317, &mut [One(&mut self_)])?;
         }
         out.set(ops::std(&self_, unbiased)?)
     })
@@ -6580,7 +6662,7 @@ pub unsafe extern "C" fn taper_std_dim(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(315, &mut [One(&mut self_)])?;
+            c.gate(318, &mut [One(&mut self_)])?;
         }
         out.set(ops::std_dim(&self_, dim, unbiased, keepdim)?)
     })
@@ -6606,7 +6688,7 @@ pub unsafe extern "C" fn taper_std_correction(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let correction = c.opt_scalar(2, "correction", correction)?;
         if c.is_gated() {
-            c.gate(316, &mut [One(&mut self_)])?;
+            c.gate(319, &mut [One(&mut self_)])?;
         }
         out.set(ops::std_correction(&self_, dim, correction, keepdim)?)
     })
@@ -6635,7 +6717,7 @@ pub unsafe extern "C" fn taper_var_mean_correction(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let correction = c.opt_scalar(2, "correction", correction)?;
         if c.is_gated() {
-            c.gate(317, &mut [One(&mut self_)])?;
+            c.gate(320, &mut [One(&mut self_)])?;
         }
         let (var_value, mean_value) = ops::var_mean_correction(&self_, dim, correction, keepdim)?;
         var.set(var_value)?;
@@ -6667,7 +6749,7 @@ pub unsafe extern "C" fn taper_std_mean_correction(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let correction = c.opt_scalar(2, "correction", correction)?;
         if c.is_gated() {
-            c.gate(318, &mut [One(&mut self_)])?;
+            c.gate(321, &mut [One(&mut self_)])?;
         }
         let (std_value, mean_value) = ops::std_mean_correction(&self_, dim, correction, keepdim)?;
         std.set(std_value)?;
@@ -6692,7 +6774,7 @@ pub unsafe extern "C" fn taper_prod(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(319, &mut [One(&mut self_)])?;
+            c.gate(322, &mut [One(&mut self_)])?;
         }
         out.set(ops::prod(&self_, dtype)?)
     })
@@ -6716,7 +6798,7 @@ pub unsafe extern "C" fn taper_prod_dim(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(320, &mut [One(&mut self_)])?;
+            c.gate(323, &mut [One(&mut self_)])?;
         }
         out.set(ops::prod_dim(&self_, dim, keepdim, dtype)?)
     })
@@ -6736,7 +6818,7 @@ pub unsafe extern "C" fn taper_any(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(321, &mut [One(&mut self_)])?;
+            c.gate(324, &mut [One(&mut self_)])?;
         }
         out.set(ops::any(&self_)?)
     })
@@ -6760,7 +6842,7 @@ pub unsafe extern "C" fn taper_any_dims(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(322, &mut [One(&mut self_)])?;
+            c.gate(325, &mut [One(&mut self_)])?;
         }
         out.set(ops::any_dims(&self_, dim, keepdim)?)
     })
@@ -6782,7 +6864,7 @@ pub unsafe extern "C" fn taper_any_dim(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(323, &mut [One(&mut self_)])?;
+            c.gate(326, &mut [One(&mut self_)])?;
         }
         out.set(ops::any_dim(&self_, dim, keepdim)?)
     })
@@ -6802,7 +6884,7 @@ pub unsafe extern "C" fn taper_all(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(324, &mut [One(&mut self_)])?;
+            c.gate(327, &mut [One(&mut self_)])?;
         }
         out.set(ops::all(&self_)?)
     })
@@ -6826,7 +6908,7 @@ pub unsafe extern "C" fn taper_all_dims(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(325, &mut [One(&mut self_)])?;
+            c.gate(328, &mut [One(&mut self_)])?;
         }
         out.set(ops::all_dims(&self_, dim, keepdim)?)
     })
@@ -6848,7 +6930,7 @@ pub unsafe extern "C" fn taper_all_dim(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(326, &mut [One(&mut self_)])?;
+            c.gate(329, &mut [One(&mut self_)])?;
         }
         out.set(ops::all_dim(&self_, dim, keepdim)?)
     })
@@ -6870,7 +6952,7 @@ pub unsafe extern "C" fn taper_count_nonzero(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(1, "dim", dim)?;
         if c.is_gated() {
-            c.gate(327, &mut [One(&mut self_)])?;
+            c.gate(330, &mut [One(&mut self_)])?;
         }
         out.set(ops::count_nonzero(&self_, dim)?)
     })
@@ -6893,7 +6975,7 @@ pub unsafe extern "C" fn taper_count_nonzero_dim_int_list(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(328, &mut [One(&mut self_)])?;
+            c.gate(331, &mut [One(&mut self_)])?;
         }
         out.set(ops::count_nonzero_dim_int_list(&self_, dim)?)
     })
@@ -6913,7 +6995,7 @@ pub unsafe extern "C" fn taper_max(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(329, &mut [One(&mut self_)])?;
+            c.gate(332, &mut [One(&mut self_)])?;
         }
         out.set(ops::max(&self_)?)
     })
@@ -6938,7 +7020,7 @@ pub unsafe extern "C" fn taper_max_dim(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(330, &mut [One(&mut self_)])?;
+            c.gate(333, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::max_dim(&self_, dim, keepdim)?;
         values.set(values_value)?;
@@ -6963,7 +7045,7 @@ pub unsafe extern "C" fn taper_max_other(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(331, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(334, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::max_other(&self_, &other)?)
     })
@@ -6987,7 +7069,7 @@ pub unsafe extern "C" fn taper_amax(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(332, &mut [One(&mut self_)])?;
+            c.gate(335, &mut [One(&mut self_)])?;
         }
         out.set(ops::amax(&self_, dim, keepdim)?)
     })
@@ -7010,7 +7092,7 @@ pub unsafe extern "C" fn taper_argmax(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(1, "dim", dim)?;
         if c.is_gated() {
-            c.gate(333, &mut [One(&mut self_)])?;
+            c.gate(336, &mut [One(&mut self_)])?;
         }
         out.set(ops::argmax(&self_, dim, keepdim)?)
     })
@@ -7030,7 +7112,7 @@ pub unsafe extern "C" fn taper_min(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(334, &mut [One(&mut self_)])?;
+            c.gate(337, &mut [One(&mut self_)])?;
         }
         out.set(ops::min(&self_)?)
     })
@@ -7055,7 +7137,7 @@ pub unsafe extern "C" fn taper_min_dim(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(335, &mut [One(&mut self_)])?;
+            c.gate(338, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::min_dim(&self_, dim, keepdim)?;
         values.set(values_value)?;
@@ -7080,7 +7162,7 @@ pub unsafe extern "C" fn taper_min_other(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(336, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(339, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::min_other(&self_, &other)?)
     })
@@ -7104,7 +7186,7 @@ pub unsafe extern "C" fn taper_amin(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(337, &mut [One(&mut self_)])?;
+            c.gate(340, &mut [One(&mut self_)])?;
         }
         out.set(ops::amin(&self_, dim, keepdim)?)
     })
@@ -7127,7 +7209,7 @@ pub unsafe extern "C" fn taper_argmin(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(1, "dim", dim)?;
         if c.is_gated() {
-            c.gate(338, &mut [One(&mut self_)])?;
+            c.gate(341, &mut [One(&mut self_)])?;
         }
         out.set(ops::argmin(&self_, dim, keepdim)?)
     })
@@ -7151,7 +7233,7 @@ pub unsafe extern "C" fn taper_logsumexp(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(339, &mut [One(&mut self_)])?;
+            c.gate(342, &mut [One(&mut self_)])?;
         }
         out.set(ops::logsumexp(&self_, dim, keepdim)?)
     })
@@ -7173,7 +7255,7 @@ pub unsafe extern "C" fn taper_norm(
         let mut self_ = c.tensor(0, "self", self_)?;
         let p = c.scalar(1, "p", p)?;
         if c.is_gated() {
-            c.gate(340, &mut [One(&mut self_)])?;
+            c.gate(343, &mut [One(&mut self_)])?;
         }
         out.set(ops::norm(&self_, p)?)
     })
@@ -7199,7 +7281,7 @@ pub unsafe extern "C" fn taper_norm_dim(
         let p = c.opt_scalar(1, "p", p)?;
         let dim = c.opt_slice(2, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(341, &mut [One(&mut self_)])?;
+            c.gate(344, &mut [One(&mut self_)])?;
         }
         out.set(ops::norm_dim(&self_, p, dim, keepdim)?)
     })
@@ -7223,7 +7305,7 @@ pub unsafe extern "C" fn taper_dist(
         let mut other = c.tensor(1, "other", other)?;
         let p = c.scalar(2, "p", p)?;
         if c.is_gated() {
-            c.gate(342, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(345, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::dist(&self_, &other, p)?)
     })
@@ -7246,7 +7328,7 @@ pub unsafe extern "C" fn taper_cumsum(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(343, &mut [One(&mut self_)])?;
+            c.gate(346, &mut [One(&mut self_)])?;
         }
         out.set(ops::cumsum(&self_, dim, dtype)?)
     })
@@ -7269,7 +7351,7 @@ pub unsafe extern "C" fn taper_cumprod(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(344, &mut [One(&mut self_)])?;
+            c.gate(347, &mut [One(&mut self_)])?;
         }
         out.set(ops::cumprod(&self_, dim, dtype)?)
     })
@@ -7289,7 +7371,7 @@ pub unsafe extern "C" fn taper_cumsum_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(345, &mut [One(&mut self_)])?;
+            c.gate(348, &mut [One(&mut self_)])?;
         }
         ops::cumsum_(&self_, dim, dtype)
     })
@@ -7309,7 +7391,7 @@ pub unsafe extern "C" fn taper_cumprod_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(346, &mut [One(&mut self_)])?;
+            c.gate(349, &mut [One(&mut self_)])?;
         }
         ops::cumprod_(&self_, dim, dtype)
     })
@@ -7335,7 +7417,7 @@ pub unsafe extern "C" fn taper_diff(
         let mut prepend = c.opt_tensor(3, "prepend", prepend)?;
         let mut append = c.opt_tensor(4, "append", append)?;
         if c.is_gated() {
-            c.gate(347, &mut [One(&mut self_), Opt(&mut prepend), Opt(&mut append)])?;
+            c.gate(350, &mut [One(&mut self_), Opt(&mut prepend), Opt(&mut append)])?;
         }
         out.set(ops::diff(&self_, n, dim, prepend.as_ref(), append.as_ref())?)
     })
@@ -7358,7 +7440,7 @@ pub unsafe extern "C" fn taper_trapezoid_x(
         let mut y = c.tensor(0, "y", y)?;
         let mut x = c.tensor(1, "x", x)?;
         if c.is_gated() {
-            c.gate(348, &mut [One(&mut y), One(&mut x)])?;
+            c.gate(351, &mut [One(&mut y), One(&mut x)])?;
         }
         out.set(ops::trapezoid_x(&y, &x, dim)?)
     })
@@ -7381,9 +7463,55 @@ pub unsafe extern "C" fn taper_trapezoid_dx(
         let mut y = c.tensor(0, "y", y)?;
         let dx = c.scalar(1, "dx", dx)?;
         if c.is_gated() {
-            c.gate(349, &mut [One(&mut y)])?;
+            c.gate(352, &mut [One(&mut y)])?;
         }
         out.set(ops::trapezoid_dx(&y, dx, dim)?)
+    })
+}
+
+/// The integrals by the trapezoidal rule up to each sample, of samples at the places x.
+///
+/// `cumulative_trapezoid.x(Tensor y, Tensor x, *, int dim=-1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cumulative_trapezoid_x(
+    y: *mut taper_tensor,
+    x: *mut taper_tensor,
+    dim: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("cumulative_trapezoid_x", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let mut y = c.tensor(0, "y", y)?;
+        let mut x = c.tensor(1, "x", x)?;
+        if c.is_gated() {
+            c.gate(353, &mut [One(&mut y), One(&mut x)])?;
+        }
+        out.set(ops::cumulative_trapezoid_x(&y, &x, dim)?)
+    })
+}
+
+/// The integrals by the trapezoidal rule up to each sample, of samples dx apart.
+///
+/// `cumulative_trapezoid.dx(Tensor y, *, Scalar dx=1, int dim=-1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_cumulative_trapezoid_dx(
+    y: *mut taper_tensor,
+    dx: taper_scalar,
+    dim: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("cumulative_trapezoid_dx", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let mut y = c.tensor(0, "y", y)?;
+        let dx = c.scalar(1, "dx", dx)?;
+        if c.is_gated() {
+            c.gate(354, &mut [One(&mut y)])?;
+        }
+        out.set(ops::cumulative_trapezoid_dx(&y, dx, dim)?)
     })
 }
 
@@ -7407,7 +7535,7 @@ pub unsafe extern "C" fn taper_gradient(
         let spacing = c.opt_scalar(1, "spacing", spacing)?;
         let dim = c.opt_slice(2, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(350, &mut [One(&mut self_)])?;
+            c.gate(355, &mut [One(&mut self_)])?;
         }
         out.set(ops::gradient(&self_, spacing, dim, edge_order)?)
     })
@@ -7434,7 +7562,7 @@ pub unsafe extern "C" fn taper_gradient_tensorarray(
         let mut spacing = c.tensors(1, "spacing", spacing, spacing_len)?;
         let dim = c.opt_slice(2, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(351, &mut [One(&mut self_), List(&mut spacing)])?;
+            c.gate(356, &mut [One(&mut self_), List(&mut spacing)])?;
         }
         out.set(ops::gradient_tensorarray(&self_, &spacing, dim, edge_order)?)
     })
@@ -7455,7 +7583,7 @@ pub unsafe extern "C" fn taper_logcumsumexp(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(352, &mut [One(&mut self_)])?;
+            c.gate(357, &mut [One(&mut self_)])?;
         }
         out.set(ops::logcumsumexp(&self_, dim)?)
     })
@@ -7479,7 +7607,7 @@ pub unsafe extern "C" fn taper_cummax(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(353, &mut [One(&mut self_)])?;
+            c.gate(358, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::cummax(&self_, dim)?;
         values.set(values_value)?;
@@ -7506,7 +7634,7 @@ pub unsafe extern "C" fn taper_cummin(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(354, &mut [One(&mut self_)])?;
+            c.gate(359, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::cummin(&self_, dim)?;
         values.set(values_value)?;
@@ -7534,7 +7662,7 @@ pub unsafe extern "C" fn taper_sort(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(355, &mut [One(&mut self_)])?;
+            c.gate(360, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::sort(&self_, dim, descending)?;
         values.set(values_value)?;
@@ -7559,7 +7687,7 @@ pub unsafe extern "C" fn taper_argsort(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(356, &mut [One(&mut self_)])?;
+            c.gate(361, &mut [One(&mut self_)])?;
         }
         out.set(ops::argsort(&self_, dim, descending)?)
     })
@@ -7586,7 +7714,7 @@ pub unsafe extern "C" fn taper_topk(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(357, &mut [One(&mut self_)])?;
+            c.gate(362, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::topk(&self_, k, dim, largest, sorted)?;
         values.set(values_value)?;
@@ -7615,7 +7743,7 @@ pub unsafe extern "C" fn taper_kthvalue(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(358, &mut [One(&mut self_)])?;
+            c.gate(363, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::kthvalue(&self_, k, dim, keepdim)?;
         values.set(values_value)?;
@@ -7638,7 +7766,7 @@ pub unsafe extern "C" fn taper_median(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(359, &mut [One(&mut self_)])?;
+            c.gate(364, &mut [One(&mut self_)])?;
         }
         out.set(ops::median(&self_)?)
     })
@@ -7663,7 +7791,7 @@ pub unsafe extern "C" fn taper_median_dim(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(360, &mut [One(&mut self_)])?;
+            c.gate(365, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::median_dim(&self_, dim, keepdim)?;
         values.set(values_value)?;
@@ -7686,7 +7814,7 @@ pub unsafe extern "C" fn taper_nanmedian(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(361, &mut [One(&mut self_)])?;
+            c.gate(366, &mut [One(&mut self_)])?;
         }
         out.set(ops::nanmedian(&self_)?)
     })
@@ -7711,7 +7839,7 @@ pub unsafe extern "C" fn taper_nanmedian_dim(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(362, &mut [One(&mut self_)])?;
+            c.gate(367, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::nanmedian_dim(&self_, dim, keepdim)?;
         values.set(values_value)?;
@@ -7739,7 +7867,7 @@ pub unsafe extern "C" fn taper_cov(
         let mut fweights = c.opt_tensor(2, "fweights", fweights)?;
         let mut aweights = c.opt_tensor(3, "aweights", aweights)?;
         if c.is_gated() {
-            c.gate(363, &mut [One(&mut self_), Opt(&mut fweights), Opt(&mut aweights)])?;
+            c.gate(368, &mut [One(&mut self_), Opt(&mut fweights), Opt(&mut aweights)])?;
         }
         out.set(ops::cov(&self_, correction, fweights.as_ref(), aweights.as_ref())?)
     })
@@ -7759,7 +7887,7 @@ pub unsafe extern "C" fn taper_corrcoef(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(364, &mut [One(&mut self_)])?;
+            c.gate(369, &mut [One(&mut self_)])?;
         }
         out.set(ops::corrcoef(&self_)?)
     })
@@ -7784,7 +7912,7 @@ pub unsafe extern "C" fn taper_renorm(
         let p = c.scalar(1, "p", p)?;
         let maxnorm = c.scalar(3, "maxnorm", maxnorm)?;
         if c.is_gated() {
-            c.gate(365, &mut [One(&mut self_)])?;
+            c.gate(370, &mut [One(&mut self_)])?;
         }
         out.set(ops::renorm(&self_, p, dim, maxnorm)?)
     })
@@ -7806,7 +7934,7 @@ pub unsafe extern "C" fn taper_renorm_(
         let p = c.scalar(1, "p", p)?;
         let maxnorm = c.scalar(3, "maxnorm", maxnorm)?;
         if c.is_gated() {
-            c.gate(366, &mut [One(&mut self_)])?;
+            c.gate(371, &mut [One(&mut self_)])?;
         }
         ops::renorm_(&self_, p, dim, maxnorm)
     })
@@ -7831,12 +7959,66 @@ pub unsafe extern "C" fn taper_mode(
         let indices = indices?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(367, &mut [One(&mut self_)])?;
+            c.gate(372, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::mode(&self_, dim, keepdim)?;
         values.set(values_value)?;
         indices.set(indices_value)?;
         Ok(())
+    })
+}
+
+/// The norm of power pow over all dimensions but one (-1: over all).
+///
+/// `norm_except_dim(Tensor v, int pow=2, int dim=0) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_norm_except_dim(
+    v: *mut taper_tensor,
+    pow: i64,
+    dim: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("norm_except_dim", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let mut v = c.tensor(0, "v", v)?;
+        if c.is_gated() {
+            c.gate(373, &mut [One(&mut v)])?;
+        }
+        out.set(ops::norm_except_dim(&v, pow, dim)?)
+    })
+}
+
+/// Segments of a dimension (of the given lengths, or between offsets) reduced: sum, mean, prod, max or min, beginning with initial. indices are refused; unchecked leaves the lengths unlooked at.
+///
+/// `segment_reduce(Tensor data, str reduce, *, Tensor? lengths=None, Tensor? indices=None, Tensor? offsets=None, int axis=0, bool unchecked=False, Scalar? initial=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_segment_reduce(
+    data: *mut taper_tensor,
+    reduce: *const c_char,
+    lengths: *mut taper_tensor,
+    indices: *mut taper_tensor,
+    offsets: *mut taper_tensor,
+    axis: i64,
+    unchecked: bool,
+    initial: *const taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("segment_reduce", |c| {
+        let out = c.out(8, "out", out);
+        let out = out?;
+        let mut data = c.tensor(0, "data", data)?;
+        let reduce = c.str(1, "reduce", reduce)?;
+        let mut lengths = c.opt_tensor(2, "lengths", lengths)?;
+        let mut indices = c.opt_tensor(3, "indices", indices)?;
+        let mut offsets = c.opt_tensor(4, "offsets", offsets)?;
+        let initial = c.opt_scalar(7, "initial", initial)?;
+        if c.is_gated() {
+            c.gate(374, &mut [One(&mut data), Opt(&mut lengths), Opt(&mut indices), Opt(&mut offsets)])?;
+        }
+        out.set(ops::segment_reduce(&data, reduce, lengths.as_ref(), indices.as_ref(), offsets.as_ref(), axis, unchecked, initial)?)
     })
 }
 
@@ -7858,7 +8040,7 @@ pub unsafe extern "C" fn taper_matmul(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(368, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(375, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::matmul(&self_, &other)?)
     })
@@ -7880,7 +8062,7 @@ pub unsafe extern "C" fn taper_mm(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut mat2 = c.tensor(1, "mat2", mat2)?;
         if c.is_gated() {
-            c.gate(369, &mut [One(&mut self_), One(&mut mat2)])?;
+            c.gate(376, &mut [One(&mut self_), One(&mut mat2)])?;
         }
         out.set(ops::mm(&self_, &mat2)?)
     })
@@ -7902,7 +8084,7 @@ pub unsafe extern "C" fn taper_bmm(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut mat2 = c.tensor(1, "mat2", mat2)?;
         if c.is_gated() {
-            c.gate(370, &mut [One(&mut self_), One(&mut mat2)])?;
+            c.gate(377, &mut [One(&mut self_), One(&mut mat2)])?;
         }
         out.set(ops::bmm(&self_, &mat2)?)
     })
@@ -7924,7 +8106,7 @@ pub unsafe extern "C" fn taper_mv(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut vec = c.tensor(1, "vec", vec)?;
         if c.is_gated() {
-            c.gate(371, &mut [One(&mut self_), One(&mut vec)])?;
+            c.gate(378, &mut [One(&mut self_), One(&mut vec)])?;
         }
         out.set(ops::mv(&self_, &vec)?)
     })
@@ -7946,7 +8128,7 @@ pub unsafe extern "C" fn taper_dot(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut tensor = c.tensor(1, "tensor", tensor)?;
         if c.is_gated() {
-            c.gate(372, &mut [One(&mut self_), One(&mut tensor)])?;
+            c.gate(379, &mut [One(&mut self_), One(&mut tensor)])?;
         }
         out.set(ops::dot(&self_, &tensor)?)
     })
@@ -7968,7 +8150,7 @@ pub unsafe extern "C" fn taper_outer(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut vec2 = c.tensor(1, "vec2", vec2)?;
         if c.is_gated() {
-            c.gate(373, &mut [One(&mut self_), One(&mut vec2)])?;
+            c.gate(380, &mut [One(&mut self_), One(&mut vec2)])?;
         }
         out.set(ops::outer(&self_, &vec2)?)
     })
@@ -7996,7 +8178,7 @@ pub unsafe extern "C" fn taper_addmm(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(374, &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
+            c.gate(381, &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
         }
         out.set(ops::addmm(&self_, &mat1, &mat2, beta, alpha)?)
     })
@@ -8021,7 +8203,7 @@ pub unsafe extern "C" fn taper_addmm_(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(375, &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
+            c.gate(382, &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
         }
         ops::addmm_(&self_, &mat1, &mat2, beta, alpha)
     })
@@ -8050,7 +8232,7 @@ pub unsafe extern "C" fn taper_addmm_activation(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(376, &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
+            c.gate(383, &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
         }
         out.set(ops::addmm_activation(&self_, &mat1, &mat2, beta, alpha, use_gelu)?)
     })
@@ -8078,7 +8260,7 @@ pub unsafe extern "C" fn taper_baddbmm(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(377, &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+            c.gate(384, &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
         }
         out.set(ops::baddbmm(&self_, &batch1, &batch2, beta, alpha)?)
     })
@@ -8103,7 +8285,7 @@ pub unsafe extern "C" fn taper_baddbmm_(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(378, &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+            c.gate(385, &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
         }
         ops::baddbmm_(&self_, &batch1, &batch2, beta, alpha)
     })
@@ -8124,7 +8306,7 @@ pub unsafe extern "C" fn taper_matrix_power(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(379, &mut [One(&mut self_)])?;
+            c.gate(386, &mut [One(&mut self_)])?;
         }
         out.set(ops::matrix_power(&self_, n)?)
     })
@@ -8147,7 +8329,7 @@ pub unsafe extern "C" fn taper_einsum(
         let equation = c.str(0, "equation", equation)?;
         let mut tensors = c.tensors(1, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(380, &mut [List(&mut tensors)])?;
+            c.gate(387, &mut [List(&mut tensors)])?;
         }
         out.set(ops::einsum(equation, &tensors)?)
     })
@@ -8167,7 +8349,7 @@ pub unsafe extern "C" fn taper_trace(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(381, &mut [One(&mut self_)])?;
+            c.gate(388, &mut [One(&mut self_)])?;
         }
         out.set(ops::trace(&self_)?)
     })
@@ -8191,7 +8373,7 @@ pub unsafe extern "C" fn taper_cross(
         let mut other = c.tensor(1, "other", other)?;
         let dim = c.opt(2, "dim", dim)?;
         if c.is_gated() {
-            c.gate(382, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(389, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::cross(&self_, &other, dim)?)
     })
@@ -8219,7 +8401,7 @@ pub unsafe extern "C" fn taper_tensordot(
         let dims_self = c.slice(2, "dims_self", dims_self, dims_self_len)?;
         let dims_other = c.slice(3, "dims_other", dims_other, dims_other_len)?;
         if c.is_gated() {
-            c.gate(383, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(390, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::tensordot(&self_, &other, dims_self, dims_other)?)
     })
@@ -8241,9 +8423,32 @@ pub unsafe extern "C" fn taper_kron(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(384, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(391, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::kron(&self_, &other)?)
+    })
+}
+
+/// The powers of a vector's elements as columns, from N - 1 down to 0, or rising.
+///
+/// `vander(Tensor x, int? N=None, bool increasing=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_vander(
+    x: *mut taper_tensor,
+    N: *const i64,
+    increasing: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("vander", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let mut x = c.tensor(0, "x", x)?;
+        let N = c.opt(1, "N", N)?;
+        if c.is_gated() {
+            c.gate(392, &mut [One(&mut x)])?;
+        }
+        out.set(ops::vander(&x, N, increasing)?)
     })
 }
 
@@ -8269,7 +8474,7 @@ pub unsafe extern "C" fn taper_addmv(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(385, &mut [One(&mut self_), One(&mut mat), One(&mut vec)])?;
+            c.gate(393, &mut [One(&mut self_), One(&mut mat), One(&mut vec)])?;
         }
         out.set(ops::addmv(&self_, &mat, &vec, beta, alpha)?)
     })
@@ -8294,7 +8499,7 @@ pub unsafe extern "C" fn taper_addmv_(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(386, &mut [One(&mut self_), One(&mut mat), One(&mut vec)])?;
+            c.gate(394, &mut [One(&mut self_), One(&mut mat), One(&mut vec)])?;
         }
         ops::addmv_(&self_, &mat, &vec, beta, alpha)
     })
@@ -8322,7 +8527,7 @@ pub unsafe extern "C" fn taper_addr(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(387, &mut [One(&mut self_), One(&mut vec1), One(&mut vec2)])?;
+            c.gate(395, &mut [One(&mut self_), One(&mut vec1), One(&mut vec2)])?;
         }
         out.set(ops::addr(&self_, &vec1, &vec2, beta, alpha)?)
     })
@@ -8347,7 +8552,7 @@ pub unsafe extern "C" fn taper_addr_(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(388, &mut [One(&mut self_), One(&mut vec1), One(&mut vec2)])?;
+            c.gate(396, &mut [One(&mut self_), One(&mut vec1), One(&mut vec2)])?;
         }
         ops::addr_(&self_, &vec1, &vec2, beta, alpha)
     })
@@ -8375,7 +8580,7 @@ pub unsafe extern "C" fn taper_addbmm(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(389, &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+            c.gate(397, &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
         }
         out.set(ops::addbmm(&self_, &batch1, &batch2, beta, alpha)?)
     })
@@ -8400,7 +8605,7 @@ pub unsafe extern "C" fn taper_addbmm_(
         let beta = c.scalar(3, "beta", beta)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(390, &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+            c.gate(398, &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
         }
         ops::addbmm_(&self_, &batch1, &batch2, beta, alpha)
     })
@@ -8421,7 +8626,7 @@ pub unsafe extern "C" fn taper_chain_matmul(
         let out = out?;
         let mut matrices = c.tensors(0, "matrices", matrices, matrices_len)?;
         if c.is_gated() {
-            c.gate(391, &mut [List(&mut matrices)])?;
+            c.gate(399, &mut [List(&mut matrices)])?;
         }
         out.set(ops::chain_matmul(&matrices)?)
     })
@@ -8446,7 +8651,7 @@ pub unsafe extern "C" fn taper_cdist(
         let mut x2 = c.tensor(1, "x2", x2)?;
         let compute_mode = c.opt(3, "compute_mode", compute_mode)?;
         if c.is_gated() {
-            c.gate(392, &mut [One(&mut x1), One(&mut x2)])?;
+            c.gate(400, &mut [One(&mut x1), One(&mut x2)])?;
         }
         out.set(ops::cdist(&x1, &x2, p, compute_mode)?)
     })
@@ -8467,7 +8672,7 @@ pub unsafe extern "C" fn taper_pdist(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(393, &mut [One(&mut self_)])?;
+            c.gate(401, &mut [One(&mut self_)])?;
         }
         out.set(ops::pdist(&self_, p)?)
     })
@@ -8491,7 +8696,7 @@ pub unsafe extern "C" fn taper_linear(
         let mut weight = c.tensor(1, "weight", weight)?;
         let mut bias = c.opt_tensor(2, "bias", bias)?;
         if c.is_gated() {
-            c.gate(394, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(402, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::linear(&input, &weight, bias.as_ref())?)
     })
@@ -8517,7 +8722,7 @@ pub unsafe extern "C" fn taper_bilinear(
         let mut weight = c.tensor(2, "weight", weight)?;
         let mut bias = c.opt_tensor(3, "bias", bias)?;
         if c.is_gated() {
-            c.gate(395, &mut [One(&mut input1), One(&mut input2), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(403, &mut [One(&mut input1), One(&mut input2), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::bilinear(&input1, &input2, &weight, bias.as_ref())?)
     })
@@ -8542,7 +8747,7 @@ pub unsafe extern "C" fn taper_linear_activation(
         let mut weight = c.tensor(1, "weight", weight)?;
         let mut bias = c.opt_tensor(2, "bias", bias)?;
         if c.is_gated() {
-            c.gate(396, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(404, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::linear_activation(&input, &weight, bias.as_ref(), use_gelu)?)
     })
@@ -8564,7 +8769,7 @@ pub unsafe extern "C" fn taper_linalg_inv(
         let out = out?;
         let mut A = c.tensor(0, "A", A)?;
         if c.is_gated() {
-            c.gate(397, &mut [One(&mut A)])?;
+            c.gate(405, &mut [One(&mut A)])?;
         }
         out.set(ops::linalg_inv(&A)?)
     })
@@ -8588,7 +8793,7 @@ pub unsafe extern "C" fn taper_linalg_inv_ex(
         let info = info?;
         let mut A = c.tensor(0, "A", A)?;
         if c.is_gated() {
-            c.gate(398, &mut [One(&mut A)])?;
+            c.gate(406, &mut [One(&mut A)])?;
         }
         let (inverse_value, info_value) = ops::linalg_inv_ex(&A, check_errors)?;
         inverse.set(inverse_value)?;
@@ -8611,7 +8816,7 @@ pub unsafe extern "C" fn taper_inverse(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(399, &mut [One(&mut self_)])?;
+            c.gate(407, &mut [One(&mut self_)])?;
         }
         out.set(ops::inverse(&self_)?)
     })
@@ -8631,7 +8836,7 @@ pub unsafe extern "C" fn taper_linalg_det(
         let out = out?;
         let mut A = c.tensor(0, "A", A)?;
         if c.is_gated() {
-            c.gate(400, &mut [One(&mut A)])?;
+            c.gate(408, &mut [One(&mut A)])?;
         }
         out.set(ops::linalg_det(&A)?)
     })
@@ -8651,7 +8856,7 @@ pub unsafe extern "C" fn taper_det(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(401, &mut [One(&mut self_)])?;
+            c.gate(409, &mut [One(&mut self_)])?;
         }
         out.set(ops::det(&self_)?)
     })
@@ -8674,7 +8879,7 @@ pub unsafe extern "C" fn taper_linalg_slogdet(
         let logabsdet = logabsdet?;
         let mut A = c.tensor(0, "A", A)?;
         if c.is_gated() {
-            c.gate(402, &mut [One(&mut A)])?;
+            c.gate(410, &mut [One(&mut A)])?;
         }
         let (sign_value, logabsdet_value) = ops::linalg_slogdet(&A)?;
         sign.set(sign_value)?;
@@ -8700,7 +8905,7 @@ pub unsafe extern "C" fn taper_slogdet(
         let logabsdet = logabsdet?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(403, &mut [One(&mut self_)])?;
+            c.gate(411, &mut [One(&mut self_)])?;
         }
         let (sign_value, logabsdet_value) = ops::slogdet(&self_)?;
         sign.set(sign_value)?;
@@ -8723,7 +8928,7 @@ pub unsafe extern "C" fn taper_logdet(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(404, &mut [One(&mut self_)])?;
+            c.gate(412, &mut [One(&mut self_)])?;
         }
         out.set(ops::logdet(&self_)?)
     })
@@ -8746,7 +8951,7 @@ pub unsafe extern "C" fn taper_linalg_solve(
         let mut A = c.tensor(0, "A", A)?;
         let mut B = c.tensor(1, "B", B)?;
         if c.is_gated() {
-            c.gate(405, &mut [One(&mut A), One(&mut B)])?;
+            c.gate(413, &mut [One(&mut A), One(&mut B)])?;
         }
         out.set(ops::linalg_solve(&A, &B, left)?)
     })
@@ -8773,7 +8978,7 @@ pub unsafe extern "C" fn taper_linalg_solve_ex(
         let mut A = c.tensor(0, "A", A)?;
         let mut B = c.tensor(1, "B", B)?;
         if c.is_gated() {
-            c.gate(406, &mut [One(&mut A), One(&mut B)])?;
+            c.gate(414, &mut [One(&mut A), One(&mut B)])?;
         }
         let (result_value, info_value) = ops::linalg_solve_ex(&A, &B, left, check_errors)?;
         result.set(result_value)?;
@@ -8801,7 +9006,7 @@ pub unsafe extern "C" fn taper_linalg_solve_triangular(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut B = c.tensor(1, "B", B)?;
         if c.is_gated() {
-            c.gate(407, &mut [One(&mut self_), One(&mut B)])?;
+            c.gate(415, &mut [One(&mut self_), One(&mut B)])?;
         }
         out.set(ops::linalg_solve_triangular(&self_, &B, upper, left, unitriangular)?)
     })
@@ -8829,7 +9034,7 @@ pub unsafe extern "C" fn taper_triangular_solve(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut A = c.tensor(1, "A", A)?;
         if c.is_gated() {
-            c.gate(408, &mut [One(&mut self_), One(&mut A)])?;
+            c.gate(416, &mut [One(&mut self_), One(&mut A)])?;
         }
         let (solution_value, cloned_coefficient_value) = ops::triangular_solve(&self_, &A, upper, transpose, unitriangular)?;
         solution.set(solution_value)?;
@@ -8856,7 +9061,7 @@ pub unsafe extern "C" fn taper_linalg_lu_factor(
         let pivots = pivots?;
         let mut A = c.tensor(0, "A", A)?;
         if c.is_gated() {
-            c.gate(409, &mut [One(&mut A)])?;
+            c.gate(417, &mut [One(&mut A)])?;
         }
         let (LU_value, pivots_value) = ops::linalg_lu_factor(&A, pivot)?;
         LU.set(LU_value)?;
@@ -8887,7 +9092,7 @@ pub unsafe extern "C" fn taper_linalg_lu_factor_ex(
         let info = info?;
         let mut A = c.tensor(0, "A", A)?;
         if c.is_gated() {
-            c.gate(410, &mut [One(&mut A)])?;
+            c.gate(418, &mut [One(&mut A)])?;
         }
         let (LU_value, pivots_value, info_value) = ops::linalg_lu_factor_ex(&A, pivot, check_errors)?;
         LU.set(LU_value)?;
@@ -8918,7 +9123,7 @@ pub unsafe extern "C" fn taper_linalg_lu(
         let U = U?;
         let mut A = c.tensor(0, "A", A)?;
         if c.is_gated() {
-            c.gate(411, &mut [One(&mut A)])?;
+            c.gate(419, &mut [One(&mut A)])?;
         }
         let (P_value, L_value, U_value) = ops::linalg_lu(&A, pivot)?;
         P.set(P_value)?;
@@ -8952,7 +9157,7 @@ pub unsafe extern "C" fn taper_lu_unpack(
         let mut LU_data = c.tensor(0, "LU_data", LU_data)?;
         let mut LU_pivots = c.tensor(1, "LU_pivots", LU_pivots)?;
         if c.is_gated() {
-            c.gate(412, &mut [One(&mut LU_data), One(&mut LU_pivots)])?;
+            c.gate(420, &mut [One(&mut LU_data), One(&mut LU_pivots)])?;
         }
         let (P_value, L_value, U_value) = ops::lu_unpack(&LU_data, &LU_pivots, unpack_data, unpack_pivots)?;
         P.set(P_value)?;
@@ -8982,7 +9187,7 @@ pub unsafe extern "C" fn taper_linalg_lu_solve(
         let mut pivots = c.tensor(1, "pivots", pivots)?;
         let mut B = c.tensor(2, "B", B)?;
         if c.is_gated() {
-            c.gate(413, &mut [One(&mut LU), One(&mut pivots), One(&mut B)])?;
+            c.gate(421, &mut [One(&mut LU), One(&mut pivots), One(&mut B)])?;
         }
         out.set(ops::linalg_lu_solve(&LU, &pivots, &B, left, adjoint)?)
     })
@@ -9006,7 +9211,7 @@ pub unsafe extern "C" fn taper_lu_solve(
         let mut LU_data = c.tensor(1, "LU_data", LU_data)?;
         let mut LU_pivots = c.tensor(2, "LU_pivots", LU_pivots)?;
         if c.is_gated() {
-            c.gate(414, &mut [One(&mut self_), One(&mut LU_data), One(&mut LU_pivots)])?;
+            c.gate(422, &mut [One(&mut self_), One(&mut LU_data), One(&mut LU_pivots)])?;
         }
         out.set(ops::lu_solve(&self_, &LU_data, &LU_pivots)?)
     })
@@ -9027,7 +9232,7 @@ pub unsafe extern "C" fn taper_linalg_cholesky(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(415, &mut [One(&mut self_)])?;
+            c.gate(423, &mut [One(&mut self_)])?;
         }
         out.set(ops::linalg_cholesky(&self_, upper)?)
     })
@@ -9052,7 +9257,7 @@ pub unsafe extern "C" fn taper_linalg_cholesky_ex(
         let info = info?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(416, &mut [One(&mut self_)])?;
+            c.gate(424, &mut [One(&mut self_)])?;
         }
         let (L_value, info_value) = ops::linalg_cholesky_ex(&self_, upper, check_errors)?;
         L.set(L_value)?;
@@ -9078,7 +9283,7 @@ pub unsafe extern "C" fn taper_cholesky_solve(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut input2 = c.tensor(1, "input2", input2)?;
         if c.is_gated() {
-            c.gate(417, &mut [One(&mut self_), One(&mut input2)])?;
+            c.gate(425, &mut [One(&mut self_), One(&mut input2)])?;
         }
         out.set(ops::cholesky_solve(&self_, &input2, upper)?)
     })
@@ -9099,7 +9304,7 @@ pub unsafe extern "C" fn taper_cholesky_inverse(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(418, &mut [One(&mut self_)])?;
+            c.gate(426, &mut [One(&mut self_)])?;
         }
         out.set(ops::cholesky_inverse(&self_, upper)?)
     })
@@ -9123,7 +9328,7 @@ pub unsafe extern "C" fn taper_linalg_ldl_factor(
         let pivots = pivots?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(419, &mut [One(&mut self_)])?;
+            c.gate(427, &mut [One(&mut self_)])?;
         }
         let (LD_value, pivots_value) = ops::linalg_ldl_factor(&self_, hermitian)?;
         LD.set(LD_value)?;
@@ -9154,7 +9359,7 @@ pub unsafe extern "C" fn taper_linalg_ldl_factor_ex(
         let info = info?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(420, &mut [One(&mut self_)])?;
+            c.gate(428, &mut [One(&mut self_)])?;
         }
         let (LD_value, pivots_value, info_value) = ops::linalg_ldl_factor_ex(&self_, hermitian, check_errors)?;
         LD.set(LD_value)?;
@@ -9183,7 +9388,7 @@ pub unsafe extern "C" fn taper_linalg_ldl_solve(
         let mut pivots = c.tensor(1, "pivots", pivots)?;
         let mut B = c.tensor(2, "B", B)?;
         if c.is_gated() {
-            c.gate(421, &mut [One(&mut LD), One(&mut pivots), One(&mut B)])?;
+            c.gate(429, &mut [One(&mut LD), One(&mut pivots), One(&mut B)])?;
         }
         out.set(ops::linalg_ldl_solve(&LD, &pivots, &B, hermitian)?)
     })
@@ -9208,7 +9413,7 @@ pub unsafe extern "C" fn taper_linalg_qr(
         let mut A = c.tensor(0, "A", A)?;
         let mode = c.str(1, "mode", mode)?;
         if c.is_gated() {
-            c.gate(422, &mut [One(&mut A)])?;
+            c.gate(430, &mut [One(&mut A)])?;
         }
         let (Q_value, R_value) = ops::linalg_qr(&A, mode)?;
         Q.set(Q_value)?;
@@ -9234,7 +9439,7 @@ pub unsafe extern "C" fn taper_geqrf(
         let tau = tau?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(423, &mut [One(&mut self_)])?;
+            c.gate(431, &mut [One(&mut self_)])?;
         }
         let (a_value, tau_value) = ops::geqrf(&self_)?;
         a.set(a_value)?;
@@ -9259,7 +9464,7 @@ pub unsafe extern "C" fn taper_linalg_householder_product(
         let mut input = c.tensor(0, "input", input)?;
         let mut tau = c.tensor(1, "tau", tau)?;
         if c.is_gated() {
-            c.gate(424, &mut [One(&mut input), One(&mut tau)])?;
+            c.gate(432, &mut [One(&mut input), One(&mut tau)])?;
         }
         out.set(ops::linalg_householder_product(&input, &tau)?)
     })
@@ -9281,7 +9486,7 @@ pub unsafe extern "C" fn taper_orgqr(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut input2 = c.tensor(1, "input2", input2)?;
         if c.is_gated() {
-            c.gate(425, &mut [One(&mut self_), One(&mut input2)])?;
+            c.gate(433, &mut [One(&mut self_), One(&mut input2)])?;
         }
         out.set(ops::orgqr(&self_, &input2)?)
     })
@@ -9307,7 +9512,7 @@ pub unsafe extern "C" fn taper_ormqr(
         let mut input2 = c.tensor(1, "input2", input2)?;
         let mut input3 = c.tensor(2, "input3", input3)?;
         if c.is_gated() {
-            c.gate(426, &mut [One(&mut self_), One(&mut input2), One(&mut input3)])?;
+            c.gate(434, &mut [One(&mut self_), One(&mut input2), One(&mut input3)])?;
         }
         out.set(ops::ormqr(&self_, &input2, &input3, left, transpose)?)
     })
@@ -9332,7 +9537,7 @@ pub unsafe extern "C" fn taper_linalg_eigh(
         let mut self_ = c.tensor(0, "self", self_)?;
         let UPLO = c.str(1, "UPLO", UPLO)?;
         if c.is_gated() {
-            c.gate(427, &mut [One(&mut self_)])?;
+            c.gate(435, &mut [One(&mut self_)])?;
         }
         let (eigenvalues_value, eigenvectors_value) = ops::linalg_eigh(&self_, UPLO)?;
         eigenvalues.set(eigenvalues_value)?;
@@ -9357,7 +9562,7 @@ pub unsafe extern "C" fn taper_linalg_eigvalsh(
         let mut self_ = c.tensor(0, "self", self_)?;
         let UPLO = c.str(1, "UPLO", UPLO)?;
         if c.is_gated() {
-            c.gate(428, &mut [One(&mut self_)])?;
+            c.gate(436, &mut [One(&mut self_)])?;
         }
         out.set(ops::linalg_eigvalsh(&self_, UPLO)?)
     })
@@ -9386,7 +9591,7 @@ pub unsafe extern "C" fn taper_linalg_svd(
         let mut A = c.tensor(0, "A", A)?;
         let driver = c.opt_str(2, "driver", driver)?;
         if c.is_gated() {
-            c.gate(429, &mut [One(&mut A)])?;
+            c.gate(437, &mut [One(&mut A)])?;
         }
         let (U_value, S_value, Vh_value) = ops::linalg_svd(&A, full_matrices, driver)?;
         U.set(U_value)?;
@@ -9412,7 +9617,7 @@ pub unsafe extern "C" fn taper_linalg_svdvals(
         let mut A = c.tensor(0, "A", A)?;
         let driver = c.opt_str(1, "driver", driver)?;
         if c.is_gated() {
-            c.gate(430, &mut [One(&mut A)])?;
+            c.gate(438, &mut [One(&mut A)])?;
         }
         out.set(ops::linalg_svdvals(&A, driver)?)
     })
@@ -9440,7 +9645,7 @@ pub unsafe extern "C" fn taper_svd(
         let V = V?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(431, &mut [One(&mut self_)])?;
+            c.gate(439, &mut [One(&mut self_)])?;
         }
         let (U_value, S_value, V_value) = ops::svd(&self_, some, compute_uv)?;
         U.set(U_value)?;
@@ -9467,7 +9672,7 @@ pub unsafe extern "C" fn taper_linalg_polar(
         let H = H?;
         let mut A = c.tensor(0, "A", A)?;
         if c.is_gated() {
-            c.gate(432, &mut [One(&mut A)])?;
+            c.gate(440, &mut [One(&mut A)])?;
         }
         let (U_value, H_value) = ops::linalg_polar(&A)?;
         U.set(U_value)?;
@@ -9490,7 +9695,7 @@ pub unsafe extern "C" fn taper_linalg_matrix_sqrth(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(433, &mut [One(&mut self_)])?;
+            c.gate(441, &mut [One(&mut self_)])?;
         }
         out.set(ops::linalg_matrix_sqrth(&self_)?)
     })
@@ -9525,7 +9730,7 @@ pub unsafe extern "C" fn taper_linalg_lstsq(
         let rcond = c.opt(2, "rcond", rcond)?;
         let driver = c.opt_str(3, "driver", driver)?;
         if c.is_gated() {
-            c.gate(434, &mut [One(&mut self_), One(&mut b)])?;
+            c.gate(442, &mut [One(&mut self_), One(&mut b)])?;
         }
         let (solution_value, residuals_value, rank_value, singular_values_value) = ops::linalg_lstsq(&self_, &b, rcond, driver)?;
         solution.set(solution_value)?;
@@ -9552,7 +9757,7 @@ pub unsafe extern "C" fn taper_linalg_pinv(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(435, &mut [One(&mut self_)])?;
+            c.gate(443, &mut [One(&mut self_)])?;
         }
         out.set(ops::linalg_pinv(&self_, rcond, hermitian)?)
     })
@@ -9577,7 +9782,7 @@ pub unsafe extern "C" fn taper_linalg_pinv_atol_rtol_float(
         let atol = c.opt(1, "atol", atol)?;
         let rtol = c.opt(2, "rtol", rtol)?;
         if c.is_gated() {
-            c.gate(436, &mut [One(&mut self_)])?;
+            c.gate(444, &mut [One(&mut self_)])?;
         }
         out.set(ops::linalg_pinv_atol_rtol_float(&self_, atol, rtol, hermitian)?)
     })
@@ -9602,7 +9807,7 @@ pub unsafe extern "C" fn taper_linalg_pinv_atol_rtol_tensor(
         let mut atol = c.opt_tensor(1, "atol", atol)?;
         let mut rtol = c.opt_tensor(2, "rtol", rtol)?;
         if c.is_gated() {
-            c.gate(437, &mut [One(&mut self_), Opt(&mut atol), Opt(&mut rtol)])?;
+            c.gate(445, &mut [One(&mut self_), Opt(&mut atol), Opt(&mut rtol)])?;
         }
         out.set(ops::linalg_pinv_atol_rtol_tensor(&self_, atol.as_ref(), rtol.as_ref(), hermitian)?)
     })
@@ -9623,7 +9828,7 @@ pub unsafe extern "C" fn taper_pinverse(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(438, &mut [One(&mut self_)])?;
+            c.gate(446, &mut [One(&mut self_)])?;
         }
         out.set(ops::pinverse(&self_, rcond)?)
     })
@@ -9645,7 +9850,7 @@ pub unsafe extern "C" fn taper_linalg_matrix_rank(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(439, &mut [One(&mut self_)])?;
+            c.gate(447, &mut [One(&mut self_)])?;
         }
         out.set(ops::linalg_matrix_rank(&self_, tol, hermitian)?)
     })
@@ -9670,7 +9875,7 @@ pub unsafe extern "C" fn taper_linalg_matrix_rank_atol_rtol_float(
         let atol = c.opt(1, "atol", atol)?;
         let rtol = c.opt(2, "rtol", rtol)?;
         if c.is_gated() {
-            c.gate(440, &mut [One(&mut self_)])?;
+            c.gate(448, &mut [One(&mut self_)])?;
         }
         out.set(ops::linalg_matrix_rank_atol_rtol_float(&self_, atol, rtol, hermitian)?)
     })
@@ -9695,7 +9900,7 @@ pub unsafe extern "C" fn taper_linalg_matrix_rank_atol_rtol_tensor(
         let mut atol = c.opt_tensor(1, "atol", atol)?;
         let mut rtol = c.opt_tensor(2, "rtol", rtol)?;
         if c.is_gated() {
-            c.gate(441, &mut [One(&mut input), Opt(&mut atol), Opt(&mut rtol)])?;
+            c.gate(449, &mut [One(&mut input), Opt(&mut atol), Opt(&mut rtol)])?;
         }
         out.set(ops::linalg_matrix_rank_atol_rtol_tensor(&input, atol.as_ref(), rtol.as_ref(), hermitian)?)
     })
@@ -9717,7 +9922,7 @@ pub unsafe extern "C" fn taper_linalg_cond(
         let mut self_ = c.tensor(0, "self", self_)?;
         let p = c.opt_scalar(1, "p", p)?;
         if c.is_gated() {
-            c.gate(442, &mut [One(&mut self_)])?;
+            c.gate(450, &mut [One(&mut self_)])?;
         }
         out.set(ops::linalg_cond(&self_, p)?)
     })
@@ -9739,7 +9944,7 @@ pub unsafe extern "C" fn taper_linalg_cond_p_str(
         let mut self_ = c.tensor(0, "self", self_)?;
         let p = c.str(1, "p", p)?;
         if c.is_gated() {
-            c.gate(443, &mut [One(&mut self_)])?;
+            c.gate(451, &mut [One(&mut self_)])?;
         }
         out.set(ops::linalg_cond_p_str(&self_, p)?)
     })
@@ -9759,7 +9964,7 @@ pub unsafe extern "C" fn taper_matrix_exp(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(444, &mut [One(&mut self_)])?;
+            c.gate(452, &mut [One(&mut self_)])?;
         }
         out.set(ops::matrix_exp(&self_)?)
     })
@@ -9779,7 +9984,7 @@ pub unsafe extern "C" fn taper_linalg_matrix_exp(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(445, &mut [One(&mut self_)])?;
+            c.gate(453, &mut [One(&mut self_)])?;
         }
         out.set(ops::linalg_matrix_exp(&self_)?)
     })
@@ -9800,7 +10005,7 @@ pub unsafe extern "C" fn taper_linalg_matrix_power(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(446, &mut [One(&mut self_)])?;
+            c.gate(454, &mut [One(&mut self_)])?;
         }
         out.set(ops::linalg_matrix_power(&self_, n)?)
     })
@@ -9822,7 +10027,7 @@ pub unsafe extern "C" fn taper_linalg_matmul(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(447, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(455, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::linalg_matmul(&self_, &other)?)
     })
@@ -9843,7 +10048,7 @@ pub unsafe extern "C" fn taper_linalg_multi_dot(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(448, &mut [List(&mut tensors)])?;
+            c.gate(456, &mut [List(&mut tensors)])?;
         }
         out.set(ops::linalg_multi_dot(&tensors)?)
     })
@@ -9868,7 +10073,7 @@ pub unsafe extern "C" fn taper_linalg_tensorsolve(
         let mut other = c.tensor(1, "other", other)?;
         let dims = c.opt_slice(2, "dims", dims, dims_len)?;
         if c.is_gated() {
-            c.gate(449, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(457, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::linalg_tensorsolve(&self_, &other, dims)?)
     })
@@ -9889,7 +10094,7 @@ pub unsafe extern "C" fn taper_linalg_tensorinv(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(450, &mut [One(&mut self_)])?;
+            c.gate(458, &mut [One(&mut self_)])?;
         }
         out.set(ops::linalg_tensorinv(&self_, ind)?)
     })
@@ -9911,7 +10116,7 @@ pub unsafe extern "C" fn taper_linalg_vander(
         let mut x = c.tensor(0, "x", x)?;
         let N = c.opt(1, "N", N)?;
         if c.is_gated() {
-            c.gate(451, &mut [One(&mut x)])?;
+            c.gate(459, &mut [One(&mut x)])?;
         }
         out.set(ops::linalg_vander(&x, N)?)
     })
@@ -9934,7 +10139,7 @@ pub unsafe extern "C" fn taper_linalg_vecdot(
         let mut x = c.tensor(0, "x", x)?;
         let mut y = c.tensor(1, "y", y)?;
         if c.is_gated() {
-            c.gate(452, &mut [One(&mut x), One(&mut y)])?;
+            c.gate(460, &mut [One(&mut x), One(&mut y)])?;
         }
         out.set(ops::linalg_vecdot(&x, &y, dim)?)
     })
@@ -9957,7 +10162,7 @@ pub unsafe extern "C" fn taper_linalg_cross(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(453, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(461, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::linalg_cross(&self_, &other, dim)?)
     })
@@ -9980,7 +10185,7 @@ pub unsafe extern "C" fn taper_linalg_diagonal(
         let out = out?;
         let mut A = c.tensor(0, "A", A)?;
         if c.is_gated() {
-            c.gate(454, &mut [One(&mut A)])?;
+            c.gate(462, &mut [One(&mut A)])?;
         }
         out.set(ops::linalg_diagonal(&A, offset, dim1, dim2)?)
     })
@@ -10008,7 +10213,7 @@ pub unsafe extern "C" fn taper_linalg_norm(
         let dim = c.opt_slice(2, "dim", dim, dim_len)?;
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(455, &mut [One(&mut self_)])?;
+            c.gate(463, &mut [One(&mut self_)])?;
         }
         out.set(ops::linalg_norm(&self_, ord, dim, keepdim, dtype)?)
     })
@@ -10036,7 +10241,7 @@ pub unsafe extern "C" fn taper_linalg_norm_ord_str(
         let dim = c.opt_slice(2, "dim", dim, dim_len)?;
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(456, &mut [One(&mut self_)])?;
+            c.gate(464, &mut [One(&mut self_)])?;
         }
         out.set(ops::linalg_norm_ord_str(&self_, ord, dim, keepdim, dtype)?)
     })
@@ -10064,7 +10269,7 @@ pub unsafe extern "C" fn taper_linalg_vector_norm(
         let dim = c.opt_slice(2, "dim", dim, dim_len)?;
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(457, &mut [One(&mut self_)])?;
+            c.gate(465, &mut [One(&mut self_)])?;
         }
         out.set(ops::linalg_vector_norm(&self_, ord, dim, keepdim, dtype)?)
     })
@@ -10092,7 +10297,7 @@ pub unsafe extern "C" fn taper_linalg_matrix_norm(
         let dim = c.slice(2, "dim", dim, dim_len)?;
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(458, &mut [One(&mut self_)])?;
+            c.gate(466, &mut [One(&mut self_)])?;
         }
         out.set(ops::linalg_matrix_norm(&self_, ord, dim, keepdim, dtype)?)
     })
@@ -10120,7 +10325,7 @@ pub unsafe extern "C" fn taper_linalg_matrix_norm_str_ord(
         let dim = c.slice(2, "dim", dim, dim_len)?;
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(459, &mut [One(&mut self_)])?;
+            c.gate(467, &mut [One(&mut self_)])?;
         }
         out.set(ops::linalg_matrix_norm_str_ord(&self_, ord, dim, keepdim, dtype)?)
     })
@@ -10144,7 +10349,7 @@ pub unsafe extern "C" fn taper_frobenius_norm(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(460, &mut [One(&mut self_)])?;
+            c.gate(468, &mut [One(&mut self_)])?;
         }
         out.set(ops::frobenius_norm(&self_, dim, keepdim)?)
     })
@@ -10165,7 +10370,7 @@ pub unsafe extern "C" fn taper_nuclear_norm(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(461, &mut [One(&mut self_)])?;
+            c.gate(469, &mut [One(&mut self_)])?;
         }
         out.set(ops::nuclear_norm(&self_, keepdim)?)
     })
@@ -10189,7 +10394,7 @@ pub unsafe extern "C" fn taper_nuclear_norm_dim(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(462, &mut [One(&mut self_)])?;
+            c.gate(470, &mut [One(&mut self_)])?;
         }
         out.set(ops::nuclear_norm_dim(&self_, dim, keepdim)?)
     })
@@ -10214,7 +10419,7 @@ pub unsafe extern "C" fn taper_view(
         let mut self_ = c.tensor(0, "self", self_)?;
         let size = c.slice(1, "size", size, size_len)?;
         if c.is_gated() {
-            c.gate(463, &mut [One(&mut self_)])?;
+            c.gate(471, &mut [One(&mut self_)])?;
         }
         out.set(ops::view(&self_, size)?)
     })
@@ -10236,7 +10441,7 @@ pub unsafe extern "C" fn taper_view_as(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(464, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(472, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::view_as(&self_, &other)?)
     })
@@ -10258,7 +10463,7 @@ pub unsafe extern "C" fn taper_view_dtype(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.dtype(1, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(465, &mut [One(&mut self_)])?;
+            c.gate(473, &mut [One(&mut self_)])?;
         }
         out.set(ops::view_dtype(&self_, dtype)?)
     })
@@ -10281,7 +10486,7 @@ pub unsafe extern "C" fn taper_reshape(
         let mut self_ = c.tensor(0, "self", self_)?;
         let shape = c.slice(1, "shape", shape, shape_len)?;
         if c.is_gated() {
-            c.gate(466, &mut [One(&mut self_)])?;
+            c.gate(474, &mut [One(&mut self_)])?;
         }
         out.set(ops::reshape(&self_, shape)?)
     })
@@ -10303,7 +10508,7 @@ pub unsafe extern "C" fn taper_reshape_as(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(467, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(475, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::reshape_as(&self_, &other)?)
     })
@@ -10325,7 +10530,7 @@ pub unsafe extern "C" fn taper_flatten(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(468, &mut [One(&mut self_)])?;
+            c.gate(476, &mut [One(&mut self_)])?;
         }
         out.set(ops::flatten(&self_, start_dim, end_dim)?)
     })
@@ -10345,7 +10550,7 @@ pub unsafe extern "C" fn taper_ravel(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(469, &mut [One(&mut self_)])?;
+            c.gate(477, &mut [One(&mut self_)])?;
         }
         out.set(ops::ravel(&self_)?)
     })
@@ -10369,7 +10574,7 @@ pub unsafe extern "C" fn taper_unflatten(
         let mut self_ = c.tensor(0, "self", self_)?;
         let sizes = c.slice(2, "sizes", sizes, sizes_len)?;
         if c.is_gated() {
-            c.gate(470, &mut [One(&mut self_)])?;
+            c.gate(478, &mut [One(&mut self_)])?;
         }
         out.set(ops::unflatten(&self_, dim, sizes)?)
     })
@@ -10392,7 +10597,7 @@ pub unsafe extern "C" fn taper_permute(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dims = c.slice(1, "dims", dims, dims_len)?;
         if c.is_gated() {
-            c.gate(471, &mut [One(&mut self_)])?;
+            c.gate(479, &mut [One(&mut self_)])?;
         }
         out.set(ops::permute(&self_, dims)?)
     })
@@ -10414,7 +10619,7 @@ pub unsafe extern "C" fn taper_transpose(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(472, &mut [One(&mut self_)])?;
+            c.gate(480, &mut [One(&mut self_)])?;
         }
         out.set(ops::transpose(&self_, dim0, dim1)?)
     })
@@ -10434,7 +10639,7 @@ pub unsafe extern "C" fn taper_t(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(473, &mut [One(&mut self_)])?;
+            c.gate(481, &mut [One(&mut self_)])?;
         }
         out.set(ops::t(&self_)?)
     })
@@ -10454,7 +10659,7 @@ pub unsafe extern "C" fn taper_numpy_t(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(474, &mut [One(&mut self_)])?;
+            c.gate(482, &mut [One(&mut self_)])?;
         }
         out.set(ops::numpy_t(&self_)?)
     })
@@ -10474,7 +10679,7 @@ pub unsafe extern "C" fn taper_mt(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(475, &mut [One(&mut self_)])?;
+            c.gate(483, &mut [One(&mut self_)])?;
         }
         out.set(ops::mt(&self_)?)
     })
@@ -10500,7 +10705,7 @@ pub unsafe extern "C" fn taper_movedim(
         let source = c.slice(1, "source", source, source_len)?;
         let destination = c.slice(2, "destination", destination, destination_len)?;
         if c.is_gated() {
-            c.gate(476, &mut [One(&mut self_)])?;
+            c.gate(484, &mut [One(&mut self_)])?;
         }
         out.set(ops::movedim(&self_, source, destination)?)
     })
@@ -10521,7 +10726,7 @@ pub unsafe extern "C" fn taper_unsqueeze(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(477, &mut [One(&mut self_)])?;
+            c.gate(485, &mut [One(&mut self_)])?;
         }
         out.set(ops::unsqueeze(&self_, dim)?)
     })
@@ -10541,7 +10746,7 @@ pub unsafe extern "C" fn taper_squeeze(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(478, &mut [One(&mut self_)])?;
+            c.gate(486, &mut [One(&mut self_)])?;
         }
         out.set(ops::squeeze(&self_)?)
     })
@@ -10562,7 +10767,7 @@ pub unsafe extern "C" fn taper_squeeze_dim(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(479, &mut [One(&mut self_)])?;
+            c.gate(487, &mut [One(&mut self_)])?;
         }
         out.set(ops::squeeze_dim(&self_, dim)?)
     })
@@ -10585,7 +10790,7 @@ pub unsafe extern "C" fn taper_squeeze_dims(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(480, &mut [One(&mut self_)])?;
+            c.gate(488, &mut [One(&mut self_)])?;
         }
         out.set(ops::squeeze_dims(&self_, dim)?)
     })
@@ -10608,7 +10813,7 @@ pub unsafe extern "C" fn taper_expand(
         let mut self_ = c.tensor(0, "self", self_)?;
         let size = c.slice(1, "size", size, size_len)?;
         if c.is_gated() {
-            c.gate(481, &mut [One(&mut self_)])?;
+            c.gate(489, &mut [One(&mut self_)])?;
         }
         out.set(ops::expand(&self_, size)?)
     })
@@ -10630,7 +10835,7 @@ pub unsafe extern "C" fn taper_expand_as(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(482, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(490, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::expand_as(&self_, &other)?)
     })
@@ -10653,7 +10858,7 @@ pub unsafe extern "C" fn taper_broadcast_to(
         let mut self_ = c.tensor(0, "self", self_)?;
         let size = c.slice(1, "size", size, size_len)?;
         if c.is_gated() {
-            c.gate(483, &mut [One(&mut self_)])?;
+            c.gate(491, &mut [One(&mut self_)])?;
         }
         out.set(ops::broadcast_to(&self_, size)?)
     })
@@ -10674,7 +10879,7 @@ pub unsafe extern "C" fn taper_broadcast_tensors(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(484, &mut [List(&mut tensors)])?;
+            c.gate(492, &mut [List(&mut tensors)])?;
         }
         out.set(ops::broadcast_tensors(&tensors)?)
     })
@@ -10696,7 +10901,7 @@ pub unsafe extern "C" fn taper_select(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(485, &mut [One(&mut self_)])?;
+            c.gate(493, &mut [One(&mut self_)])?;
         }
         out.set(ops::select(&self_, dim, index)?)
     })
@@ -10722,7 +10927,7 @@ pub unsafe extern "C" fn taper_slice(
         let start = c.opt(2, "start", start)?;
         let end = c.opt(3, "end", end)?;
         if c.is_gated() {
-            c.gate(486, &mut [One(&mut self_)])?;
+            c.gate(494, &mut [One(&mut self_)])?;
         }
         out.set(ops::slice(&self_, dim, start, end, step)?)
     })
@@ -10745,9 +10950,32 @@ pub unsafe extern "C" fn taper_narrow(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(487, &mut [One(&mut self_)])?;
+            c.gate(495, &mut [One(&mut self_)])?;
         }
         out.set(ops::narrow(&self_, dim, start, length)?)
+    })
+}
+
+/// A copy of a part of a dimension.
+///
+/// `narrow_copy(Tensor self, int dim, int start, int length) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_narrow_copy(
+    self_: *mut taper_tensor,
+    dim: i64,
+    start: i64,
+    length: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("narrow_copy", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(496, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::narrow_copy(&self_, dim, start, length)?)
     })
 }
 
@@ -10768,7 +10996,7 @@ pub unsafe extern "C" fn taper_diagonal(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(488, &mut [One(&mut self_)])?;
+            c.gate(497, &mut [One(&mut self_)])?;
         }
         out.set(ops::diagonal(&self_, offset, dim1, dim2)?)
     })
@@ -10789,7 +11017,7 @@ pub unsafe extern "C" fn taper_diag(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(489, &mut [One(&mut self_)])?;
+            c.gate(498, &mut [One(&mut self_)])?;
         }
         out.set(ops::diag(&self_, diagonal)?)
     })
@@ -10812,7 +11040,7 @@ pub unsafe extern "C" fn taper_diag_embed(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(490, &mut [One(&mut self_)])?;
+            c.gate(499, &mut [One(&mut self_)])?;
         }
         out.set(ops::diag_embed(&self_, offset, dim1, dim2)?)
     })
@@ -10833,7 +11061,7 @@ pub unsafe extern "C" fn taper_unbind(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(491, &mut [One(&mut self_)])?;
+            c.gate(500, &mut [One(&mut self_)])?;
         }
         out.set(ops::unbind(&self_, dim)?)
     })
@@ -10855,7 +11083,7 @@ pub unsafe extern "C" fn taper_split(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(492, &mut [One(&mut self_)])?;
+            c.gate(501, &mut [One(&mut self_)])?;
         }
         out.set(ops::split(&self_, split_size, dim)?)
     })
@@ -10879,7 +11107,7 @@ pub unsafe extern "C" fn taper_split_with_sizes(
         let mut self_ = c.tensor(0, "self", self_)?;
         let split_sizes = c.slice(1, "split_sizes", split_sizes, split_sizes_len)?;
         if c.is_gated() {
-            c.gate(493, &mut [One(&mut self_)])?;
+            c.gate(502, &mut [One(&mut self_)])?;
         }
         out.set(ops::split_with_sizes(&self_, split_sizes, dim)?)
     })
@@ -10901,7 +11129,7 @@ pub unsafe extern "C" fn taper_chunk(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(494, &mut [One(&mut self_)])?;
+            c.gate(503, &mut [One(&mut self_)])?;
         }
         out.set(ops::chunk(&self_, chunks, dim)?)
     })
@@ -10923,7 +11151,7 @@ pub unsafe extern "C" fn taper_tensor_split_sections(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(495, &mut [One(&mut self_)])?;
+            c.gate(504, &mut [One(&mut self_)])?;
         }
         out.set(ops::tensor_split_sections(&self_, sections, dim)?)
     })
@@ -10947,7 +11175,7 @@ pub unsafe extern "C" fn taper_tensor_split_indices(
         let mut self_ = c.tensor(0, "self", self_)?;
         let indices = c.slice(1, "indices", indices, indices_len)?;
         if c.is_gated() {
-            c.gate(496, &mut [One(&mut self_)])?;
+            c.gate(505, &mut [One(&mut self_)])?;
         }
         out.set(ops::tensor_split_indices(&self_, indices, dim)?)
     })
@@ -10968,7 +11196,7 @@ pub unsafe extern "C" fn taper_hsplit_int(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(497, &mut [One(&mut self_)])?;
+            c.gate(506, &mut [One(&mut self_)])?;
         }
         out.set(ops::hsplit_int(&self_, sections)?)
     })
@@ -10991,7 +11219,7 @@ pub unsafe extern "C" fn taper_hsplit_array(
         let mut self_ = c.tensor(0, "self", self_)?;
         let indices = c.slice(1, "indices", indices, indices_len)?;
         if c.is_gated() {
-            c.gate(498, &mut [One(&mut self_)])?;
+            c.gate(507, &mut [One(&mut self_)])?;
         }
         out.set(ops::hsplit_array(&self_, indices)?)
     })
@@ -11012,7 +11240,7 @@ pub unsafe extern "C" fn taper_vsplit_int(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(499, &mut [One(&mut self_)])?;
+            c.gate(508, &mut [One(&mut self_)])?;
         }
         out.set(ops::vsplit_int(&self_, sections)?)
     })
@@ -11035,7 +11263,7 @@ pub unsafe extern "C" fn taper_vsplit_array(
         let mut self_ = c.tensor(0, "self", self_)?;
         let indices = c.slice(1, "indices", indices, indices_len)?;
         if c.is_gated() {
-            c.gate(500, &mut [One(&mut self_)])?;
+            c.gate(509, &mut [One(&mut self_)])?;
         }
         out.set(ops::vsplit_array(&self_, indices)?)
     })
@@ -11056,7 +11284,7 @@ pub unsafe extern "C" fn taper_dsplit_int(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(501, &mut [One(&mut self_)])?;
+            c.gate(510, &mut [One(&mut self_)])?;
         }
         out.set(ops::dsplit_int(&self_, sections)?)
     })
@@ -11079,7 +11307,7 @@ pub unsafe extern "C" fn taper_dsplit_array(
         let mut self_ = c.tensor(0, "self", self_)?;
         let indices = c.slice(1, "indices", indices, indices_len)?;
         if c.is_gated() {
-            c.gate(502, &mut [One(&mut self_)])?;
+            c.gate(511, &mut [One(&mut self_)])?;
         }
         out.set(ops::dsplit_array(&self_, indices)?)
     })
@@ -11102,7 +11330,7 @@ pub unsafe extern "C" fn taper_unfold(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(503, &mut [One(&mut self_)])?;
+            c.gate(512, &mut [One(&mut self_)])?;
         }
         out.set(ops::unfold(&self_, dimension, size, step)?)
     })
@@ -11130,9 +11358,34 @@ pub unsafe extern "C" fn taper_as_strided(
         let stride = c.slice(2, "stride", stride, stride_len)?;
         let storage_offset = c.opt(3, "storage_offset", storage_offset)?;
         if c.is_gated() {
-            c.gate(504, &mut [One(&mut self_)])?;
+            c.gate(513, &mut [One(&mut self_)])?;
         }
         out.set(ops::as_strided(&self_, size, stride, storage_offset)?)
+    })
+}
+
+/// Any sizes, strides and (absolute) storage offset, in place.
+///
+/// `as_strided_(Tensor(a!) self, int[] size, int[] stride, int? storage_offset=None) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_as_strided_(
+    self_: *mut taper_tensor,
+    size: *const i64,
+    size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    storage_offset: *const i64,
+) -> *mut taper_error {
+    guard("as_strided_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let size = c.slice(1, "size", size, size_len)?;
+        let stride = c.slice(2, "stride", stride, stride_len)?;
+        let storage_offset = c.opt(3, "storage_offset", storage_offset)?;
+        if c.is_gated() {
+            c.gate(514, &mut [One(&mut self_)])?;
+        }
+        ops::as_strided_(&self_, size, stride, storage_offset)
     })
 }
 
@@ -11150,7 +11403,7 @@ pub unsafe extern "C" fn taper_alias(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(505, &mut [One(&mut self_)])?;
+            c.gate(515, &mut [One(&mut self_)])?;
         }
         out.set(ops::alias(&self_)?)
     })
@@ -11170,7 +11423,7 @@ pub unsafe extern "C" fn taper_detach(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(506, &mut [One(&mut self_)])?;
+            c.gate(516, &mut [One(&mut self_)])?;
         }
         out.set(ops::detach(&self_)?)
     })
@@ -11187,7 +11440,7 @@ pub unsafe extern "C" fn taper_detach_(
     guard("detach_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(507, &mut [One(&mut self_)])?;
+            c.gate(517, &mut [One(&mut self_)])?;
         }
         ops::detach_(&self_)
     })
@@ -11205,7 +11458,7 @@ pub unsafe extern "C" fn taper_unsqueeze_(
     guard("unsqueeze_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(508, &mut [One(&mut self_)])?;
+            c.gate(518, &mut [One(&mut self_)])?;
         }
         ops::unsqueeze_(&self_, dim)
     })
@@ -11222,7 +11475,7 @@ pub unsafe extern "C" fn taper_squeeze_(
     guard("squeeze_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(509, &mut [One(&mut self_)])?;
+            c.gate(519, &mut [One(&mut self_)])?;
         }
         ops::squeeze_(&self_)
     })
@@ -11240,7 +11493,7 @@ pub unsafe extern "C" fn taper_squeeze_dim_(
     guard("squeeze_dim_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(510, &mut [One(&mut self_)])?;
+            c.gate(520, &mut [One(&mut self_)])?;
         }
         ops::squeeze_dim_(&self_, dim)
     })
@@ -11259,7 +11512,7 @@ pub unsafe extern "C" fn taper_transpose_(
     guard("transpose_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(511, &mut [One(&mut self_)])?;
+            c.gate(521, &mut [One(&mut self_)])?;
         }
         ops::transpose_(&self_, dim0, dim1)
     })
@@ -11276,7 +11529,7 @@ pub unsafe extern "C" fn taper_t_(
     guard("t_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(512, &mut [One(&mut self_)])?;
+            c.gate(522, &mut [One(&mut self_)])?;
         }
         ops::t_(&self_)
     })
@@ -11300,7 +11553,7 @@ pub unsafe extern "C" fn taper_cat(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(513, &mut [List(&mut tensors)])?;
+            c.gate(523, &mut [List(&mut tensors)])?;
         }
         out.set(ops::cat(&tensors, dim)?)
     })
@@ -11322,7 +11575,7 @@ pub unsafe extern "C" fn taper_stack(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(514, &mut [List(&mut tensors)])?;
+            c.gate(524, &mut [List(&mut tensors)])?;
         }
         out.set(ops::stack(&tensors, dim)?)
     })
@@ -11342,7 +11595,7 @@ pub unsafe extern "C" fn taper_atleast_1d(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(515, &mut [One(&mut self_)])?;
+            c.gate(525, &mut [One(&mut self_)])?;
         }
         out.set(ops::atleast_1d(&self_)?)
     })
@@ -11362,7 +11615,7 @@ pub unsafe extern "C" fn taper_atleast_2d(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(516, &mut [One(&mut self_)])?;
+            c.gate(526, &mut [One(&mut self_)])?;
         }
         out.set(ops::atleast_2d(&self_)?)
     })
@@ -11382,7 +11635,7 @@ pub unsafe extern "C" fn taper_atleast_3d(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(517, &mut [One(&mut self_)])?;
+            c.gate(527, &mut [One(&mut self_)])?;
         }
         out.set(ops::atleast_3d(&self_)?)
     })
@@ -11403,7 +11656,7 @@ pub unsafe extern "C" fn taper_hstack(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(518, &mut [List(&mut tensors)])?;
+            c.gate(528, &mut [List(&mut tensors)])?;
         }
         out.set(ops::hstack(&tensors)?)
     })
@@ -11424,7 +11677,7 @@ pub unsafe extern "C" fn taper_vstack(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(519, &mut [List(&mut tensors)])?;
+            c.gate(529, &mut [List(&mut tensors)])?;
         }
         out.set(ops::vstack(&tensors)?)
     })
@@ -11445,7 +11698,7 @@ pub unsafe extern "C" fn taper_dstack(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(520, &mut [List(&mut tensors)])?;
+            c.gate(530, &mut [List(&mut tensors)])?;
         }
         out.set(ops::dstack(&tensors)?)
     })
@@ -11466,7 +11719,7 @@ pub unsafe extern "C" fn taper_column_stack(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(521, &mut [List(&mut tensors)])?;
+            c.gate(531, &mut [List(&mut tensors)])?;
         }
         out.set(ops::column_stack(&tensors)?)
     })
@@ -11487,7 +11740,7 @@ pub unsafe extern "C" fn taper_block_diag(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(522, &mut [List(&mut tensors)])?;
+            c.gate(532, &mut [List(&mut tensors)])?;
         }
         out.set(ops::block_diag(&tensors)?)
     })
@@ -11508,7 +11761,7 @@ pub unsafe extern "C" fn taper_cartesian_prod(
         let out = out?;
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         if c.is_gated() {
-            c.gate(523, &mut [List(&mut tensors)])?;
+            c.gate(533, &mut [List(&mut tensors)])?;
         }
         out.set(ops::cartesian_prod(&tensors)?)
     })
@@ -11530,7 +11783,7 @@ pub unsafe extern "C" fn taper_combinations(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(524, &mut [One(&mut self_)])?;
+            c.gate(534, &mut [One(&mut self_)])?;
         }
         out.set(ops::combinations(&self_, r, with_replacement)?)
     })
@@ -11553,7 +11806,7 @@ pub unsafe extern "C" fn taper_repeat(
         let mut self_ = c.tensor(0, "self", self_)?;
         let repeats = c.slice(1, "repeats", repeats, repeats_len)?;
         if c.is_gated() {
-            c.gate(525, &mut [One(&mut self_)])?;
+            c.gate(535, &mut [One(&mut self_)])?;
         }
         out.set(ops::repeat(&self_, repeats)?)
     })
@@ -11576,7 +11829,7 @@ pub unsafe extern "C" fn taper_tile(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dims = c.slice(1, "dims", dims, dims_len)?;
         if c.is_gated() {
-            c.gate(526, &mut [One(&mut self_)])?;
+            c.gate(536, &mut [One(&mut self_)])?;
         }
         out.set(ops::tile(&self_, dims)?)
     })
@@ -11599,7 +11852,7 @@ pub unsafe extern "C" fn taper_flip(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dims = c.slice(1, "dims", dims, dims_len)?;
         if c.is_gated() {
-            c.gate(527, &mut [One(&mut self_)])?;
+            c.gate(537, &mut [One(&mut self_)])?;
         }
         out.set(ops::flip(&self_, dims)?)
     })
@@ -11619,7 +11872,7 @@ pub unsafe extern "C" fn taper_fliplr(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(528, &mut [One(&mut self_)])?;
+            c.gate(538, &mut [One(&mut self_)])?;
         }
         out.set(ops::fliplr(&self_)?)
     })
@@ -11639,7 +11892,7 @@ pub unsafe extern "C" fn taper_flipud(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(529, &mut [One(&mut self_)])?;
+            c.gate(539, &mut [One(&mut self_)])?;
         }
         out.set(ops::flipud(&self_)?)
     })
@@ -11663,7 +11916,7 @@ pub unsafe extern "C" fn taper_rot90(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dims = c.slice(2, "dims", dims, dims_len)?;
         if c.is_gated() {
-            c.gate(530, &mut [One(&mut self_)])?;
+            c.gate(540, &mut [One(&mut self_)])?;
         }
         out.set(ops::rot90(&self_, k, dims)?)
     })
@@ -11689,7 +11942,7 @@ pub unsafe extern "C" fn taper_roll(
         let shifts = c.slice(1, "shifts", shifts, shifts_len)?;
         let dims = c.slice(2, "dims", dims, dims_len)?;
         if c.is_gated() {
-            c.gate(531, &mut [One(&mut self_)])?;
+            c.gate(541, &mut [One(&mut self_)])?;
         }
         out.set(ops::roll(&self_, shifts, dims)?)
     })
@@ -11712,7 +11965,7 @@ pub unsafe extern "C" fn taper_meshgrid(
         let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
         let indexing = c.opt_str(1, "indexing", indexing)?;
         if c.is_gated() {
-            c.gate(532, &mut [List(&mut tensors)])?;
+            c.gate(542, &mut [List(&mut tensors)])?;
         }
         out.set(ops::meshgrid(&tensors, indexing)?)
     })
@@ -11736,7 +11989,7 @@ pub unsafe extern "C" fn taper_repeat_interleave(
         let mut repeats = c.tensor(1, "repeats", repeats)?;
         let dim = c.opt(2, "dim", dim)?;
         if c.is_gated() {
-            c.gate(533, &mut [One(&mut self_), One(&mut repeats)])?;
+            c.gate(543, &mut [One(&mut self_), One(&mut repeats)])?;
         }
         out.set(ops::repeat_interleave(&self_, &repeats, dim)?)
     })
@@ -11759,7 +12012,7 @@ pub unsafe extern "C" fn taper_repeat_interleave_int(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(2, "dim", dim)?;
         if c.is_gated() {
-            c.gate(534, &mut [One(&mut self_)])?;
+            c.gate(544, &mut [One(&mut self_)])?;
         }
         out.set(ops::repeat_interleave_int(&self_, repeats, dim)?)
     })
@@ -11783,7 +12036,7 @@ pub unsafe extern "C" fn taper_cast(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.dtype(1, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(535, &mut [One(&mut self_)])?;
+            c.gate(545, &mut [One(&mut self_)])?;
         }
         out.set(ops::cast(&self_, dtype)?)
     })
@@ -11808,7 +12061,7 @@ pub unsafe extern "C" fn taper_to(
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         let device = c.opt_device(2, "device", device)?;
         if c.is_gated() {
-            c.gate(536, &mut [One(&mut self_)])?;
+            c.gate(546, &mut [One(&mut self_)])?;
         }
         out.set(ops::to(&self_, dtype, device, copy)?)
     })
@@ -11830,7 +12083,7 @@ pub unsafe extern "C" fn taper_to_device(
         let mut self_ = c.tensor(0, "self", self_)?;
         let device = c.device(1, "device", device)?;
         if c.is_gated() {
-            c.gate(537, &mut [One(&mut self_)])?;
+            c.gate(547, &mut [One(&mut self_)])?;
         }
         out.set(ops::to_device(&self_, device)?)
     })
@@ -11850,7 +12103,7 @@ pub unsafe extern "C" fn taper_clone(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(538, &mut [One(&mut self_)])?;
+            c.gate(548, &mut [One(&mut self_)])?;
         }
         out.set(ops::clone(&self_)?)
     })
@@ -11870,7 +12123,7 @@ pub unsafe extern "C" fn taper_contiguous(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(539, &mut [One(&mut self_)])?;
+            c.gate(549, &mut [One(&mut self_)])?;
         }
         out.set(ops::contiguous(&self_)?)
     })
@@ -11889,9 +12142,53 @@ pub unsafe extern "C" fn taper_copy_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut src = c.tensor(1, "src", src)?;
         if c.is_gated() {
-            c.gate(540, &mut [One(&mut self_), One(&mut src)])?;
+            c.gate(550, &mut [One(&mut self_), One(&mut src)])?;
         }
         ops::copy_(&self_, &src)
+    })
+}
+
+/// self's shape and dtype, filled with the value of a 0-dim tensor.
+///
+/// `fill.Tensor(Tensor self, Tensor value) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fill(
+    self_: *mut taper_tensor,
+    value: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fill", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut value = c.tensor(1, "value", value)?;
+        if c.is_gated() {
+            c.gate(551, &mut [One(&mut self_), One(&mut value)])?;
+        }
+        out.set(ops::fill(&self_, &value)?)
+    })
+}
+
+/// self's shape and dtype, filled with a number.
+///
+/// `fill.Scalar(Tensor self, Scalar value) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fill_scalar(
+    self_: *mut taper_tensor,
+    value: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fill_scalar", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let value = c.scalar(1, "value", value)?;
+        if c.is_gated() {
+            c.gate(552, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::fill_scalar(&self_, value)?)
     })
 }
 
@@ -11908,7 +12205,7 @@ pub unsafe extern "C" fn taper_fill_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut value = c.tensor(1, "value", value)?;
         if c.is_gated() {
-            c.gate(541, &mut [One(&mut self_), One(&mut value)])?;
+            c.gate(553, &mut [One(&mut self_), One(&mut value)])?;
         }
         ops::fill_(&self_, &value)
     })
@@ -11927,7 +12224,7 @@ pub unsafe extern "C" fn taper_fill_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let value = c.scalar(1, "value", value)?;
         if c.is_gated() {
-            c.gate(542, &mut [One(&mut self_)])?;
+            c.gate(554, &mut [One(&mut self_)])?;
         }
         ops::fill_scalar_(&self_, value)
     })
@@ -11944,7 +12241,7 @@ pub unsafe extern "C" fn taper_zero_(
     guard("zero_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(543, &mut [One(&mut self_)])?;
+            c.gate(555, &mut [One(&mut self_)])?;
         }
         ops::zero_(&self_)
     })
@@ -11969,7 +12266,7 @@ pub unsafe extern "C" fn taper_gather(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut index = c.tensor(2, "index", index)?;
         if c.is_gated() {
-            c.gate(544, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(556, &mut [One(&mut self_), One(&mut index)])?;
         }
         out.set(ops::gather(&self_, dim, &index)?)
     })
@@ -11994,7 +12291,7 @@ pub unsafe extern "C" fn taper_scatter_src(
         let mut index = c.tensor(2, "index", index)?;
         let mut src = c.tensor(3, "src", src)?;
         if c.is_gated() {
-            c.gate(545, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(557, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         out.set(ops::scatter_src(&self_, dim, &index, &src)?)
     })
@@ -12019,7 +12316,7 @@ pub unsafe extern "C" fn taper_scatter_value(
         let mut index = c.tensor(2, "index", index)?;
         let value = c.scalar(3, "value", value)?;
         if c.is_gated() {
-            c.gate(546, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(558, &mut [One(&mut self_), One(&mut index)])?;
         }
         out.set(ops::scatter_value(&self_, dim, &index, value)?)
     })
@@ -12044,7 +12341,7 @@ pub unsafe extern "C" fn taper_scatter_add(
         let mut index = c.tensor(2, "index", index)?;
         let mut src = c.tensor(3, "src", src)?;
         if c.is_gated() {
-            c.gate(547, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(559, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         out.set(ops::scatter_add(&self_, dim, &index, &src)?)
     })
@@ -12066,7 +12363,7 @@ pub unsafe extern "C" fn taper_scatter_src_(
         let mut index = c.tensor(2, "index", index)?;
         let mut src = c.tensor(3, "src", src)?;
         if c.is_gated() {
-            c.gate(548, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(560, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         ops::scatter_src_(&self_, dim, &index, &src)
     })
@@ -12088,7 +12385,7 @@ pub unsafe extern "C" fn taper_scatter_value_(
         let mut index = c.tensor(2, "index", index)?;
         let value = c.scalar(3, "value", value)?;
         if c.is_gated() {
-            c.gate(549, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(561, &mut [One(&mut self_), One(&mut index)])?;
         }
         ops::scatter_value_(&self_, dim, &index, value)
     })
@@ -12110,7 +12407,7 @@ pub unsafe extern "C" fn taper_scatter_add_(
         let mut index = c.tensor(2, "index", index)?;
         let mut src = c.tensor(3, "src", src)?;
         if c.is_gated() {
-            c.gate(550, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(562, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         ops::scatter_add_(&self_, dim, &index, &src)
     })
@@ -12137,7 +12434,7 @@ pub unsafe extern "C" fn taper_scatter_reduce(
         let mut src = c.tensor(3, "src", src)?;
         let reduce = c.str(4, "reduce", reduce)?;
         if c.is_gated() {
-            c.gate(551, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(563, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         out.set(ops::scatter_reduce(&self_, dim, &index, &src, reduce)?)
     })
@@ -12164,7 +12461,7 @@ pub unsafe extern "C" fn taper_scatter_value_reduce(
         let value = c.scalar(3, "value", value)?;
         let reduce = c.str(4, "reduce", reduce)?;
         if c.is_gated() {
-            c.gate(552, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(564, &mut [One(&mut self_), One(&mut index)])?;
         }
         out.set(ops::scatter_value_reduce(&self_, dim, &index, value, reduce)?)
     })
@@ -12192,7 +12489,7 @@ pub unsafe extern "C" fn taper_scatter_reduce_two(
         let mut src = c.tensor(3, "src", src)?;
         let reduce = c.str(4, "reduce", reduce)?;
         if c.is_gated() {
-            c.gate(553, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(565, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         out.set(ops::scatter_reduce_two(&self_, dim, &index, &src, reduce, include_self)?)
     })
@@ -12217,9 +12514,85 @@ pub unsafe extern "C" fn taper_scatter_reduce_two_(
         let mut src = c.tensor(3, "src", src)?;
         let reduce = c.str(4, "reduce", reduce)?;
         if c.is_gated() {
-            c.gate(554, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(566, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         ops::scatter_reduce_two_(&self_, dim, &index, &src, reduce, include_self)
+    })
+}
+
+/// The slices of source reduced (prod, mean, amax, amin) into the places along dim that index names, together with what is there unless include_self is false.
+///
+/// `index_reduce(Tensor self, int dim, Tensor index, Tensor source, str reduce, *, bool include_self=True) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_index_reduce(
+    self_: *mut taper_tensor,
+    dim: i64,
+    index: *mut taper_tensor,
+    source: *mut taper_tensor,
+    reduce: *const c_char,
+    include_self: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("index_reduce", |c| {
+        let out = c.out(6, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(2, "index", index)?;
+        let mut source = c.tensor(3, "source", source)?;
+        let reduce = c.str(4, "reduce", reduce)?;
+        if c.is_gated() {
+            c.gate(567, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+        }
+        out.set(ops::index_reduce(&self_, dim, &index, &source, reduce, include_self)?)
+    })
+}
+
+/// index_reduce in place.
+///
+/// `index_reduce_(Tensor(a!) self, int dim, Tensor index, Tensor source, str reduce, *, bool include_self=True) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_index_reduce_(
+    self_: *mut taper_tensor,
+    dim: i64,
+    index: *mut taper_tensor,
+    source: *mut taper_tensor,
+    reduce: *const c_char,
+    include_self: bool,
+) -> *mut taper_error {
+    guard("index_reduce_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut index = c.tensor(2, "index", index)?;
+        let mut source = c.tensor(3, "source", source)?;
+        let reduce = c.str(4, "reduce", reduce)?;
+        if c.is_gated() {
+            c.gate(568, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+        }
+        ops::index_reduce_(&self_, dim, &index, &source, reduce, include_self)
+    })
+}
+
+/// The coordinates in a shape of places in its elements' order, one tensor for each dimension.
+///
+/// `unravel_index(Tensor indices, int[] shape) -> Tensor[]`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_unravel_index(
+    indices: *mut taper_tensor,
+    shape: *const i64,
+    shape_len: usize,
+    out: *mut *mut taper_tensor_list,
+) -> *mut taper_error {
+    guard("unravel_index", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut indices = c.tensor(0, "indices", indices)?;
+        let shape = c.slice(1, "shape", shape, shape_len)?;
+        if c.is_gated() {
+            c.gate(569, &mut [One(&mut indices)])?;
+        }
+        out.set(ops::unravel_index(&indices, shape)?)
     })
 }
 
@@ -12240,7 +12613,7 @@ pub unsafe extern "C" fn taper_index_select(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut index = c.tensor(2, "index", index)?;
         if c.is_gated() {
-            c.gate(555, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(570, &mut [One(&mut self_), One(&mut index)])?;
         }
         out.set(ops::index_select(&self_, dim, &index)?)
     })
@@ -12267,7 +12640,7 @@ pub unsafe extern "C" fn taper_index_add(
         let mut source = c.tensor(3, "source", source)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(556, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+            c.gate(571, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
         }
         out.set(ops::index_add(&self_, dim, &index, &source, alpha)?)
     })
@@ -12291,7 +12664,7 @@ pub unsafe extern "C" fn taper_index_add_(
         let mut source = c.tensor(3, "source", source)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(557, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+            c.gate(572, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
         }
         ops::index_add_(&self_, dim, &index, &source, alpha)
     })
@@ -12316,7 +12689,7 @@ pub unsafe extern "C" fn taper_index_copy(
         let mut index = c.tensor(2, "index", index)?;
         let mut source = c.tensor(3, "source", source)?;
         if c.is_gated() {
-            c.gate(558, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+            c.gate(573, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
         }
         out.set(ops::index_copy(&self_, dim, &index, &source)?)
     })
@@ -12338,7 +12711,7 @@ pub unsafe extern "C" fn taper_index_copy_(
         let mut index = c.tensor(2, "index", index)?;
         let mut source = c.tensor(3, "source", source)?;
         if c.is_gated() {
-            c.gate(559, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+            c.gate(574, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
         }
         ops::index_copy_(&self_, dim, &index, &source)
     })
@@ -12363,7 +12736,7 @@ pub unsafe extern "C" fn taper_index_fill(
         let mut index = c.tensor(2, "index", index)?;
         let mut value = c.tensor(3, "value", value)?;
         if c.is_gated() {
-            c.gate(560, &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
+            c.gate(575, &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
         }
         out.set(ops::index_fill(&self_, dim, &index, &value)?)
     })
@@ -12388,7 +12761,7 @@ pub unsafe extern "C" fn taper_index_fill_scalar(
         let mut index = c.tensor(2, "index", index)?;
         let value = c.scalar(3, "value", value)?;
         if c.is_gated() {
-            c.gate(561, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(576, &mut [One(&mut self_), One(&mut index)])?;
         }
         out.set(ops::index_fill_scalar(&self_, dim, &index, value)?)
     })
@@ -12410,7 +12783,7 @@ pub unsafe extern "C" fn taper_index_fill_(
         let mut index = c.tensor(2, "index", index)?;
         let mut value = c.tensor(3, "value", value)?;
         if c.is_gated() {
-            c.gate(562, &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
+            c.gate(577, &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
         }
         ops::index_fill_(&self_, dim, &index, &value)
     })
@@ -12432,7 +12805,7 @@ pub unsafe extern "C" fn taper_index_fill_scalar_(
         let mut index = c.tensor(2, "index", index)?;
         let value = c.scalar(3, "value", value)?;
         if c.is_gated() {
-            c.gate(563, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(578, &mut [One(&mut self_), One(&mut index)])?;
         }
         ops::index_fill_scalar_(&self_, dim, &index, value)
     })
@@ -12455,7 +12828,7 @@ pub unsafe extern "C" fn taper_index(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut indices = c.opt_tensors(1, "indices", indices, indices_len)?;
         if c.is_gated() {
-            c.gate(564, &mut [One(&mut self_), OptList(&mut indices)])?;
+            c.gate(579, &mut [One(&mut self_), OptList(&mut indices)])?;
         }
         out.set(ops::index(&self_, &indices)?)
     })
@@ -12481,7 +12854,7 @@ pub unsafe extern "C" fn taper_index_put(
         let mut indices = c.opt_tensors(1, "indices", indices, indices_len)?;
         let mut values = c.tensor(2, "values", values)?;
         if c.is_gated() {
-            c.gate(565, &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
+            c.gate(580, &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
         }
         out.set(ops::index_put(&self_, &indices, &values, accumulate)?)
     })
@@ -12504,7 +12877,7 @@ pub unsafe extern "C" fn taper_index_put_(
         let mut indices = c.opt_tensors(1, "indices", indices, indices_len)?;
         let mut values = c.tensor(2, "values", values)?;
         if c.is_gated() {
-            c.gate(566, &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
+            c.gate(581, &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
         }
         ops::index_put_(&self_, &indices, &values, accumulate)
     })
@@ -12524,9 +12897,31 @@ pub unsafe extern "C" fn taper_nonzero(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(567, &mut [One(&mut self_)])?;
+            c.gate(582, &mut [One(&mut self_)])?;
         }
         out.set(ops::nonzero(&self_)?)
+    })
+}
+
+/// nonzero with a fixed number of rows: the first ones, and rows of fill_value where there are fewer.
+///
+/// `nonzero_static(Tensor self, *, int size, int fill_value=-1) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_nonzero_static(
+    self_: *mut taper_tensor,
+    size: i64,
+    fill_value: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("nonzero_static", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(583, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::nonzero_static(&self_, size, fill_value)?)
     })
 }
 
@@ -12544,7 +12939,7 @@ pub unsafe extern "C" fn taper_nonzero_numpy(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(568, &mut [One(&mut self_)])?;
+            c.gate(584, &mut [One(&mut self_)])?;
         }
         out.set(ops::nonzero_numpy(&self_)?)
     })
@@ -12566,7 +12961,7 @@ pub unsafe extern "C" fn taper_masked_select(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut mask = c.tensor(1, "mask", mask)?;
         if c.is_gated() {
-            c.gate(569, &mut [One(&mut self_), One(&mut mask)])?;
+            c.gate(585, &mut [One(&mut self_), One(&mut mask)])?;
         }
         out.set(ops::masked_select(&self_, &mask)?)
     })
@@ -12588,7 +12983,7 @@ pub unsafe extern "C" fn taper_take(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut index = c.tensor(1, "index", index)?;
         if c.is_gated() {
-            c.gate(570, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(586, &mut [One(&mut self_), One(&mut index)])?;
         }
         out.set(ops::take(&self_, &index)?)
     })
@@ -12612,7 +13007,7 @@ pub unsafe extern "C" fn taper_take_along_dim(
         let mut indices = c.tensor(1, "indices", indices)?;
         let dim = c.opt(2, "dim", dim)?;
         if c.is_gated() {
-            c.gate(571, &mut [One(&mut self_), One(&mut indices)])?;
+            c.gate(587, &mut [One(&mut self_), One(&mut indices)])?;
         }
         out.set(ops::take_along_dim(&self_, &indices, dim)?)
     })
@@ -12637,7 +13032,7 @@ pub unsafe extern "C" fn taper_put(
         let mut index = c.tensor(1, "index", index)?;
         let mut source = c.tensor(2, "source", source)?;
         if c.is_gated() {
-            c.gate(572, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+            c.gate(588, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
         }
         out.set(ops::put(&self_, &index, &source, accumulate)?)
     })
@@ -12659,7 +13054,7 @@ pub unsafe extern "C" fn taper_put_(
         let mut index = c.tensor(1, "index", index)?;
         let mut source = c.tensor(2, "source", source)?;
         if c.is_gated() {
-            c.gate(573, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+            c.gate(589, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
         }
         ops::put_(&self_, &index, &source, accumulate)
     })
@@ -12682,7 +13077,7 @@ pub unsafe extern "C" fn taper_embedding(
         let mut weight = c.tensor(0, "weight", weight)?;
         let mut indices = c.tensor(1, "indices", indices)?;
         if c.is_gated() {
-            c.gate(574, &mut [One(&mut weight), One(&mut indices)])?;
+            c.gate(590, &mut [One(&mut weight), One(&mut indices)])?;
         }
         out.set(ops::embedding(&weight, &indices, padding_idx)?)
     })
@@ -12710,7 +13105,7 @@ pub unsafe extern "C" fn taper_embedding_full(
         let padding_idx = c.opt(2, "padding_idx", padding_idx)?;
         let max_norm = c.opt(3, "max_norm", max_norm)?;
         if c.is_gated() {
-            c.gate(575, &mut [One(&mut weight), One(&mut indices)])?;
+            c.gate(591, &mut [One(&mut weight), One(&mut indices)])?;
         }
         out.set(ops::embedding_full(&weight, &indices, padding_idx, max_norm, norm_type, scale_grad_by_freq)?)
     })
@@ -12731,7 +13126,7 @@ pub unsafe extern "C" fn taper_embedding_renorm_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut indices = c.tensor(1, "indices", indices)?;
         if c.is_gated() {
-            c.gate(576, &mut [One(&mut self_), One(&mut indices)])?;
+            c.gate(592, &mut [One(&mut self_), One(&mut indices)])?;
         }
         ops::embedding_renorm_(&self_, &indices, max_norm, norm_type)
     })
@@ -12767,7 +13162,7 @@ pub unsafe extern "C" fn taper_embedding_bag(
         let mut per_sample_weights = c.opt_tensor(8, "per_sample_weights", per_sample_weights)?;
         let padding_idx = c.opt(10, "padding_idx", padding_idx)?;
         if c.is_gated() {
-            c.gate(577, &mut [One(&mut input), One(&mut weight), Opt(&mut offsets), Opt(&mut per_sample_weights)])?;
+            c.gate(593, &mut [One(&mut input), One(&mut weight), Opt(&mut offsets), Opt(&mut per_sample_weights)])?;
         }
         out.set(ops::embedding_bag(&input, &weight, offsets.as_ref(), max_norm, norm_type, scale_grad_by_freq, mode, sparse, per_sample_weights.as_ref(), include_last_offset, padding_idx)?)
     })
@@ -12788,7 +13183,7 @@ pub unsafe extern "C" fn taper_one_hot(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(578, &mut [One(&mut self_)])?;
+            c.gate(594, &mut [One(&mut self_)])?;
         }
         out.set(ops::one_hot(&self_, num_classes)?)
     })
@@ -12811,7 +13206,7 @@ pub unsafe extern "C" fn taper_bincount(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut weights = c.opt_tensor(1, "weights", weights)?;
         if c.is_gated() {
-            c.gate(579, &mut [One(&mut self_), Opt(&mut weights)])?;
+            c.gate(595, &mut [One(&mut self_), Opt(&mut weights)])?;
         }
         out.set(ops::bincount(&self_, weights.as_ref(), minlength)?)
     })
@@ -12831,7 +13226,7 @@ pub unsafe extern "C" fn taper_argwhere(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(580, &mut [One(&mut self_)])?;
+            c.gate(596, &mut [One(&mut self_)])?;
         }
         out.set(ops::argwhere(&self_)?)
     })
@@ -12855,7 +13250,7 @@ pub unsafe extern "C" fn taper_masked_scatter(
         let mut mask = c.tensor(1, "mask", mask)?;
         let mut source = c.tensor(2, "source", source)?;
         if c.is_gated() {
-            c.gate(581, &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
+            c.gate(597, &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
         }
         out.set(ops::masked_scatter(&self_, &mask, &source)?)
     })
@@ -12876,7 +13271,7 @@ pub unsafe extern "C" fn taper_masked_scatter_(
         let mut mask = c.tensor(1, "mask", mask)?;
         let mut source = c.tensor(2, "source", source)?;
         if c.is_gated() {
-            c.gate(582, &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
+            c.gate(598, &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
         }
         ops::masked_scatter_(&self_, &mask, &source)
     })
@@ -12900,7 +13295,7 @@ pub unsafe extern "C" fn taper_select_scatter(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut src = c.tensor(1, "src", src)?;
         if c.is_gated() {
-            c.gate(583, &mut [One(&mut self_), One(&mut src)])?;
+            c.gate(599, &mut [One(&mut self_), One(&mut src)])?;
         }
         out.set(ops::select_scatter(&self_, &src, dim, index)?)
     })
@@ -12928,7 +13323,7 @@ pub unsafe extern "C" fn taper_slice_scatter(
         let start = c.opt(3, "start", start)?;
         let end = c.opt(4, "end", end)?;
         if c.is_gated() {
-            c.gate(584, &mut [One(&mut self_), One(&mut src)])?;
+            c.gate(600, &mut [One(&mut self_), One(&mut src)])?;
         }
         out.set(ops::slice_scatter(&self_, &src, dim, start, end, step)?)
     })
@@ -12953,9 +13348,39 @@ pub unsafe extern "C" fn taper_diagonal_scatter(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut src = c.tensor(1, "src", src)?;
         if c.is_gated() {
-            c.gate(585, &mut [One(&mut self_), One(&mut src)])?;
+            c.gate(601, &mut [One(&mut self_), One(&mut src)])?;
         }
         out.set(ops::diagonal_scatter(&self_, &src, offset, dim1, dim2)?)
+    })
+}
+
+/// self with src in place of a window of its memory.
+///
+/// `as_strided_scatter(Tensor self, Tensor src, int[] size, int[] stride, int? storage_offset=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_as_strided_scatter(
+    self_: *mut taper_tensor,
+    src: *mut taper_tensor,
+    size: *const i64,
+    size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    storage_offset: *const i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("as_strided_scatter", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut src = c.tensor(1, "src", src)?;
+        let size = c.slice(2, "size", size, size_len)?;
+        let stride = c.slice(3, "stride", stride, stride_len)?;
+        let storage_offset = c.opt(4, "storage_offset", storage_offset)?;
+        if c.is_gated() {
+            c.gate(602, &mut [One(&mut self_), One(&mut src)])?;
+        }
+        out.set(ops::as_strided_scatter(&self_, &src, size, stride, storage_offset)?)
     })
 }
 
@@ -12973,7 +13398,7 @@ pub unsafe extern "C" fn taper_fill_diagonal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let fill_value = c.scalar(1, "fill_value", fill_value)?;
         if c.is_gated() {
-            c.gate(586, &mut [One(&mut self_)])?;
+            c.gate(603, &mut [One(&mut self_)])?;
         }
         ops::fill_diagonal_(&self_, fill_value, wrap)
     })
@@ -12998,7 +13423,7 @@ pub unsafe extern "C" fn taper_tril_indices(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(587, &mut [])?;
+            c.gate(604, &mut [])?;
         }
         out.set(ops::tril_indices(row, col, offset, dtype, device)?)
     })
@@ -13023,7 +13448,7 @@ pub unsafe extern "C" fn taper_triu_indices(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(588, &mut [])?;
+            c.gate(605, &mut [])?;
         }
         out.set(ops::triu_indices(row, col, offset, dtype, device)?)
     })
@@ -13044,7 +13469,7 @@ pub unsafe extern "C" fn taper_diagflat(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(589, &mut [One(&mut self_)])?;
+            c.gate(606, &mut [One(&mut self_)])?;
         }
         out.set(ops::diagflat(&self_, offset)?)
     })
@@ -13074,7 +13499,7 @@ pub unsafe extern "C" fn taper_searchsorted(
         let side = c.opt_str(4, "side", side)?;
         let mut sorter = c.opt_tensor(5, "sorter", sorter)?;
         if c.is_gated() {
-            c.gate(590, &mut [One(&mut sorted_sequence), One(&mut self_), Opt(&mut sorter)])?;
+            c.gate(607, &mut [One(&mut sorted_sequence), One(&mut self_), Opt(&mut sorter)])?;
         }
         out.set(ops::searchsorted(&sorted_sequence, &self_, out_int32, right, side, sorter.as_ref())?)
     })
@@ -13102,7 +13527,7 @@ pub unsafe extern "C" fn taper_searchsorted_scalar(
         let side = c.opt_str(4, "side", side)?;
         let mut sorter = c.opt_tensor(5, "sorter", sorter)?;
         if c.is_gated() {
-            c.gate(591, &mut [One(&mut sorted_sequence), Opt(&mut sorter)])?;
+            c.gate(608, &mut [One(&mut sorted_sequence), Opt(&mut sorter)])?;
         }
         out.set(ops::searchsorted_scalar(&sorted_sequence, self_, out_int32, right, side, sorter.as_ref())?)
     })
@@ -13126,7 +13551,7 @@ pub unsafe extern "C" fn taper_bucketize(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut boundaries = c.tensor(1, "boundaries", boundaries)?;
         if c.is_gated() {
-            c.gate(592, &mut [One(&mut self_), One(&mut boundaries)])?;
+            c.gate(609, &mut [One(&mut self_), One(&mut boundaries)])?;
         }
         out.set(ops::bucketize(&self_, &boundaries, out_int32, right)?)
     })
@@ -13150,7 +13575,7 @@ pub unsafe extern "C" fn taper_bucketize_scalar(
         let self_ = c.scalar(0, "self", self_)?;
         let mut boundaries = c.tensor(1, "boundaries", boundaries)?;
         if c.is_gated() {
-            c.gate(593, &mut [One(&mut boundaries)])?;
+            c.gate(610, &mut [One(&mut boundaries)])?;
         }
         out.set(ops::bucketize_scalar(self_, &boundaries, out_int32, right)?)
     })
@@ -13174,7 +13599,7 @@ pub unsafe extern "C" fn taper_isin_tensor_tensor(
         let mut elements = c.tensor(0, "elements", elements)?;
         let mut test_elements = c.tensor(1, "test_elements", test_elements)?;
         if c.is_gated() {
-            c.gate(594, &mut [One(&mut elements), One(&mut test_elements)])?;
+            c.gate(611, &mut [One(&mut elements), One(&mut test_elements)])?;
         }
         out.set(ops::isin_tensor_tensor(&elements, &test_elements, assume_unique, invert)?)
     })
@@ -13198,7 +13623,7 @@ pub unsafe extern "C" fn taper_isin_tensor_scalar(
         let mut elements = c.tensor(0, "elements", elements)?;
         let test_element = c.scalar(1, "test_element", test_element)?;
         if c.is_gated() {
-            c.gate(595, &mut [One(&mut elements)])?;
+            c.gate(612, &mut [One(&mut elements)])?;
         }
         out.set(ops::isin_tensor_scalar(&elements, test_element, assume_unique, invert)?)
     })
@@ -13222,7 +13647,7 @@ pub unsafe extern "C" fn taper_isin_scalar_tensor(
         let element = c.scalar(0, "element", element)?;
         let mut test_elements = c.tensor(1, "test_elements", test_elements)?;
         if c.is_gated() {
-            c.gate(596, &mut [One(&mut test_elements)])?;
+            c.gate(613, &mut [One(&mut test_elements)])?;
         }
         out.set(ops::isin_scalar_tensor(element, &test_elements, assume_unique, invert)?)
     })
@@ -13251,7 +13676,7 @@ pub unsafe extern "C" fn taper_unique(
         let counts = counts?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(597, &mut [One(&mut self_)])?;
+            c.gate(614, &mut [One(&mut self_)])?;
         }
         let (output_value, inverse_indices_value, counts_value) = ops::unique(&self_, sorted, return_inverse, return_counts)?;
         output.set(output_value)?;
@@ -13285,7 +13710,7 @@ pub unsafe extern "C" fn taper_unique_dim(
         let counts = counts?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(598, &mut [One(&mut self_)])?;
+            c.gate(615, &mut [One(&mut self_)])?;
         }
         let (output_value, inverse_indices_value, counts_value) = ops::unique_dim(&self_, dim, sorted, return_inverse, return_counts)?;
         output.set(output_value)?;
@@ -13319,7 +13744,7 @@ pub unsafe extern "C" fn taper_unique_consecutive(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(3, "dim", dim)?;
         if c.is_gated() {
-            c.gate(599, &mut [One(&mut self_)])?;
+            c.gate(616, &mut [One(&mut self_)])?;
         }
         let (output_value, inverse_indices_value, counts_value) = ops::unique_consecutive(&self_, return_inverse, return_counts, dim)?;
         output.set(output_value)?;
@@ -13348,7 +13773,7 @@ pub unsafe extern "C" fn taper_histc(
         let min = c.scalar(2, "min", min)?;
         let max = c.scalar(3, "max", max)?;
         if c.is_gated() {
-            c.gate(600, &mut [One(&mut self_)])?;
+            c.gate(617, &mut [One(&mut self_)])?;
         }
         out.set(ops::histc(&self_, bins, min, max)?)
     })
@@ -13375,7 +13800,7 @@ pub unsafe extern "C" fn taper_quantile(
         let dim = c.opt(2, "dim", dim)?;
         let interpolation = c.str(4, "interpolation", interpolation)?;
         if c.is_gated() {
-            c.gate(601, &mut [One(&mut self_), One(&mut q)])?;
+            c.gate(618, &mut [One(&mut self_), One(&mut q)])?;
         }
         out.set(ops::quantile(&self_, &q, dim, keepdim, interpolation)?)
     })
@@ -13401,7 +13826,7 @@ pub unsafe extern "C" fn taper_quantile_scalar(
         let dim = c.opt(2, "dim", dim)?;
         let interpolation = c.str(4, "interpolation", interpolation)?;
         if c.is_gated() {
-            c.gate(602, &mut [One(&mut self_)])?;
+            c.gate(619, &mut [One(&mut self_)])?;
         }
         out.set(ops::quantile_scalar(&self_, q, dim, keepdim, interpolation)?)
     })
@@ -13428,7 +13853,7 @@ pub unsafe extern "C" fn taper_nanquantile(
         let dim = c.opt(2, "dim", dim)?;
         let interpolation = c.str(4, "interpolation", interpolation)?;
         if c.is_gated() {
-            c.gate(603, &mut [One(&mut self_), One(&mut q)])?;
+            c.gate(620, &mut [One(&mut self_), One(&mut q)])?;
         }
         out.set(ops::nanquantile(&self_, &q, dim, keepdim, interpolation)?)
     })
@@ -13454,7 +13879,7 @@ pub unsafe extern "C" fn taper_nanquantile_scalar(
         let dim = c.opt(2, "dim", dim)?;
         let interpolation = c.str(4, "interpolation", interpolation)?;
         if c.is_gated() {
-            c.gate(604, &mut [One(&mut self_)])?;
+            c.gate(621, &mut [One(&mut self_)])?;
         }
         out.set(ops::nanquantile_scalar(&self_, q, dim, keepdim, interpolation)?)
     })
@@ -13485,7 +13910,7 @@ pub unsafe extern "C" fn taper_histogram(
         let max = c.opt(3, "max", max)?;
         let mut weight = c.opt_tensor(4, "weight", weight)?;
         if c.is_gated() {
-            c.gate(605, &mut [One(&mut self_), Opt(&mut weight)])?;
+            c.gate(622, &mut [One(&mut self_), Opt(&mut weight)])?;
         }
         let (hist_value, bin_edges_value) = ops::histogram(&self_, bins, min, max, weight.as_ref(), density)?;
         hist.set(hist_value)?;
@@ -13516,7 +13941,7 @@ pub unsafe extern "C" fn taper_histogram_bins_tensor(
         let mut bins = c.tensor(1, "bins", bins)?;
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         if c.is_gated() {
-            c.gate(606, &mut [One(&mut self_), One(&mut bins), Opt(&mut weight)])?;
+            c.gate(623, &mut [One(&mut self_), One(&mut bins), Opt(&mut weight)])?;
         }
         let (hist_value, bin_edges_value) = ops::histogram_bins_tensor(&self_, &bins, weight.as_ref(), density)?;
         hist.set(hist_value)?;
@@ -13539,7 +13964,7 @@ pub unsafe extern "C" fn taper_msort(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(607, &mut [One(&mut self_)])?;
+            c.gate(624, &mut [One(&mut self_)])?;
         }
         out.set(ops::msort(&self_)?)
     })
@@ -13561,7 +13986,7 @@ pub unsafe extern "C" fn taper_deg2rad(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(608, &mut [One(&mut self_)])?;
+            c.gate(625, &mut [One(&mut self_)])?;
         }
         out.set(ops::deg2rad(&self_)?)
     })
@@ -13578,7 +14003,7 @@ pub unsafe extern "C" fn taper_deg2rad_(
     guard("deg2rad_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(609, &mut [One(&mut self_)])?;
+            c.gate(626, &mut [One(&mut self_)])?;
         }
         ops::deg2rad_(&self_)
     })
@@ -13598,7 +14023,7 @@ pub unsafe extern "C" fn taper_rad2deg(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(610, &mut [One(&mut self_)])?;
+            c.gate(627, &mut [One(&mut self_)])?;
         }
         out.set(ops::rad2deg(&self_)?)
     })
@@ -13615,7 +14040,7 @@ pub unsafe extern "C" fn taper_rad2deg_(
     guard("rad2deg_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(611, &mut [One(&mut self_)])?;
+            c.gate(628, &mut [One(&mut self_)])?;
         }
         ops::rad2deg_(&self_)
     })
@@ -13635,7 +14060,7 @@ pub unsafe extern "C" fn taper_positive(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(612, &mut [One(&mut self_)])?;
+            c.gate(629, &mut [One(&mut self_)])?;
         }
         out.set(ops::positive(&self_)?)
     })
@@ -13655,7 +14080,7 @@ pub unsafe extern "C" fn taper_sgn(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(613, &mut [One(&mut self_)])?;
+            c.gate(630, &mut [One(&mut self_)])?;
         }
         out.set(ops::sgn(&self_)?)
     })
@@ -13672,7 +14097,7 @@ pub unsafe extern "C" fn taper_sgn_(
     guard("sgn_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(614, &mut [One(&mut self_)])?;
+            c.gate(631, &mut [One(&mut self_)])?;
         }
         ops::sgn_(&self_)
     })
@@ -13692,7 +14117,7 @@ pub unsafe extern "C" fn taper_signbit(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(615, &mut [One(&mut self_)])?;
+            c.gate(632, &mut [One(&mut self_)])?;
         }
         out.set(ops::signbit(&self_)?)
     })
@@ -13712,7 +14137,7 @@ pub unsafe extern "C" fn taper_isposinf(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(616, &mut [One(&mut self_)])?;
+            c.gate(633, &mut [One(&mut self_)])?;
         }
         out.set(ops::isposinf(&self_)?)
     })
@@ -13732,7 +14157,7 @@ pub unsafe extern "C" fn taper_isneginf(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(617, &mut [One(&mut self_)])?;
+            c.gate(634, &mut [One(&mut self_)])?;
         }
         out.set(ops::isneginf(&self_)?)
     })
@@ -13754,7 +14179,7 @@ pub unsafe extern "C" fn taper_copysign(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(618, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(635, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::copysign(&self_, &other)?)
     })
@@ -13776,7 +14201,7 @@ pub unsafe extern "C" fn taper_copysign_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(619, &mut [One(&mut self_)])?;
+            c.gate(636, &mut [One(&mut self_)])?;
         }
         out.set(ops::copysign_scalar(&self_, other)?)
     })
@@ -13795,7 +14220,7 @@ pub unsafe extern "C" fn taper_copysign_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(620, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(637, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::copysign_(&self_, &other)
     })
@@ -13814,7 +14239,7 @@ pub unsafe extern "C" fn taper_copysign_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(621, &mut [One(&mut self_)])?;
+            c.gate(638, &mut [One(&mut self_)])?;
         }
         ops::copysign_scalar_(&self_, other)
     })
@@ -13836,7 +14261,7 @@ pub unsafe extern "C" fn taper_heaviside(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut values = c.tensor(1, "values", values)?;
         if c.is_gated() {
-            c.gate(622, &mut [One(&mut self_), One(&mut values)])?;
+            c.gate(639, &mut [One(&mut self_), One(&mut values)])?;
         }
         out.set(ops::heaviside(&self_, &values)?)
     })
@@ -13855,7 +14280,7 @@ pub unsafe extern "C" fn taper_heaviside_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut values = c.tensor(1, "values", values)?;
         if c.is_gated() {
-            c.gate(623, &mut [One(&mut self_), One(&mut values)])?;
+            c.gate(640, &mut [One(&mut self_), One(&mut values)])?;
         }
         ops::heaviside_(&self_, &values)
     })
@@ -13881,7 +14306,7 @@ pub unsafe extern "C" fn taper_nan_to_num(
         let posinf = c.opt(2, "posinf", posinf)?;
         let neginf = c.opt(3, "neginf", neginf)?;
         if c.is_gated() {
-            c.gate(624, &mut [One(&mut self_)])?;
+            c.gate(641, &mut [One(&mut self_)])?;
         }
         out.set(ops::nan_to_num(&self_, nan, posinf, neginf)?)
     })
@@ -13904,7 +14329,7 @@ pub unsafe extern "C" fn taper_nan_to_num_(
         let posinf = c.opt(2, "posinf", posinf)?;
         let neginf = c.opt(3, "neginf", neginf)?;
         if c.is_gated() {
-            c.gate(625, &mut [One(&mut self_)])?;
+            c.gate(642, &mut [One(&mut self_)])?;
         }
         ops::nan_to_num_(&self_, nan, posinf, neginf)
     })
@@ -13924,7 +14349,7 @@ pub unsafe extern "C" fn taper_sinc(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(626, &mut [One(&mut self_)])?;
+            c.gate(643, &mut [One(&mut self_)])?;
         }
         out.set(ops::sinc(&self_)?)
     })
@@ -13941,7 +14366,7 @@ pub unsafe extern "C" fn taper_sinc_(
     guard("sinc_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(627, &mut [One(&mut self_)])?;
+            c.gate(644, &mut [One(&mut self_)])?;
         }
         ops::sinc_(&self_)
     })
@@ -13963,7 +14388,7 @@ pub unsafe extern "C" fn taper_float_power(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut exponent = c.tensor(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(628, &mut [One(&mut self_), One(&mut exponent)])?;
+            c.gate(645, &mut [One(&mut self_), One(&mut exponent)])?;
         }
         out.set(ops::float_power(&self_, &exponent)?)
     })
@@ -13985,7 +14410,7 @@ pub unsafe extern "C" fn taper_float_power_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let exponent = c.scalar(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(629, &mut [One(&mut self_)])?;
+            c.gate(646, &mut [One(&mut self_)])?;
         }
         out.set(ops::float_power_scalar(&self_, exponent)?)
     })
@@ -14004,7 +14429,7 @@ pub unsafe extern "C" fn taper_float_power_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut exponent = c.tensor(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(630, &mut [One(&mut self_), One(&mut exponent)])?;
+            c.gate(647, &mut [One(&mut self_), One(&mut exponent)])?;
         }
         ops::float_power_(&self_, &exponent)
     })
@@ -14023,7 +14448,7 @@ pub unsafe extern "C" fn taper_float_power_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let exponent = c.scalar(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(631, &mut [One(&mut self_)])?;
+            c.gate(648, &mut [One(&mut self_)])?;
         }
         ops::float_power_scalar_(&self_, exponent)
     })
@@ -14045,7 +14470,7 @@ pub unsafe extern "C" fn taper_logaddexp2(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(632, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(649, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::logaddexp2(&self_, &other)?)
     })
@@ -14067,7 +14492,7 @@ pub unsafe extern "C" fn taper_ldexp(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(633, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(650, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::ldexp(&self_, &other)?)
     })
@@ -14086,7 +14511,7 @@ pub unsafe extern "C" fn taper_ldexp_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(634, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(651, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::ldexp_(&self_, &other)
     })
@@ -14112,7 +14537,7 @@ pub unsafe extern "C" fn taper_aminmax(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(1, "dim", dim)?;
         if c.is_gated() {
-            c.gate(635, &mut [One(&mut self_)])?;
+            c.gate(652, &mut [One(&mut self_)])?;
         }
         let (min_value, max_value) = ops::aminmax(&self_, dim, keepdim)?;
         min.set(min_value)?;
@@ -14141,7 +14566,7 @@ pub unsafe extern "C" fn taper_nanmean(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(636, &mut [One(&mut self_)])?;
+            c.gate(653, &mut [One(&mut self_)])?;
         }
         out.set(ops::nanmean(&self_, dim, keepdim, dtype)?)
     })
@@ -14163,7 +14588,7 @@ pub unsafe extern "C" fn taper_inner(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(637, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(654, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::inner(&self_, &other)?)
     })
@@ -14187,7 +14612,7 @@ pub unsafe extern "C" fn taper_hardtanh(
         let min_val = c.scalar(1, "min_val", min_val)?;
         let max_val = c.scalar(2, "max_val", max_val)?;
         if c.is_gated() {
-            c.gate(638, &mut [One(&mut self_)])?;
+            c.gate(655, &mut [One(&mut self_)])?;
         }
         out.set(ops::hardtanh(&self_, min_val, max_val)?)
     })
@@ -14208,7 +14633,7 @@ pub unsafe extern "C" fn taper_hardtanh_(
         let min_val = c.scalar(1, "min_val", min_val)?;
         let max_val = c.scalar(2, "max_val", max_val)?;
         if c.is_gated() {
-            c.gate(639, &mut [One(&mut self_)])?;
+            c.gate(656, &mut [One(&mut self_)])?;
         }
         ops::hardtanh_(&self_, min_val, max_val)
     })
@@ -14228,7 +14653,7 @@ pub unsafe extern "C" fn taper_selu(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(640, &mut [One(&mut self_)])?;
+            c.gate(657, &mut [One(&mut self_)])?;
         }
         out.set(ops::selu(&self_)?)
     })
@@ -14245,7 +14670,7 @@ pub unsafe extern "C" fn taper_selu_(
     guard("selu_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(641, &mut [One(&mut self_)])?;
+            c.gate(658, &mut [One(&mut self_)])?;
         }
         ops::selu_(&self_)
     })
@@ -14267,7 +14692,7 @@ pub unsafe extern "C" fn taper_celu(
         let mut self_ = c.tensor(0, "self", self_)?;
         let alpha = c.scalar(1, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(642, &mut [One(&mut self_)])?;
+            c.gate(659, &mut [One(&mut self_)])?;
         }
         out.set(ops::celu(&self_, alpha)?)
     })
@@ -14286,7 +14711,7 @@ pub unsafe extern "C" fn taper_celu_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let alpha = c.scalar(1, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(643, &mut [One(&mut self_)])?;
+            c.gate(660, &mut [One(&mut self_)])?;
         }
         ops::celu_(&self_, alpha)
     })
@@ -14306,7 +14731,7 @@ pub unsafe extern "C" fn taper_mish(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(644, &mut [One(&mut self_)])?;
+            c.gate(661, &mut [One(&mut self_)])?;
         }
         out.set(ops::mish(&self_)?)
     })
@@ -14326,7 +14751,7 @@ pub unsafe extern "C" fn taper_softsign(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(645, &mut [One(&mut self_)])?;
+            c.gate(662, &mut [One(&mut self_)])?;
         }
         out.set(ops::softsign(&self_)?)
     })
@@ -14346,7 +14771,7 @@ pub unsafe extern "C" fn taper_tanhshrink(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(646, &mut [One(&mut self_)])?;
+            c.gate(663, &mut [One(&mut self_)])?;
         }
         out.set(ops::tanhshrink(&self_)?)
     })
@@ -14368,7 +14793,7 @@ pub unsafe extern "C" fn taper_hardshrink(
         let mut self_ = c.tensor(0, "self", self_)?;
         let lambd = c.scalar(1, "lambd", lambd)?;
         if c.is_gated() {
-            c.gate(647, &mut [One(&mut self_)])?;
+            c.gate(664, &mut [One(&mut self_)])?;
         }
         out.set(ops::hardshrink(&self_, lambd)?)
     })
@@ -14390,7 +14815,7 @@ pub unsafe extern "C" fn taper_softshrink(
         let mut self_ = c.tensor(0, "self", self_)?;
         let lambd = c.scalar(1, "lambd", lambd)?;
         if c.is_gated() {
-            c.gate(648, &mut [One(&mut self_)])?;
+            c.gate(665, &mut [One(&mut self_)])?;
         }
         out.set(ops::softshrink(&self_, lambd)?)
     })
@@ -14414,7 +14839,7 @@ pub unsafe extern "C" fn taper_threshold(
         let threshold = c.scalar(1, "threshold", threshold)?;
         let value = c.scalar(2, "value", value)?;
         if c.is_gated() {
-            c.gate(649, &mut [One(&mut self_)])?;
+            c.gate(666, &mut [One(&mut self_)])?;
         }
         out.set(ops::threshold(&self_, threshold, value)?)
     })
@@ -14435,7 +14860,7 @@ pub unsafe extern "C" fn taper_threshold_(
         let threshold = c.scalar(1, "threshold", threshold)?;
         let value = c.scalar(2, "value", value)?;
         if c.is_gated() {
-            c.gate(650, &mut [One(&mut self_)])?;
+            c.gate(667, &mut [One(&mut self_)])?;
         }
         ops::threshold_(&self_, threshold, value)
     })
@@ -14457,7 +14882,7 @@ pub unsafe extern "C" fn taper_prelu(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut weight = c.tensor(1, "weight", weight)?;
         if c.is_gated() {
-            c.gate(651, &mut [One(&mut self_), One(&mut weight)])?;
+            c.gate(668, &mut [One(&mut self_), One(&mut weight)])?;
         }
         out.set(ops::prelu(&self_, &weight)?)
     })
@@ -14484,7 +14909,7 @@ pub unsafe extern "C" fn taper_rrelu(
         let upper = c.scalar(2, "upper", upper)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(652, &mut [One(&mut self_)])?;
+            c.gate(669, &mut [One(&mut self_)])?;
         }
         out.set(ops::rrelu(&self_, lower, upper, training, generator.as_ref())?)
     })
@@ -14508,7 +14933,7 @@ pub unsafe extern "C" fn taper_rrelu_(
         let upper = c.scalar(2, "upper", upper)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(653, &mut [One(&mut self_)])?;
+            c.gate(670, &mut [One(&mut self_)])?;
         }
         ops::rrelu_(&self_, lower, upper, training, generator.as_ref())
     })
@@ -14544,7 +14969,7 @@ pub unsafe extern "C" fn taper_conv1d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(654, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(671, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv1d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)?)
     })
@@ -14578,7 +15003,7 @@ pub unsafe extern "C" fn taper_conv2d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(655, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(672, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv2d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)?)
     })
@@ -14612,7 +15037,7 @@ pub unsafe extern "C" fn taper_conv3d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(656, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(673, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv3d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)?)
     })
@@ -14650,7 +15075,7 @@ pub unsafe extern "C" fn taper_conv_padded(
         let padding_mode = c.str(7, "padding_mode", padding_mode)?;
         let auto_padding = c.opt_str(8, "auto_padding", auto_padding)?;
         if c.is_gated() {
-            c.gate(657, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(674, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_padded(&input, &weight, bias.as_ref(), stride, padding, dilation, groups, padding_mode, auto_padding)?)
     })
@@ -14687,7 +15112,7 @@ pub unsafe extern "C" fn taper_conv_transpose1d(
         let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(658, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(675, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_transpose1d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
     })
@@ -14724,7 +15149,7 @@ pub unsafe extern "C" fn taper_conv_transpose2d(
         let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(659, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(676, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_transpose2d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
     })
@@ -14761,7 +15186,7 @@ pub unsafe extern "C" fn taper_conv_transpose3d(
         let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(660, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(677, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_transpose3d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
     })
@@ -14801,7 +15226,7 @@ pub unsafe extern "C" fn taper_conv_transpose_sized(
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
         let output_size = c.opt_slice(8, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(661, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(678, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_transpose_sized(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation, output_size)?)
     })
@@ -14826,9 +15251,47 @@ pub unsafe extern "C" fn taper_conv_tbc(
         let mut weight = c.tensor(1, "weight", weight)?;
         let mut bias = c.tensor(2, "bias", bias)?;
         if c.is_gated() {
-            c.gate(662, &mut [One(&mut self_), One(&mut weight), One(&mut bias)])?;
+            c.gate(679, &mut [One(&mut self_), One(&mut weight), One(&mut bias)])?;
         }
         out.set(ops::conv_tbc(&self_, &weight, &bias, pad)?)
+    })
+}
+
+/// A convolution, or where transposed its transpose, of as many dimensions as the weight has.
+///
+/// `convolution(Tensor input, Tensor weight, Tensor? bias, int[] stride, int[] padding, int[] dilation, bool transposed, int[] output_padding, int groups) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_convolution(
+    input: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    bias: *mut taper_tensor,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    transposed: bool,
+    output_padding: *const i64,
+    output_padding_len: usize,
+    groups: i64,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("convolution", |c| {
+        let out = c.out(9, "out", out);
+        let out = out?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut weight = c.tensor(1, "weight", weight)?;
+        let mut bias = c.opt_tensor(2, "bias", bias)?;
+        let stride = c.slice(3, "stride", stride, stride_len)?;
+        let padding = c.slice(4, "padding", padding, padding_len)?;
+        let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
+        let output_padding = c.slice(7, "output_padding", output_padding, output_padding_len)?;
+        if c.is_gated() {
+            c.gate(680, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+        }
+        out.set(ops::convolution(&input, &weight, bias.as_ref(), stride, padding, dilation, transposed, output_padding, groups)?)
     })
 }
 
@@ -14859,7 +15322,7 @@ pub unsafe extern "C" fn taper_max_pool1d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(663, &mut [One(&mut self_)])?;
+            c.gate(681, &mut [One(&mut self_)])?;
         }
         out.set(ops::max_pool1d(&self_, kernel_size, stride, padding, dilation, ceil_mode)?)
     })
@@ -14892,7 +15355,7 @@ pub unsafe extern "C" fn taper_max_pool2d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(664, &mut [One(&mut self_)])?;
+            c.gate(682, &mut [One(&mut self_)])?;
         }
         out.set(ops::max_pool2d(&self_, kernel_size, stride, padding, dilation, ceil_mode)?)
     })
@@ -14925,7 +15388,7 @@ pub unsafe extern "C" fn taper_max_pool3d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(665, &mut [One(&mut self_)])?;
+            c.gate(683, &mut [One(&mut self_)])?;
         }
         out.set(ops::max_pool3d(&self_, kernel_size, stride, padding, dilation, ceil_mode)?)
     })
@@ -14961,7 +15424,7 @@ pub unsafe extern "C" fn taper_max_pool2d_with_indices(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(666, &mut [One(&mut self_)])?;
+            c.gate(684, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::max_pool2d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
         values.set(values_value)?;
@@ -15000,7 +15463,7 @@ pub unsafe extern "C" fn taper_max_pool1d_with_indices(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(667, &mut [One(&mut self_)])?;
+            c.gate(685, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::max_pool1d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
         values.set(values_value)?;
@@ -15039,7 +15502,7 @@ pub unsafe extern "C" fn taper_max_pool3d_with_indices(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(668, &mut [One(&mut self_)])?;
+            c.gate(686, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::max_pool3d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
         values.set(values_value)?;
@@ -15073,7 +15536,7 @@ pub unsafe extern "C" fn taper_avg_pool1d(
         let stride = c.slice(2, "stride", stride, stride_len)?;
         let padding = c.slice(3, "padding", padding, padding_len)?;
         if c.is_gated() {
-            c.gate(669, &mut [One(&mut self_)])?;
+            c.gate(687, &mut [One(&mut self_)])?;
         }
         out.set(ops::avg_pool1d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad)?)
     })
@@ -15106,7 +15569,7 @@ pub unsafe extern "C" fn taper_avg_pool2d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let divisor_override = c.opt(6, "divisor_override", divisor_override)?;
         if c.is_gated() {
-            c.gate(670, &mut [One(&mut self_)])?;
+            c.gate(688, &mut [One(&mut self_)])?;
         }
         out.set(ops::avg_pool2d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)?)
     })
@@ -15139,7 +15602,7 @@ pub unsafe extern "C" fn taper_avg_pool3d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let divisor_override = c.opt(6, "divisor_override", divisor_override)?;
         if c.is_gated() {
-            c.gate(671, &mut [One(&mut self_)])?;
+            c.gate(689, &mut [One(&mut self_)])?;
         }
         out.set(ops::avg_pool3d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)?)
     })
@@ -15162,7 +15625,7 @@ pub unsafe extern "C" fn taper_adaptive_avg_pool1d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(672, &mut [One(&mut self_)])?;
+            c.gate(690, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_avg_pool1d(&self_, output_size)?)
     })
@@ -15185,7 +15648,7 @@ pub unsafe extern "C" fn taper_adaptive_avg_pool2d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(673, &mut [One(&mut self_)])?;
+            c.gate(691, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_avg_pool2d(&self_, output_size)?)
     })
@@ -15208,7 +15671,7 @@ pub unsafe extern "C" fn taper_adaptive_avg_pool3d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(674, &mut [One(&mut self_)])?;
+            c.gate(692, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_avg_pool3d(&self_, output_size)?)
     })
@@ -15231,7 +15694,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool1d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(675, &mut [One(&mut self_)])?;
+            c.gate(693, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_max_pool1d(&self_, output_size)?)
     })
@@ -15257,7 +15720,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool1d_with_indices(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(676, &mut [One(&mut self_)])?;
+            c.gate(694, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::adaptive_max_pool1d_with_indices(&self_, output_size)?;
         values.set(values_value)?;
@@ -15283,7 +15746,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool2d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(677, &mut [One(&mut self_)])?;
+            c.gate(695, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_max_pool2d(&self_, output_size)?)
     })
@@ -15309,7 +15772,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool2d_with_indices(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(678, &mut [One(&mut self_)])?;
+            c.gate(696, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::adaptive_max_pool2d_with_indices(&self_, output_size)?;
         values.set(values_value)?;
@@ -15335,7 +15798,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool3d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(679, &mut [One(&mut self_)])?;
+            c.gate(697, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_max_pool3d(&self_, output_size)?)
     })
@@ -15361,7 +15824,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool3d_with_indices(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(680, &mut [One(&mut self_)])?;
+            c.gate(698, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::adaptive_max_pool3d_with_indices(&self_, output_size)?;
         values.set(values_value)?;
@@ -15392,7 +15855,7 @@ pub unsafe extern "C" fn taper_lp_pool1d(
         let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.opt_slice(3, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(681, &mut [One(&mut self_)])?;
+            c.gate(699, &mut [One(&mut self_)])?;
         }
         out.set(ops::lp_pool1d(&self_, norm_type, kernel_size, stride, ceil_mode)?)
     })
@@ -15420,7 +15883,7 @@ pub unsafe extern "C" fn taper_lp_pool2d(
         let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.opt_slice(3, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(682, &mut [One(&mut self_)])?;
+            c.gate(700, &mut [One(&mut self_)])?;
         }
         out.set(ops::lp_pool2d(&self_, norm_type, kernel_size, stride, ceil_mode)?)
     })
@@ -15448,7 +15911,7 @@ pub unsafe extern "C" fn taper_lp_pool3d(
         let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.opt_slice(3, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(683, &mut [One(&mut self_)])?;
+            c.gate(701, &mut [One(&mut self_)])?;
         }
         out.set(ops::lp_pool3d(&self_, norm_type, kernel_size, stride, ceil_mode)?)
     })
@@ -15482,7 +15945,7 @@ pub unsafe extern "C" fn taper_max_unpool1d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let output_size = c.opt_slice(5, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(684, &mut [One(&mut self_), One(&mut indices)])?;
+            c.gate(702, &mut [One(&mut self_), One(&mut indices)])?;
         }
         out.set(ops::max_unpool1d(&self_, &indices, kernel_size, stride, padding, output_size)?)
     })
@@ -15516,7 +15979,7 @@ pub unsafe extern "C" fn taper_max_unpool2d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let output_size = c.opt_slice(5, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(685, &mut [One(&mut self_), One(&mut indices)])?;
+            c.gate(703, &mut [One(&mut self_), One(&mut indices)])?;
         }
         out.set(ops::max_unpool2d(&self_, &indices, kernel_size, stride, padding, output_size)?)
     })
@@ -15550,7 +16013,7 @@ pub unsafe extern "C" fn taper_max_unpool3d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let output_size = c.opt_slice(5, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(686, &mut [One(&mut self_), One(&mut indices)])?;
+            c.gate(704, &mut [One(&mut self_), One(&mut indices)])?;
         }
         out.set(ops::max_unpool3d(&self_, &indices, kernel_size, stride, padding, output_size)?)
     })
@@ -15583,7 +16046,7 @@ pub unsafe extern "C" fn taper_fractional_max_pool2d_with_indices(
         let mut random_samples = c.opt_tensor(3, "random_samples", random_samples)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(687, &mut [One(&mut self_), Opt(&mut random_samples)])?;
+            c.gate(705, &mut [One(&mut self_), Opt(&mut random_samples)])?;
         }
         let (values_value, indices_value) = ops::fractional_max_pool2d_with_indices(&self_, kernel_size, output_size, random_samples.as_ref(), generator.as_ref())?;
         values.set(values_value)?;
@@ -15619,7 +16082,7 @@ pub unsafe extern "C" fn taper_fractional_max_pool3d_with_indices(
         let mut random_samples = c.opt_tensor(3, "random_samples", random_samples)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(688, &mut [One(&mut self_), Opt(&mut random_samples)])?;
+            c.gate(706, &mut [One(&mut self_), Opt(&mut random_samples)])?;
         }
         let (values_value, indices_value) = ops::fractional_max_pool3d_with_indices(&self_, kernel_size, output_size, random_samples.as_ref(), generator.as_ref())?;
         values.set(values_value)?;
@@ -15654,7 +16117,7 @@ pub unsafe extern "C" fn taper_im2col(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let stride = c.slice(4, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(689, &mut [One(&mut self_)])?;
+            c.gate(707, &mut [One(&mut self_)])?;
         }
         out.set(ops::im2col(&self_, kernel_size, dilation, padding, stride)?)
     })
@@ -15689,7 +16152,7 @@ pub unsafe extern "C" fn taper_col2im(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let stride = c.slice(5, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(690, &mut [One(&mut self_)])?;
+            c.gate(708, &mut [One(&mut self_)])?;
         }
         out.set(ops::col2im(&self_, output_size, kernel_size, dilation, padding, stride)?)
     })
@@ -15716,9 +16179,34 @@ pub unsafe extern "C" fn taper_grid_sample(
         let mode = c.str(2, "mode", mode)?;
         let padding_mode = c.str(3, "padding_mode", padding_mode)?;
         if c.is_gated() {
-            c.gate(691, &mut [One(&mut input), One(&mut grid)])?;
+            c.gate(709, &mut [One(&mut input), One(&mut grid)])?;
         }
         out.set(ops::grid_sample(&input, &grid, mode, padding_mode, align_corners)?)
+    })
+}
+
+/// grid_sample with numbers: mode 0 bilinear, 1 nearest, 2 bicubic; padding 0 zeros, 1 border, 2 reflection.
+///
+/// `grid_sampler(Tensor input, Tensor grid, int interpolation_mode, int padding_mode, bool align_corners) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_grid_sampler(
+    input: *mut taper_tensor,
+    grid: *mut taper_tensor,
+    interpolation_mode: i64,
+    padding_mode: i64,
+    align_corners: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("grid_sampler", |c| {
+        let out = c.out(5, "out", out);
+        let out = out?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut grid = c.tensor(1, "grid", grid)?;
+        if c.is_gated() {
+            c.gate(710, &mut [One(&mut input), One(&mut grid)])?;
+        }
+        out.set(ops::grid_sampler(&input, &grid, interpolation_mode, padding_mode, align_corners)?)
     })
 }
 
@@ -15740,7 +16228,7 @@ pub unsafe extern "C" fn taper_affine_grid(
         let mut theta = c.tensor(0, "theta", theta)?;
         let size = c.slice(1, "size", size, size_len)?;
         if c.is_gated() {
-            c.gate(692, &mut [One(&mut theta)])?;
+            c.gate(711, &mut [One(&mut theta)])?;
         }
         out.set(ops::affine_grid(&theta, size, align_corners)?)
     })
@@ -15770,7 +16258,7 @@ pub unsafe extern "C" fn taper_layer_norm(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let mut bias = c.opt_tensor(3, "bias", bias)?;
         if c.is_gated() {
-            c.gate(693, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+            c.gate(712, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::layer_norm(&input, normalized_shape, weight.as_ref(), bias.as_ref(), eps)?)
     })
@@ -15797,7 +16285,7 @@ pub unsafe extern "C" fn taper_rms_norm(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let eps = c.opt(3, "eps", eps)?;
         if c.is_gated() {
-            c.gate(694, &mut [One(&mut input), Opt(&mut weight)])?;
+            c.gate(713, &mut [One(&mut input), Opt(&mut weight)])?;
         }
         out.set(ops::rms_norm(&input, normalized_shape, weight.as_ref(), eps)?)
     })
@@ -15823,7 +16311,7 @@ pub unsafe extern "C" fn taper_group_norm(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let mut bias = c.opt_tensor(3, "bias", bias)?;
         if c.is_gated() {
-            c.gate(695, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+            c.gate(714, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::group_norm(&input, num_groups, weight.as_ref(), bias.as_ref(), eps)?)
     })
@@ -15854,9 +16342,127 @@ pub unsafe extern "C" fn taper_batch_norm(
         let mut running_mean = c.opt_tensor(3, "running_mean", running_mean)?;
         let mut running_var = c.opt_tensor(4, "running_var", running_var)?;
         if c.is_gated() {
-            c.gate(696, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+            c.gate(715, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
         }
         out.set(ops::batch_norm(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, momentum, eps)?)
+    })
+}
+
+/// layer_norm, and the mean and the inverse standard deviation that it used.
+///
+/// `native_layer_norm(Tensor input, int[] normalized_shape, Tensor? weight, Tensor? bias, float eps) -> (Tensor output, Tensor mean, Tensor rstd)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_native_layer_norm(
+    input: *mut taper_tensor,
+    normalized_shape: *const i64,
+    normalized_shape_len: usize,
+    weight: *mut taper_tensor,
+    bias: *mut taper_tensor,
+    eps: f64,
+    output: *mut *mut taper_tensor,
+    mean: *mut *mut taper_tensor,
+    rstd: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("native_layer_norm", |c| {
+        let output = c.out(5, "output", output);
+        let mean = c.out(6, "mean", mean);
+        let rstd = c.out(7, "rstd", rstd);
+        let output = output?;
+        let mean = mean?;
+        let rstd = rstd?;
+        let mut input = c.tensor(0, "input", input)?;
+        let normalized_shape = c.slice(1, "normalized_shape", normalized_shape, normalized_shape_len)?;
+        let mut weight = c.opt_tensor(2, "weight", weight)?;
+        let mut bias = c.opt_tensor(3, "bias", bias)?;
+        if c.is_gated() {
+            c.gate(716, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+        }
+        let (output_value, mean_value, rstd_value) = ops::native_layer_norm(&input, normalized_shape, weight.as_ref(), bias.as_ref(), eps)?;
+        output.set(output_value)?;
+        mean.set(mean_value)?;
+        rstd.set(rstd_value)?;
+        Ok(())
+    })
+}
+
+/// group_norm of N samples of C channels of HxW places, and the groups' means and inverse standard deviations.
+///
+/// `native_group_norm(Tensor input, Tensor? weight, Tensor? bias, int N, int C, int HxW, int group, float eps) -> (Tensor output, Tensor mean, Tensor rstd)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_native_group_norm(
+    input: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    bias: *mut taper_tensor,
+    N: i64,
+    C: i64,
+    HxW: i64,
+    group: i64,
+    eps: f64,
+    output: *mut *mut taper_tensor,
+    mean: *mut *mut taper_tensor,
+    rstd: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("native_group_norm", |c| {
+        let output = c.out(8, "output", output);
+        let mean = c.out(9, "mean", mean);
+        let rstd = c.out(10, "rstd", rstd);
+        let output = output?;
+        let mean = mean?;
+        let rstd = rstd?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut weight = c.opt_tensor(1, "weight", weight)?;
+        let mut bias = c.opt_tensor(2, "bias", bias)?;
+        if c.is_gated() {
+            c.gate(717, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+        }
+        let (output_value, mean_value, rstd_value) = ops::native_group_norm(&input, weight.as_ref(), bias.as_ref(), N, C, HxW, group, eps)?;
+        output.set(output_value)?;
+        mean.set(mean_value)?;
+        rstd.set(rstd_value)?;
+        Ok(())
+    })
+}
+
+/// batch_norm, and the batch's means and inverse standard deviations (without training, nothing).
+///
+/// `native_batch_norm(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, bool training, float momentum, float eps) -> (Tensor output, Tensor mean, Tensor rstd)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_native_batch_norm(
+    input: *mut taper_tensor,
+    weight: *mut taper_tensor,
+    bias: *mut taper_tensor,
+    running_mean: *mut taper_tensor,
+    running_var: *mut taper_tensor,
+    training: bool,
+    momentum: f64,
+    eps: f64,
+    output: *mut *mut taper_tensor,
+    mean: *mut *mut taper_tensor,
+    rstd: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("native_batch_norm", |c| {
+        let output = c.out(8, "output", output);
+        let mean = c.out(9, "mean", mean);
+        let rstd = c.out(10, "rstd", rstd);
+        let output = output?;
+        let mean = mean?;
+        let rstd = rstd?;
+        let mut input = c.tensor(0, "input", input)?;
+        let mut weight = c.opt_tensor(1, "weight", weight)?;
+        let mut bias = c.opt_tensor(2, "bias", bias)?;
+        let mut running_mean = c.opt_tensor(3, "running_mean", running_mean)?;
+        let mut running_var = c.opt_tensor(4, "running_var", running_var)?;
+        if c.is_gated() {
+            c.gate(718, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+        }
+        let (output_value, mean_value, rstd_value) = ops::native_batch_norm(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, momentum, eps)?;
+        output.set(output_value)?;
+        mean.set(mean_value)?;
+        rstd.set(rstd_value)?;
+        Ok(())
     })
 }
 
@@ -15879,7 +16485,7 @@ pub unsafe extern "C" fn taper_instance_norm(
         let mut weight = c.opt_tensor(1, "weight", weight)?;
         let mut bias = c.opt_tensor(2, "bias", bias)?;
         if c.is_gated() {
-            c.gate(697, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+            c.gate(719, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::instance_norm(&input, weight.as_ref(), bias.as_ref(), eps)?)
     })
@@ -15914,7 +16520,7 @@ pub unsafe extern "C" fn taper_batch_norm_tracked(
         let mut num_batches_tracked = c.opt_tensor(5, "num_batches_tracked", num_batches_tracked)?;
         let momentum = c.opt(8, "momentum", momentum)?;
         if c.is_gated() {
-            c.gate(698, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var), Opt(&mut num_batches_tracked)])?;
+            c.gate(720, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var), Opt(&mut num_batches_tracked)])?;
         }
         out.set(ops::batch_norm_tracked(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), num_batches_tracked.as_ref(), training, track_running_stats, momentum, eps)?)
     })
@@ -15949,7 +16555,7 @@ pub unsafe extern "C" fn taper_instance_norm_tracked(
         let momentum = c.opt(7, "momentum", momentum)?;
         let dims = c.opt(9, "dims", dims)?;
         if c.is_gated() {
-            c.gate(699, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+            c.gate(721, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
         }
         out.set(ops::instance_norm_tracked(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, track_running_stats, momentum, eps, dims)?)
     })
@@ -15973,7 +16579,7 @@ pub unsafe extern "C" fn taper_local_response_norm(
         let out = out?;
         let mut input = c.tensor(0, "input", input)?;
         if c.is_gated() {
-            c.gate(700, &mut [One(&mut input)])?;
+            c.gate(722, &mut [One(&mut input)])?;
         }
         out.set(ops::local_response_norm(&input, size, alpha, beta, k)?)
     })
@@ -15997,7 +16603,7 @@ pub unsafe extern "C" fn taper_cross_map_lrn2d(
         let out = out?;
         let mut input = c.tensor(0, "input", input)?;
         if c.is_gated() {
-            c.gate(701, &mut [One(&mut input)])?;
+            c.gate(723, &mut [One(&mut input)])?;
         }
         out.set(ops::cross_map_lrn2d(&input, size, alpha, beta, k)?)
     })
@@ -16020,7 +16626,7 @@ pub unsafe extern "C" fn taper_normalize(
         let out = out?;
         let mut input = c.tensor(0, "input", input)?;
         if c.is_gated() {
-            c.gate(702, &mut [One(&mut input)])?;
+            c.gate(724, &mut [One(&mut input)])?;
         }
         out.set(ops::normalize(&input, p, dim, eps)?)
     })
@@ -16044,7 +16650,7 @@ pub unsafe extern "C" fn taper_cosine_similarity(
         let mut x1 = c.tensor(0, "x1", x1)?;
         let mut x2 = c.tensor(1, "x2", x2)?;
         if c.is_gated() {
-            c.gate(703, &mut [One(&mut x1), One(&mut x2)])?;
+            c.gate(725, &mut [One(&mut x1), One(&mut x2)])?;
         }
         out.set(ops::cosine_similarity(&x1, &x2, dim, eps)?)
     })
@@ -16069,7 +16675,7 @@ pub unsafe extern "C" fn taper_pairwise_distance(
         let mut x1 = c.tensor(0, "x1", x1)?;
         let mut x2 = c.tensor(1, "x2", x2)?;
         if c.is_gated() {
-            c.gate(704, &mut [One(&mut x1), One(&mut x2)])?;
+            c.gate(726, &mut [One(&mut x1), One(&mut x2)])?;
         }
         out.set(ops::pairwise_distance(&x1, &x2, p, eps, keepdim)?)
     })
@@ -16096,9 +16702,34 @@ pub unsafe extern "C" fn taper_pad(
         let mode = c.str(2, "mode", mode)?;
         let value = c.opt(3, "value", value)?;
         if c.is_gated() {
-            c.gate(705, &mut [One(&mut input), Case(matches!((mode, pad.len()), ("reflect", 2 | 4) | ("replicate", 2 | 4 | 6)))])?;
+            c.gate(727, &mut [One(&mut input), Case(matches!((mode, pad.len()), ("reflect", 2 | 4) | ("replicate", 2 | 4 | 6)))])?;
         }
         out.set(ops::pad(&input, pad, mode, value)?)
+    })
+}
+
+/// Padding with a number: pairs (before, after) from the last dimension backwards.
+///
+/// `constant_pad_nd(Tensor self, int[] pad, Scalar value=0) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_constant_pad_nd(
+    self_: *mut taper_tensor,
+    pad: *const i64,
+    pad_len: usize,
+    value: taper_scalar,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("constant_pad_nd", |c| {
+        let out = c.out(3, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let pad = c.slice(1, "pad", pad, pad_len)?;
+        let value = c.scalar(2, "value", value)?;
+        if c.is_gated() {
+            c.gate(728, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::constant_pad_nd(&self_, pad, value)?)
     })
 }
 
@@ -16127,7 +16758,7 @@ pub unsafe extern "C" fn taper_scaled_dot_product_attention(
         let mut attn_mask = c.opt_tensor(3, "attn_mask", attn_mask)?;
         let scale = c.opt(6, "scale", scale)?;
         if c.is_gated() {
-            c.gate(706, &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut attn_mask)])?;
+            c.gate(729, &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut attn_mask)])?;
         }
         out.set(ops::scaled_dot_product_attention(&query, &key, &value, attn_mask.as_ref(), dropout_p, is_causal, scale, enable_gqa)?)
     })
@@ -16150,7 +16781,7 @@ pub unsafe extern "C" fn taper_generate_square_subsequent_mask(
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         let device = c.opt_device(2, "device", device)?;
         if c.is_gated() {
-            c.gate(707, &mut [])?;
+            c.gate(730, &mut [])?;
         }
         out.set(ops::generate_square_subsequent_mask(sz, dtype, device)?)
     })
@@ -16212,7 +16843,7 @@ pub unsafe extern "C" fn taper_multi_head_attention_forward(
         let mut static_k = c.opt_tensor(21, "static_k", static_k)?;
         let mut static_v = c.opt_tensor(22, "static_v", static_v)?;
         if c.is_gated() {
-            c.gate(708, &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut in_proj_weight), Opt(&mut in_proj_bias), Opt(&mut bias_k), Opt(&mut bias_v), One(&mut out_proj_weight), Opt(&mut out_proj_bias), Opt(&mut key_padding_mask), Opt(&mut attn_mask), Opt(&mut q_proj_weight), Opt(&mut k_proj_weight), Opt(&mut v_proj_weight), Opt(&mut static_k), Opt(&mut static_v)])?;
+            c.gate(731, &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut in_proj_weight), Opt(&mut in_proj_bias), Opt(&mut bias_k), Opt(&mut bias_v), One(&mut out_proj_weight), Opt(&mut out_proj_bias), Opt(&mut key_padding_mask), Opt(&mut attn_mask), Opt(&mut q_proj_weight), Opt(&mut k_proj_weight), Opt(&mut v_proj_weight), Opt(&mut static_k), Opt(&mut static_v)])?;
         }
         let (attn_output_value, attn_output_weights_value) = ops::multi_head_attention_forward(&query, &key, &value, embed_dim_to_check, num_heads, in_proj_weight.as_ref(), in_proj_bias.as_ref(), bias_k.as_ref(), bias_v.as_ref(), add_zero_attn, dropout_p, &out_proj_weight, out_proj_bias.as_ref(), training, key_padding_mask.as_ref(), need_weights, attn_mask.as_ref(), use_separate_proj_weight, q_proj_weight.as_ref(), k_proj_weight.as_ref(), v_proj_weight.as_ref(), static_k.as_ref(), static_v.as_ref(), average_attn_weights, is_causal)?;
         attn_output.set(attn_output_value)?;
@@ -16236,7 +16867,7 @@ pub unsafe extern "C" fn taper_pixel_shuffle(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(709, &mut [One(&mut self_)])?;
+            c.gate(732, &mut [One(&mut self_)])?;
         }
         out.set(ops::pixel_shuffle(&self_, upscale_factor)?)
     })
@@ -16272,7 +16903,7 @@ pub unsafe extern "C" fn taper_interpolate(
         let scale_h = c.opt(7, "scale_h", scale_h)?;
         let scale_w = c.opt(8, "scale_w", scale_w)?;
         if c.is_gated() {
-            c.gate(710, &mut [One(&mut input)])?;
+            c.gate(733, &mut [One(&mut input)])?;
         }
         out.set(ops::interpolate(&input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias, scale_h, scale_w)?)
     })
@@ -16293,7 +16924,7 @@ pub unsafe extern "C" fn taper_pixel_unshuffle(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(711, &mut [One(&mut self_)])?;
+            c.gate(734, &mut [One(&mut self_)])?;
         }
         out.set(ops::pixel_unshuffle(&self_, downscale_factor)?)
     })
@@ -16314,7 +16945,7 @@ pub unsafe extern "C" fn taper_channel_shuffle(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(712, &mut [One(&mut self_)])?;
+            c.gate(735, &mut [One(&mut self_)])?;
         }
         out.set(ops::channel_shuffle(&self_, groups)?)
     })
@@ -16354,7 +16985,7 @@ pub unsafe extern "C" fn taper_lstm(
         let mut hx = c.tensors(1, "hx", hx, hx_len)?;
         let mut params = c.tensors(2, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(713, &mut [One(&mut input), List(&mut hx), List(&mut params)])?;
+            c.gate(736, &mut [One(&mut input), List(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value, c_n_value) = ops::lstm(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)?;
         output.set(output_value)?;
@@ -16397,7 +17028,7 @@ pub unsafe extern "C" fn taper_lstm_data(
         let mut hx = c.tensors(2, "hx", hx, hx_len)?;
         let mut params = c.tensors(3, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(714, &mut [One(&mut data), One(&mut batch_sizes), List(&mut hx), List(&mut params)])?;
+            c.gate(737, &mut [One(&mut data), One(&mut batch_sizes), List(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value, c_n_value) = ops::lstm_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)?;
         output.set(output_value)?;
@@ -16435,7 +17066,7 @@ pub unsafe extern "C" fn taper_gru(
         let mut hx = c.tensor(1, "hx", hx)?;
         let mut params = c.tensors(2, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(715, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+            c.gate(738, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::gru(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)?;
         output.set(output_value)?;
@@ -16473,7 +17104,7 @@ pub unsafe extern "C" fn taper_gru_data(
         let mut hx = c.tensor(2, "hx", hx)?;
         let mut params = c.tensors(3, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(716, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+            c.gate(739, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::gru_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)?;
         output.set(output_value)?;
@@ -16510,7 +17141,7 @@ pub unsafe extern "C" fn taper_rnn_tanh(
         let mut hx = c.tensor(1, "hx", hx)?;
         let mut params = c.tensors(2, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(717, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+            c.gate(740, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::rnn_tanh(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)?;
         output.set(output_value)?;
@@ -16548,7 +17179,7 @@ pub unsafe extern "C" fn taper_rnn_tanh_data(
         let mut hx = c.tensor(2, "hx", hx)?;
         let mut params = c.tensors(3, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(718, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+            c.gate(741, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::rnn_tanh_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)?;
         output.set(output_value)?;
@@ -16585,7 +17216,7 @@ pub unsafe extern "C" fn taper_rnn_relu(
         let mut hx = c.tensor(1, "hx", hx)?;
         let mut params = c.tensors(2, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(719, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+            c.gate(742, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::rnn_relu(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)?;
         output.set(output_value)?;
@@ -16623,7 +17254,7 @@ pub unsafe extern "C" fn taper_rnn_relu_data(
         let mut hx = c.tensor(2, "hx", hx)?;
         let mut params = c.tensors(3, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(720, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+            c.gate(743, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::rnn_relu_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)?;
         output.set(output_value)?;
@@ -16660,7 +17291,7 @@ pub unsafe extern "C" fn taper_lstm_cell(
         let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
         let mut b_hh = c.opt_tensor(5, "b_hh", b_hh)?;
         if c.is_gated() {
-            c.gate(721, &mut [One(&mut input), List(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+            c.gate(744, &mut [One(&mut input), List(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
         }
         let (h_1_value, c_1_value) = ops::lstm_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())?;
         h_1.set(h_1_value)?;
@@ -16693,7 +17324,7 @@ pub unsafe extern "C" fn taper_gru_cell(
         let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
         let mut b_hh = c.opt_tensor(5, "b_hh", b_hh)?;
         if c.is_gated() {
-            c.gate(722, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+            c.gate(745, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
         }
         out.set(ops::gru_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())?)
     })
@@ -16723,7 +17354,7 @@ pub unsafe extern "C" fn taper_rnn_tanh_cell(
         let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
         let mut b_hh = c.opt_tensor(5, "b_hh", b_hh)?;
         if c.is_gated() {
-            c.gate(723, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+            c.gate(746, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
         }
         out.set(ops::rnn_tanh_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())?)
     })
@@ -16753,7 +17384,7 @@ pub unsafe extern "C" fn taper_rnn_relu_cell(
         let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
         let mut b_hh = c.opt_tensor(5, "b_hh", b_hh)?;
         if c.is_gated() {
-            c.gate(724, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+            c.gate(747, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
         }
         out.set(ops::rnn_relu_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())?)
     })
@@ -16779,7 +17410,7 @@ pub unsafe extern "C" fn taper_mse_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(725, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(748, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::mse_loss(&input, &target, reduction)?)
     })
@@ -16803,7 +17434,7 @@ pub unsafe extern "C" fn taper_l1_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(726, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(749, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::l1_loss(&input, &target, reduction)?)
     })
@@ -16828,7 +17459,7 @@ pub unsafe extern "C" fn taper_smooth_l1_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(727, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(750, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::smooth_l1_loss(&input, &target, reduction, beta)?)
     })
@@ -16853,7 +17484,7 @@ pub unsafe extern "C" fn taper_huber_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(728, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(751, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::huber_loss(&input, &target, reduction, delta)?)
     })
@@ -16879,7 +17510,7 @@ pub unsafe extern "C" fn taper_binary_cross_entropy(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(3, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(729, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(752, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::binary_cross_entropy(&input, &target, weight.as_ref(), reduction)?)
     })
@@ -16907,7 +17538,7 @@ pub unsafe extern "C" fn taper_binary_cross_entropy_with_logits(
         let mut pos_weight = c.opt_tensor(3, "pos_weight", pos_weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(730, &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
+            c.gate(753, &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
         }
         out.set(ops::binary_cross_entropy_with_logits(&input, &target, weight.as_ref(), pos_weight.as_ref(), reduction)?)
     })
@@ -16932,7 +17563,7 @@ pub unsafe extern "C" fn taper_kl_div(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(731, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(754, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::kl_div(&input, &target, reduction, log_target)?)
     })
@@ -16959,7 +17590,7 @@ pub unsafe extern "C" fn taper_nll_loss(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(732, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(755, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::nll_loss(&input, &target, weight.as_ref(), ignore_index, reduction)?)
     })
@@ -16987,7 +17618,7 @@ pub unsafe extern "C" fn taper_cross_entropy(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(733, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(756, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::cross_entropy(&input, &target, weight.as_ref(), ignore_index, reduction, label_smoothing)?)
     })
@@ -17012,7 +17643,7 @@ pub unsafe extern "C" fn taper_hinge_embedding_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(3, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(734, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(757, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::hinge_embedding_loss(&input, &target, margin, reduction)?)
     })
@@ -17036,7 +17667,7 @@ pub unsafe extern "C" fn taper_soft_margin_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(735, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(758, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::soft_margin_loss(&input, &target, reduction)?)
     })
@@ -17063,7 +17694,7 @@ pub unsafe extern "C" fn taper_margin_ranking_loss(
         let mut target = c.tensor(2, "target", target)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(736, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+            c.gate(759, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
         }
         out.set(ops::margin_ranking_loss(&input1, &input2, &target, margin, reduction)?)
     })
@@ -17090,7 +17721,7 @@ pub unsafe extern "C" fn taper_cosine_embedding_loss(
         let mut target = c.tensor(2, "target", target)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(737, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+            c.gate(760, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
         }
         out.set(ops::cosine_embedding_loss(&input1, &input2, &target, margin, reduction)?)
     })
@@ -17120,7 +17751,7 @@ pub unsafe extern "C" fn taper_triplet_margin_loss(
         let mut negative = c.tensor(2, "negative", negative)?;
         let reduction = c.str(7, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(738, &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
+            c.gate(761, &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
         }
         out.set(ops::triplet_margin_loss(&anchor, &positive, &negative, margin, p, eps, swap, reduction)?)
     })
@@ -17146,7 +17777,7 @@ pub unsafe extern "C" fn taper_multilabel_soft_margin_loss(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(3, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(739, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(762, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::multilabel_soft_margin_loss(&input, &target, weight.as_ref(), reduction)?)
     })
@@ -17175,7 +17806,7 @@ pub unsafe extern "C" fn taper_multi_margin_loss(
         let mut weight = c.opt_tensor(4, "weight", weight)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(740, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(763, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::multi_margin_loss(&input, &target, p, margin, weight.as_ref(), reduction)?)
     })
@@ -17202,7 +17833,7 @@ pub unsafe extern "C" fn taper_poisson_nll_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(741, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(764, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::poisson_nll_loss(&input, &target, log_input, full, eps, reduction)?)
     })
@@ -17230,7 +17861,7 @@ pub unsafe extern "C" fn taper_gaussian_nll_loss(
         let mut var = c.tensor(2, "var", var)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(742, &mut [One(&mut input), One(&mut target), One(&mut var)])?;
+            c.gate(765, &mut [One(&mut input), One(&mut target), One(&mut var)])?;
         }
         out.set(ops::gaussian_nll_loss(&input, &target, &var, full, eps, reduction)?)
     })
@@ -17254,7 +17885,7 @@ pub unsafe extern "C" fn taper_multilabel_margin_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(743, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(766, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::multilabel_margin_loss(&input, &target, reduction)?)
     })
@@ -17284,7 +17915,7 @@ pub unsafe extern "C" fn taper_ctc_loss(
         let mut target_lengths = c.tensor(3, "target_lengths", target_lengths)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(744, &mut [One(&mut log_probs), One(&mut targets), One(&mut input_lengths), One(&mut target_lengths)])?;
+            c.gate(767, &mut [One(&mut log_probs), One(&mut targets), One(&mut input_lengths), One(&mut target_lengths)])?;
         }
         out.set(ops::ctc_loss(&log_probs, &targets, &input_lengths, &target_lengths, blank, reduction, zero_infinity)?)
     })
@@ -17316,7 +17947,7 @@ pub unsafe extern "C" fn taper_ctc_loss_int_list(
         let target_lengths = c.slice(3, "target_lengths", target_lengths, target_lengths_len)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(745, &mut [One(&mut log_probs), One(&mut targets)])?;
+            c.gate(768, &mut [One(&mut log_probs), One(&mut targets)])?;
         }
         out.set(ops::ctc_loss_int_list(&log_probs, &targets, input_lengths, target_lengths, blank, reduction, zero_infinity)?)
     })
@@ -17345,7 +17976,7 @@ pub unsafe extern "C" fn taper_rand(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(746, &mut [])?;
+            c.gate(769, &mut [])?;
         }
         out.set(ops::rand(size, generator.as_ref(), dtype, device)?)
     })
@@ -17371,7 +18002,7 @@ pub unsafe extern "C" fn taper_rand_like(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(747, &mut [One(&mut self_)])?;
+            c.gate(770, &mut [One(&mut self_)])?;
         }
         out.set(ops::rand_like(&self_, generator.as_ref(), dtype, device)?)
     })
@@ -17398,7 +18029,7 @@ pub unsafe extern "C" fn taper_randn(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(748, &mut [])?;
+            c.gate(771, &mut [])?;
         }
         out.set(ops::randn(size, generator.as_ref(), dtype, device)?)
     })
@@ -17424,7 +18055,7 @@ pub unsafe extern "C" fn taper_randn_like(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(749, &mut [One(&mut self_)])?;
+            c.gate(772, &mut [One(&mut self_)])?;
         }
         out.set(ops::randn_like(&self_, generator.as_ref(), dtype, device)?)
     })
@@ -17452,7 +18083,7 @@ pub unsafe extern "C" fn taper_randint(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(750, &mut [])?;
+            c.gate(773, &mut [])?;
         }
         out.set(ops::randint(high, size, generator.as_ref(), dtype, device)?)
     })
@@ -17481,7 +18112,7 @@ pub unsafe extern "C" fn taper_randint_low(
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
         if c.is_gated() {
-            c.gate(751, &mut [])?;
+            c.gate(774, &mut [])?;
         }
         out.set(ops::randint_low(low, high, size, generator.as_ref(), dtype, device)?)
     })
@@ -17508,7 +18139,7 @@ pub unsafe extern "C" fn taper_randint_like(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(752, &mut [One(&mut self_)])?;
+            c.gate(775, &mut [One(&mut self_)])?;
         }
         out.set(ops::randint_like(&self_, high, generator.as_ref(), dtype, device)?)
     })
@@ -17536,7 +18167,7 @@ pub unsafe extern "C" fn taper_randint_like_low(
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
         if c.is_gated() {
-            c.gate(753, &mut [One(&mut self_)])?;
+            c.gate(776, &mut [One(&mut self_)])?;
         }
         out.set(ops::randint_like_low(&self_, low, high, generator.as_ref(), dtype, device)?)
     })
@@ -17561,7 +18192,7 @@ pub unsafe extern "C" fn taper_randperm(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(754, &mut [])?;
+            c.gate(777, &mut [])?;
         }
         out.set(ops::randperm(n, generator.as_ref(), dtype, device)?)
     })
@@ -17584,7 +18215,7 @@ pub unsafe extern "C" fn taper_normal_tensor_float(
         let mut mean = c.tensor(0, "mean", mean)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(755, &mut [One(&mut mean)])?;
+            c.gate(778, &mut [One(&mut mean)])?;
         }
         out.set(ops::normal_tensor_float(&mean, std, generator.as_ref())?)
     })
@@ -17607,7 +18238,7 @@ pub unsafe extern "C" fn taper_normal_float_tensor(
         let mut std = c.tensor(1, "std", std)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(756, &mut [One(&mut std)])?;
+            c.gate(779, &mut [One(&mut std)])?;
         }
         out.set(ops::normal_float_tensor(mean, &std, generator.as_ref())?)
     })
@@ -17631,7 +18262,7 @@ pub unsafe extern "C" fn taper_normal_tensor_tensor(
         let mut std = c.tensor(1, "std", std)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(757, &mut [One(&mut mean), One(&mut std)])?;
+            c.gate(780, &mut [One(&mut mean), One(&mut std)])?;
         }
         out.set(ops::normal_tensor_tensor(&mean, &std, generator.as_ref())?)
     })
@@ -17660,7 +18291,7 @@ pub unsafe extern "C" fn taper_normal_float_float(
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
         if c.is_gated() {
-            c.gate(758, &mut [])?;
+            c.gate(781, &mut [])?;
         }
         out.set(ops::normal_float_float(mean, std, size, generator.as_ref(), dtype, device)?)
     })
@@ -17682,7 +18313,7 @@ pub unsafe extern "C" fn taper_bernoulli(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         if c.is_gated() {
-            c.gate(759, &mut [One(&mut self_)])?;
+            c.gate(782, &mut [One(&mut self_)])?;
         }
         out.set(ops::bernoulli(&self_, generator.as_ref())?)
     })
@@ -17705,7 +18336,7 @@ pub unsafe extern "C" fn taper_bernoulli_p(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(760, &mut [One(&mut self_)])?;
+            c.gate(783, &mut [One(&mut self_)])?;
         }
         out.set(ops::bernoulli_p(&self_, p, generator.as_ref())?)
     })
@@ -17729,7 +18360,7 @@ pub unsafe extern "C" fn taper_multinomial(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(761, &mut [One(&mut self_)])?;
+            c.gate(784, &mut [One(&mut self_)])?;
         }
         out.set(ops::multinomial(&self_, num_samples, replacement, generator.as_ref())?)
     })
@@ -17751,7 +18382,7 @@ pub unsafe extern "C" fn taper_poisson(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         if c.is_gated() {
-            c.gate(762, &mut [One(&mut self_)])?;
+            c.gate(785, &mut [One(&mut self_)])?;
         }
         out.set(ops::poisson(&self_, generator.as_ref())?)
     })
@@ -17775,7 +18406,7 @@ pub unsafe extern "C" fn taper_binomial(
         let mut prob = c.tensor(1, "prob", prob)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(763, &mut [One(&mut count), One(&mut prob)])?;
+            c.gate(786, &mut [One(&mut count), One(&mut prob)])?;
         }
         out.set(ops::binomial(&count, &prob, generator.as_ref())?)
     })
@@ -17797,7 +18428,7 @@ pub unsafe extern "C" fn taper_standard_gamma(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         if c.is_gated() {
-            c.gate(764, &mut [One(&mut self_)])?;
+            c.gate(787, &mut [One(&mut self_)])?;
         }
         out.set(ops::standard_gamma(&self_, generator.as_ref())?)
     })
@@ -17819,7 +18450,7 @@ pub unsafe extern "C" fn taper_sample_dirichlet(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         if c.is_gated() {
-            c.gate(765, &mut [One(&mut self_)])?;
+            c.gate(788, &mut [One(&mut self_)])?;
         }
         out.set(ops::sample_dirichlet(&self_, generator.as_ref())?)
     })
@@ -17841,7 +18472,7 @@ pub unsafe extern "C" fn taper_standard_gamma_grad(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut output = c.tensor(1, "output", output)?;
         if c.is_gated() {
-            c.gate(766, &mut [One(&mut self_), One(&mut output)])?;
+            c.gate(789, &mut [One(&mut self_), One(&mut output)])?;
         }
         out.set(ops::standard_gamma_grad(&self_, &output)?)
     })
@@ -17865,7 +18496,7 @@ pub unsafe extern "C" fn taper_dirichlet_grad(
         let mut alpha = c.tensor(1, "alpha", alpha)?;
         let mut total = c.tensor(2, "total", total)?;
         if c.is_gated() {
-            c.gate(767, &mut [One(&mut x), One(&mut alpha), One(&mut total)])?;
+            c.gate(790, &mut [One(&mut x), One(&mut alpha), One(&mut total)])?;
         }
         out.set(ops::dirichlet_grad(&x, &alpha, &total)?)
     })
@@ -17886,7 +18517,7 @@ pub unsafe extern "C" fn taper_uniform_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(768, &mut [One(&mut self_)])?;
+            c.gate(791, &mut [One(&mut self_)])?;
         }
         ops::uniform_(&self_, from_, to, generator.as_ref())
     })
@@ -17907,7 +18538,7 @@ pub unsafe extern "C" fn taper_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(769, &mut [One(&mut self_)])?;
+            c.gate(792, &mut [One(&mut self_)])?;
         }
         ops::normal_(&self_, mean, std, generator.as_ref())
     })
@@ -17928,7 +18559,7 @@ pub unsafe extern "C" fn taper_log_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(770, &mut [One(&mut self_)])?;
+            c.gate(793, &mut [One(&mut self_)])?;
         }
         ops::log_normal_(&self_, mean, std, generator.as_ref())
     })
@@ -17949,7 +18580,7 @@ pub unsafe extern "C" fn taper_cauchy_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(771, &mut [One(&mut self_)])?;
+            c.gate(794, &mut [One(&mut self_)])?;
         }
         ops::cauchy_(&self_, median, sigma, generator.as_ref())
     })
@@ -17969,7 +18600,7 @@ pub unsafe extern "C" fn taper_exponential_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(772, &mut [One(&mut self_)])?;
+            c.gate(795, &mut [One(&mut self_)])?;
         }
         ops::exponential_(&self_, lambd, generator.as_ref())
     })
@@ -17989,7 +18620,7 @@ pub unsafe extern "C" fn taper_geometric_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(773, &mut [One(&mut self_)])?;
+            c.gate(796, &mut [One(&mut self_)])?;
         }
         ops::geometric_(&self_, p, generator.as_ref())
     })
@@ -18008,7 +18639,7 @@ pub unsafe extern "C" fn taper_random_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         if c.is_gated() {
-            c.gate(774, &mut [One(&mut self_)])?;
+            c.gate(797, &mut [One(&mut self_)])?;
         }
         ops::random_(&self_, generator.as_ref())
     })
@@ -18028,7 +18659,7 @@ pub unsafe extern "C" fn taper_random_to_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(775, &mut [One(&mut self_)])?;
+            c.gate(798, &mut [One(&mut self_)])?;
         }
         ops::random_to_(&self_, to, generator.as_ref())
     })
@@ -18050,7 +18681,7 @@ pub unsafe extern "C" fn taper_random_from_(
         let to = c.opt(2, "to", to)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(776, &mut [One(&mut self_)])?;
+            c.gate(799, &mut [One(&mut self_)])?;
         }
         ops::random_from_(&self_, from_, to, generator.as_ref())
     })
@@ -18071,7 +18702,7 @@ pub unsafe extern "C" fn taper_bernoulli_(
         let mut p = c.tensor(1, "p", p)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(777, &mut [One(&mut self_), One(&mut p)])?;
+            c.gate(800, &mut [One(&mut self_), One(&mut p)])?;
         }
         ops::bernoulli_(&self_, &p, generator.as_ref())
     })
@@ -18091,7 +18722,7 @@ pub unsafe extern "C" fn taper_bernoulli_float_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(778, &mut [One(&mut self_)])?;
+            c.gate(801, &mut [One(&mut self_)])?;
         }
         ops::bernoulli_float_(&self_, p, generator.as_ref())
     })
@@ -18115,7 +18746,7 @@ pub unsafe extern "C" fn taper_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(779, &mut [One(&mut input)])?;
+            c.gate(802, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout(&input, p, training, generator.as_ref())?)
     })
@@ -18136,7 +18767,7 @@ pub unsafe extern "C" fn taper_dropout_(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(780, &mut [One(&mut input)])?;
+            c.gate(803, &mut [One(&mut input)])?;
         }
         ops::dropout_(&input, p, training, generator.as_ref())
     })
@@ -18160,7 +18791,7 @@ pub unsafe extern "C" fn taper_alpha_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(781, &mut [One(&mut input)])?;
+            c.gate(804, &mut [One(&mut input)])?;
         }
         out.set(ops::alpha_dropout(&input, p, training, generator.as_ref())?)
     })
@@ -18184,7 +18815,7 @@ pub unsafe extern "C" fn taper_feature_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(782, &mut [One(&mut input)])?;
+            c.gate(805, &mut [One(&mut input)])?;
         }
         out.set(ops::feature_dropout(&input, p, training, generator.as_ref())?)
     })
@@ -18208,9 +18839,103 @@ pub unsafe extern "C" fn taper_feature_alpha_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(783, &mut [One(&mut input)])?;
+            c.gate(806, &mut [One(&mut input)])?;
         }
         out.set(ops::feature_alpha_dropout(&input, p, training, generator.as_ref())?)
+    })
+}
+
+/// alpha_dropout in place.
+///
+/// `alpha_dropout_(Tensor(a!) input, float p, bool train, *, Generator? generator=None) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_alpha_dropout_(
+    input: *mut taper_tensor,
+    p: f64,
+    train: bool,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("alpha_dropout_", |c| {
+        let mut input = c.tensor(0, "input", input)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(807, &mut [One(&mut input)])?;
+        }
+        ops::alpha_dropout_(&input, p, train, generator.as_ref())
+    })
+}
+
+/// feature_dropout in place.
+///
+/// `feature_dropout_(Tensor(a!) input, float p, bool train, *, Generator? generator=None) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_feature_dropout_(
+    input: *mut taper_tensor,
+    p: f64,
+    train: bool,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("feature_dropout_", |c| {
+        let mut input = c.tensor(0, "input", input)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(808, &mut [One(&mut input)])?;
+        }
+        ops::feature_dropout_(&input, p, train, generator.as_ref())
+    })
+}
+
+/// feature_alpha_dropout in place.
+///
+/// `feature_alpha_dropout_(Tensor(a!) input, float p, bool train, *, Generator? generator=None) -> ()`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_feature_alpha_dropout_(
+    input: *mut taper_tensor,
+    p: f64,
+    train: bool,
+    generator: *mut taper_generator,
+) -> *mut taper_error {
+    guard("feature_alpha_dropout_", |c| {
+        let mut input = c.tensor(0, "input", input)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(809, &mut [One(&mut input)])?;
+        }
+        ops::feature_alpha_dropout_(&input, p, train, generator.as_ref())
+    })
+}
+
+/// Dropout, and which elements it kept.
+///
+/// `native_dropout(Tensor input, float p, bool? train, *, Generator? generator=None) -> (Tensor output, Tensor mask)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_native_dropout(
+    input: *mut taper_tensor,
+    p: f64,
+    train: *const bool,
+    generator: *mut taper_generator,
+    output: *mut *mut taper_tensor,
+    mask: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("native_dropout", |c| {
+        let output = c.out(4, "output", output);
+        let mask = c.out(5, "mask", mask);
+        let output = output?;
+        let mask = mask?;
+        let mut input = c.tensor(0, "input", input)?;
+        let train = c.opt(2, "train", train)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        if c.is_gated() {
+            c.gate(810, &mut [One(&mut input)])?;
+        }
+        let (output_value, mask_value) = ops::native_dropout(&input, p, train, generator.as_ref())?;
+        output.set(output_value)?;
+        mask.set(mask_value)?;
+        Ok(())
     })
 }
 
@@ -18232,7 +18957,7 @@ pub unsafe extern "C" fn taper_dropout1d(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(784, &mut [One(&mut input)])?;
+            c.gate(811, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout1d(&input, p, training, generator.as_ref())?)
     })
@@ -18256,7 +18981,7 @@ pub unsafe extern "C" fn taper_dropout2d(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(785, &mut [One(&mut input)])?;
+            c.gate(812, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout2d(&input, p, training, generator.as_ref())?)
     })
@@ -18280,7 +19005,7 @@ pub unsafe extern "C" fn taper_dropout3d(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(786, &mut [One(&mut input)])?;
+            c.gate(813, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout3d(&input, p, training, generator.as_ref())?)
     })
@@ -18305,7 +19030,7 @@ pub unsafe extern "C" fn taper_gumbel_softmax(
         let mut logits = c.tensor(0, "logits", logits)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(787, &mut [One(&mut logits)])?;
+            c.gate(814, &mut [One(&mut logits)])?;
         }
         out.set(ops::gumbel_softmax(&logits, tau, hard, dim, generator.as_ref())?)
     })
@@ -18328,7 +19053,7 @@ pub unsafe extern "C" fn taper_init_uniform_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(788, &mut [One(&mut self_)])?;
+            c.gate(815, &mut [One(&mut self_)])?;
         }
         ops::init_uniform_(&self_, a, b, generator.as_ref())
     })
@@ -18349,7 +19074,7 @@ pub unsafe extern "C" fn taper_init_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(789, &mut [One(&mut self_)])?;
+            c.gate(816, &mut [One(&mut self_)])?;
         }
         ops::init_normal_(&self_, mean, std, generator.as_ref())
     })
@@ -18367,7 +19092,7 @@ pub unsafe extern "C" fn taper_init_constant_(
     guard("init_constant_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(790, &mut [One(&mut self_)])?;
+            c.gate(817, &mut [One(&mut self_)])?;
         }
         ops::init_constant_(&self_, val)
     })
@@ -18384,7 +19109,7 @@ pub unsafe extern "C" fn taper_init_ones_(
     guard("init_ones_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(791, &mut [One(&mut self_)])?;
+            c.gate(818, &mut [One(&mut self_)])?;
         }
         ops::init_ones_(&self_)
     })
@@ -18401,7 +19126,7 @@ pub unsafe extern "C" fn taper_init_zeros_(
     guard("init_zeros_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(792, &mut [One(&mut self_)])?;
+            c.gate(819, &mut [One(&mut self_)])?;
         }
         ops::init_zeros_(&self_)
     })
@@ -18418,7 +19143,7 @@ pub unsafe extern "C" fn taper_init_eye_(
     guard("init_eye_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(793, &mut [One(&mut self_)])?;
+            c.gate(820, &mut [One(&mut self_)])?;
         }
         ops::init_eye_(&self_)
     })
@@ -18436,7 +19161,7 @@ pub unsafe extern "C" fn taper_init_dirac_(
     guard("init_dirac_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(794, &mut [One(&mut self_)])?;
+            c.gate(821, &mut [One(&mut self_)])?;
         }
         ops::init_dirac_(&self_, groups)
     })
@@ -18456,7 +19181,7 @@ pub unsafe extern "C" fn taper_init_xavier_uniform_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(795, &mut [One(&mut self_)])?;
+            c.gate(822, &mut [One(&mut self_)])?;
         }
         ops::init_xavier_uniform_(&self_, gain, generator.as_ref())
     })
@@ -18476,7 +19201,7 @@ pub unsafe extern "C" fn taper_init_xavier_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(796, &mut [One(&mut self_)])?;
+            c.gate(823, &mut [One(&mut self_)])?;
         }
         ops::init_xavier_normal_(&self_, gain, generator.as_ref())
     })
@@ -18500,7 +19225,7 @@ pub unsafe extern "C" fn taper_init_kaiming_uniform_(
         let nonlinearity = c.str(3, "nonlinearity", nonlinearity)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(797, &mut [One(&mut self_)])?;
+            c.gate(824, &mut [One(&mut self_)])?;
         }
         ops::init_kaiming_uniform_(&self_, a, mode, nonlinearity, generator.as_ref())
     })
@@ -18524,7 +19249,7 @@ pub unsafe extern "C" fn taper_init_kaiming_normal_(
         let nonlinearity = c.str(3, "nonlinearity", nonlinearity)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(798, &mut [One(&mut self_)])?;
+            c.gate(825, &mut [One(&mut self_)])?;
         }
         ops::init_kaiming_normal_(&self_, a, mode, nonlinearity, generator.as_ref())
     })
@@ -18547,7 +19272,7 @@ pub unsafe extern "C" fn taper_init_trunc_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(5, "generator", generator)?;
         if c.is_gated() {
-            c.gate(799, &mut [One(&mut self_)])?;
+            c.gate(826, &mut [One(&mut self_)])?;
         }
         ops::init_trunc_normal_(&self_, mean, std, a, b, generator.as_ref())
     })
@@ -18567,7 +19292,7 @@ pub unsafe extern "C" fn taper_init_orthogonal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(800, &mut [One(&mut self_)])?;
+            c.gate(827, &mut [One(&mut self_)])?;
         }
         ops::init_orthogonal_(&self_, gain, generator.as_ref())
     })
@@ -18588,7 +19313,7 @@ pub unsafe extern "C" fn taper_init_sparse_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(801, &mut [One(&mut self_)])?;
+            c.gate(828, &mut [One(&mut self_)])?;
         }
         ops::init_sparse_(&self_, sparsity, std, generator.as_ref())
     })
@@ -18609,7 +19334,7 @@ pub unsafe extern "C" fn taper_init_default_(
         let mut bias = c.opt_tensor(1, "bias", bias)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(802, &mut [One(&mut weight), Opt(&mut bias)])?;
+            c.gate(829, &mut [One(&mut weight), Opt(&mut bias)])?;
         }
         ops::init_default_(&weight, bias.as_ref(), generator.as_ref())
     })
@@ -18631,7 +19356,7 @@ pub unsafe extern "C" fn taper_calculate_gain(
         let nonlinearity = c.str(0, "nonlinearity", nonlinearity)?;
         let param = c.opt(1, "param", param)?;
         if c.is_gated() {
-            c.gate(803, &mut [])?;
+            c.gate(830, &mut [])?;
         }
         out.set(ops::calculate_gain(nonlinearity, param)?)
     })
@@ -18657,7 +19382,7 @@ pub unsafe extern "C" fn taper_clip_grad_norm_(
         let out = out?;
         let mut parameters = c.tensors(0, "parameters", parameters, parameters_len)?;
         if c.is_gated() {
-            c.gate(804, &mut [List(&mut parameters)])?;
+            c.gate(831, &mut [List(&mut parameters)])?;
         }
         out.set(ops::clip_grad_norm_(&parameters, max_norm, norm_type, error_if_nonfinite)?)
     })
@@ -18676,7 +19401,7 @@ pub unsafe extern "C" fn taper_clip_grad_value_(
     guard("clip_grad_value_", |c| {
         let mut parameters = c.tensors(0, "parameters", parameters, parameters_len)?;
         if c.is_gated() {
-            c.gate(805, &mut [List(&mut parameters)])?;
+            c.gate(832, &mut [List(&mut parameters)])?;
         }
         ops::clip_grad_value_(&parameters, clip_value)
     })
@@ -18707,7 +19432,7 @@ pub unsafe extern "C" fn taper_fused_sgd_(
         let mut grads = c.tensors(1, "grads", grads, grads_len)?;
         let mut momentum_buffers = c.tensors(2, "momentum_buffers", momentum_buffers, momentum_buffers_len)?;
         if c.is_gated() {
-            c.gate(806, &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
+            c.gate(833, &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
         }
         ops::fused_sgd_(&params, &grads, &momentum_buffers, lr, momentum, dampening, weight_decay, nesterov, maximize, is_first_step)
     })
@@ -18746,7 +19471,7 @@ pub unsafe extern "C" fn taper_fused_adam_(
         let mut exp_avg_sqs = c.tensors(3, "exp_avg_sqs", exp_avg_sqs, exp_avg_sqs_len)?;
         let mut max_exp_avg_sqs = c.tensors(4, "max_exp_avg_sqs", max_exp_avg_sqs, max_exp_avg_sqs_len)?;
         if c.is_gated() {
-            c.gate(807, &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
+            c.gate(834, &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
         }
         ops::fused_adam_(&params, &grads, &exp_avgs, &exp_avg_sqs, &max_exp_avg_sqs, lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled, step)
     })

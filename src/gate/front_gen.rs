@@ -18,6 +18,28 @@ pub fn empty(size: &[i64], dtype: Option<DType>, device: Option<Device>) -> Resu
     ops::empty(size, dtype, device)
 }
 
+/// Uninitialised memory with the given strides.
+#[rustfmt::skip]
+#[inline]
+pub fn empty_strided(size: &[i64], stride: &[i64], dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::empty_strided(size, stride, dtype, device);
+    }
+    let _op = enter(OpId(1), &mut [])?;
+    ops::empty_strided(size, stride, dtype, device)
+}
+
+/// Uninitialised memory whose dimensions lie in the given order, from the outermost to the innermost.
+#[rustfmt::skip]
+#[inline]
+pub fn empty_permuted(size: &[i64], physical_layout: &[i64], dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::empty_permuted(size, physical_layout, dtype, device);
+    }
+    let _op = enter(OpId(2), &mut [])?;
+    ops::empty_permuted(size, physical_layout, dtype, device)
+}
+
 /// A tensor of zeros; dtype defaults to the default float type.
 #[rustfmt::skip]
 #[inline]
@@ -25,7 +47,7 @@ pub fn zeros(size: &[i64], dtype: Option<DType>, device: Option<Device>) -> Resu
     if watch::word() & watch::GATED == 0 {
         return ops::zeros(size, dtype, device);
     }
-    let _op = enter(OpId(1), &mut [])?;
+    let _op = enter(OpId(3), &mut [])?;
     ops::zeros(size, dtype, device)
 }
 
@@ -36,7 +58,7 @@ pub fn ones(size: &[i64], dtype: Option<DType>, device: Option<Device>) -> Resul
     if watch::word() & watch::GATED == 0 {
         return ops::ones(size, dtype, device);
     }
-    let _op = enter(OpId(2), &mut [])?;
+    let _op = enter(OpId(4), &mut [])?;
     ops::ones(size, dtype, device)
 }
 
@@ -47,7 +69,7 @@ pub fn full(size: &[i64], fill_value: Scalar, dtype: Option<DType>, device: Opti
     if watch::word() & watch::GATED == 0 {
         return ops::full(size, fill_value, dtype, device);
     }
-    let _op = enter(OpId(3), &mut [])?;
+    let _op = enter(OpId(5), &mut [])?;
     ops::full(size, fill_value, dtype, device)
 }
 
@@ -59,7 +81,7 @@ pub fn empty_like(self_: &Tensor, dtype: Option<DType>, device: Option<Device>) 
         return ops::empty_like(self_, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(4), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(6), &mut [One(&mut self_)])?;
     ops::empty_like(&self_, dtype, device)
 }
 
@@ -71,7 +93,7 @@ pub fn zeros_like(self_: &Tensor, dtype: Option<DType>, device: Option<Device>) 
         return ops::zeros_like(self_, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(5), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(7), &mut [One(&mut self_)])?;
     ops::zeros_like(&self_, dtype, device)
 }
 
@@ -83,7 +105,7 @@ pub fn ones_like(self_: &Tensor, dtype: Option<DType>, device: Option<Device>) -
         return ops::ones_like(self_, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(6), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(8), &mut [One(&mut self_)])?;
     ops::ones_like(&self_, dtype, device)
 }
 
@@ -95,7 +117,7 @@ pub fn full_like(self_: &Tensor, fill_value: Scalar, dtype: Option<DType>, devic
         return ops::full_like(self_, fill_value, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(7), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(9), &mut [One(&mut self_)])?;
     ops::full_like(&self_, fill_value, dtype, device)
 }
 
@@ -106,7 +128,7 @@ pub fn arange(end: Scalar, dtype: Option<DType>, device: Option<Device>) -> Resu
     if watch::word() & watch::GATED == 0 {
         return ops::arange(end, dtype, device);
     }
-    let _op = enter(OpId(8), &mut [])?;
+    let _op = enter(OpId(10), &mut [])?;
     ops::arange(end, dtype, device)
 }
 
@@ -117,7 +139,7 @@ pub fn arange_start(start: Scalar, end: Scalar, dtype: Option<DType>, device: Op
     if watch::word() & watch::GATED == 0 {
         return ops::arange_start(start, end, dtype, device);
     }
-    let _op = enter(OpId(9), &mut [])?;
+    let _op = enter(OpId(11), &mut [])?;
     ops::arange_start(start, end, dtype, device)
 }
 
@@ -128,7 +150,7 @@ pub fn arange_start_step(start: Scalar, end: Scalar, step: Scalar, dtype: Option
     if watch::word() & watch::GATED == 0 {
         return ops::arange_start_step(start, end, step, dtype, device);
     }
-    let _op = enter(OpId(10), &mut [])?;
+    let _op = enter(OpId(12), &mut [])?;
     ops::arange_start_step(start, end, step, dtype, device)
 }
 
@@ -139,7 +161,7 @@ pub fn linspace(start: Scalar, end: Scalar, steps: i64, dtype: Option<DType>, de
     if watch::word() & watch::GATED == 0 {
         return ops::linspace(start, end, steps, dtype, device);
     }
-    let _op = enter(OpId(11), &mut [])?;
+    let _op = enter(OpId(13), &mut [])?;
     ops::linspace(start, end, steps, dtype, device)
 }
 
@@ -150,7 +172,7 @@ pub fn logspace(start: Scalar, end: Scalar, steps: i64, base: f64, dtype: Option
     if watch::word() & watch::GATED == 0 {
         return ops::logspace(start, end, steps, base, dtype, device);
     }
-    let _op = enter(OpId(12), &mut [])?;
+    let _op = enter(OpId(14), &mut [])?;
     ops::logspace(start, end, steps, base, dtype, device)
 }
 
@@ -161,7 +183,7 @@ pub fn eye(n: i64, dtype: Option<DType>, device: Option<Device>) -> Result<Tenso
     if watch::word() & watch::GATED == 0 {
         return ops::eye(n, dtype, device);
     }
-    let _op = enter(OpId(13), &mut [])?;
+    let _op = enter(OpId(15), &mut [])?;
     ops::eye(n, dtype, device)
 }
 
@@ -172,7 +194,7 @@ pub fn eye_m(n: i64, m: i64, dtype: Option<DType>, device: Option<Device>) -> Re
     if watch::word() & watch::GATED == 0 {
         return ops::eye_m(n, m, dtype, device);
     }
-    let _op = enter(OpId(14), &mut [])?;
+    let _op = enter(OpId(16), &mut [])?;
     ops::eye_m(n, m, dtype, device)
 }
 
@@ -183,7 +205,7 @@ pub fn hann_window(window_length: i64, periodic: bool, dtype: Option<DType>, dev
     if watch::word() & watch::GATED == 0 {
         return ops::hann_window(window_length, periodic, dtype, device);
     }
-    let _op = enter(OpId(15), &mut [])?;
+    let _op = enter(OpId(17), &mut [])?;
     ops::hann_window(window_length, periodic, dtype, device)
 }
 
@@ -194,7 +216,7 @@ pub fn hamming_window(window_length: i64, periodic: bool, alpha: f64, beta: f64,
     if watch::word() & watch::GATED == 0 {
         return ops::hamming_window(window_length, periodic, alpha, beta, dtype, device);
     }
-    let _op = enter(OpId(16), &mut [])?;
+    let _op = enter(OpId(18), &mut [])?;
     ops::hamming_window(window_length, periodic, alpha, beta, dtype, device)
 }
 
@@ -205,7 +227,7 @@ pub fn blackman_window(window_length: i64, periodic: bool, dtype: Option<DType>,
     if watch::word() & watch::GATED == 0 {
         return ops::blackman_window(window_length, periodic, dtype, device);
     }
-    let _op = enter(OpId(17), &mut [])?;
+    let _op = enter(OpId(19), &mut [])?;
     ops::blackman_window(window_length, periodic, dtype, device)
 }
 
@@ -216,7 +238,7 @@ pub fn bartlett_window(window_length: i64, periodic: bool, dtype: Option<DType>,
     if watch::word() & watch::GATED == 0 {
         return ops::bartlett_window(window_length, periodic, dtype, device);
     }
-    let _op = enter(OpId(18), &mut [])?;
+    let _op = enter(OpId(20), &mut [])?;
     ops::bartlett_window(window_length, periodic, dtype, device)
 }
 
@@ -227,7 +249,7 @@ pub fn kaiser_window(window_length: i64, periodic: bool, beta: f64, dtype: Optio
     if watch::word() & watch::GATED == 0 {
         return ops::kaiser_window(window_length, periodic, beta, dtype, device);
     }
-    let _op = enter(OpId(19), &mut [])?;
+    let _op = enter(OpId(21), &mut [])?;
     ops::kaiser_window(window_length, periodic, beta, dtype, device)
 }
 
@@ -239,7 +261,7 @@ pub fn tril(self_: &Tensor, diagonal: i64) -> Result<Tensor> {
         return ops::tril(self_, diagonal);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(20), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(22), &mut [One(&mut self_)])?;
     ops::tril(&self_, diagonal)
 }
 
@@ -251,7 +273,7 @@ pub fn triu(self_: &Tensor, diagonal: i64) -> Result<Tensor> {
         return ops::triu(self_, diagonal);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(21), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(23), &mut [One(&mut self_)])?;
     ops::triu(&self_, diagonal)
 }
 
@@ -263,7 +285,7 @@ pub fn tril_(self_: &Tensor, diagonal: i64) -> Result<()> {
         return ops::tril_(self_, diagonal);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(22), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(24), &mut [One(&mut self_)])?;
     ops::tril_(&self_, diagonal)
 }
 
@@ -275,7 +297,7 @@ pub fn triu_(self_: &Tensor, diagonal: i64) -> Result<()> {
         return ops::triu_(self_, diagonal);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(23), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(25), &mut [One(&mut self_)])?;
     ops::triu_(&self_, diagonal)
 }
 
@@ -288,7 +310,7 @@ pub fn add(self_: &Tensor, other: &Tensor, alpha: Scalar) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(24), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(26), &mut [One(&mut self_), One(&mut other)])?;
     ops::add(&self_, &other, alpha)
 }
 
@@ -300,7 +322,7 @@ pub fn add_scalar(self_: &Tensor, other: Scalar, alpha: Scalar) -> Result<Tensor
         return ops::add_scalar(self_, other, alpha);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(25), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(27), &mut [One(&mut self_)])?;
     ops::add_scalar(&self_, other, alpha)
 }
 
@@ -313,7 +335,7 @@ pub fn add_(self_: &Tensor, other: &Tensor, alpha: Scalar) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(26), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(28), &mut [One(&mut self_), One(&mut other)])?;
     ops::add_(&self_, &other, alpha)
 }
 
@@ -325,7 +347,7 @@ pub fn add_scalar_(self_: &Tensor, other: Scalar, alpha: Scalar) -> Result<()> {
         return ops::add_scalar_(self_, other, alpha);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(27), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(29), &mut [One(&mut self_)])?;
     ops::add_scalar_(&self_, other, alpha)
 }
 
@@ -338,7 +360,7 @@ pub fn sub(self_: &Tensor, other: &Tensor, alpha: Scalar) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(28), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(30), &mut [One(&mut self_), One(&mut other)])?;
     ops::sub(&self_, &other, alpha)
 }
 
@@ -350,7 +372,7 @@ pub fn sub_scalar(self_: &Tensor, other: Scalar, alpha: Scalar) -> Result<Tensor
         return ops::sub_scalar(self_, other, alpha);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(29), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(31), &mut [One(&mut self_)])?;
     ops::sub_scalar(&self_, other, alpha)
 }
 
@@ -363,7 +385,7 @@ pub fn sub_(self_: &Tensor, other: &Tensor, alpha: Scalar) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(30), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(32), &mut [One(&mut self_), One(&mut other)])?;
     ops::sub_(&self_, &other, alpha)
 }
 
@@ -375,7 +397,7 @@ pub fn sub_scalar_(self_: &Tensor, other: Scalar, alpha: Scalar) -> Result<()> {
         return ops::sub_scalar_(self_, other, alpha);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(31), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(33), &mut [One(&mut self_)])?;
     ops::sub_scalar_(&self_, other, alpha)
 }
 
@@ -388,7 +410,7 @@ pub fn mul(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(32), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(34), &mut [One(&mut self_), One(&mut other)])?;
     ops::mul(&self_, &other)
 }
 
@@ -400,7 +422,7 @@ pub fn mul_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::mul_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(33), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(35), &mut [One(&mut self_)])?;
     ops::mul_scalar(&self_, other)
 }
 
@@ -413,7 +435,7 @@ pub fn mul_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(34), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(36), &mut [One(&mut self_), One(&mut other)])?;
     ops::mul_(&self_, &other)
 }
 
@@ -425,7 +447,7 @@ pub fn mul_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::mul_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(35), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(37), &mut [One(&mut self_)])?;
     ops::mul_scalar_(&self_, other)
 }
 
@@ -438,7 +460,7 @@ pub fn div(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(36), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(38), &mut [One(&mut self_), One(&mut other)])?;
     ops::div(&self_, &other)
 }
 
@@ -450,7 +472,7 @@ pub fn div_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::div_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(37), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(39), &mut [One(&mut self_)])?;
     ops::div_scalar(&self_, other)
 }
 
@@ -463,7 +485,7 @@ pub fn div_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(38), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(40), &mut [One(&mut self_), One(&mut other)])?;
     ops::div_(&self_, &other)
 }
 
@@ -475,7 +497,7 @@ pub fn div_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::div_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(39), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(41), &mut [One(&mut self_)])?;
     ops::div_scalar_(&self_, other)
 }
 
@@ -488,7 +510,7 @@ pub fn div_tensor_mode(self_: &Tensor, other: &Tensor, rounding_mode: Option<&st
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(40), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(42), &mut [One(&mut self_), One(&mut other)])?;
     ops::div_tensor_mode(&self_, &other, rounding_mode)
 }
 
@@ -500,7 +522,7 @@ pub fn div_scalar_mode(self_: &Tensor, other: Scalar, rounding_mode: Option<&str
         return ops::div_scalar_mode(self_, other, rounding_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(41), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(43), &mut [One(&mut self_)])?;
     ops::div_scalar_mode(&self_, other, rounding_mode)
 }
 
@@ -513,7 +535,7 @@ pub fn floor_divide(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(42), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(44), &mut [One(&mut self_), One(&mut other)])?;
     ops::floor_divide(&self_, &other)
 }
 
@@ -525,7 +547,7 @@ pub fn floor_divide_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::floor_divide_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(43), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(45), &mut [One(&mut self_)])?;
     ops::floor_divide_scalar(&self_, other)
 }
 
@@ -538,7 +560,7 @@ pub fn floor_divide_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(44), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(46), &mut [One(&mut self_), One(&mut other)])?;
     ops::floor_divide_(&self_, &other)
 }
 
@@ -550,7 +572,7 @@ pub fn floor_divide_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::floor_divide_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(45), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(47), &mut [One(&mut self_)])?;
     ops::floor_divide_scalar_(&self_, other)
 }
 
@@ -563,7 +585,7 @@ pub fn remainder(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(46), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(48), &mut [One(&mut self_), One(&mut other)])?;
     ops::remainder(&self_, &other)
 }
 
@@ -575,7 +597,7 @@ pub fn remainder_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::remainder_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(47), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(49), &mut [One(&mut self_)])?;
     ops::remainder_scalar(&self_, other)
 }
 
@@ -588,7 +610,7 @@ pub fn remainder_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(48), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(50), &mut [One(&mut self_), One(&mut other)])?;
     ops::remainder_(&self_, &other)
 }
 
@@ -600,7 +622,7 @@ pub fn remainder_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::remainder_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(49), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(51), &mut [One(&mut self_)])?;
     ops::remainder_scalar_(&self_, other)
 }
 
@@ -613,7 +635,7 @@ pub fn fmod(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(50), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(52), &mut [One(&mut self_), One(&mut other)])?;
     ops::fmod(&self_, &other)
 }
 
@@ -625,7 +647,7 @@ pub fn fmod_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::fmod_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(51), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(53), &mut [One(&mut self_)])?;
     ops::fmod_scalar(&self_, other)
 }
 
@@ -638,7 +660,7 @@ pub fn fmod_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(52), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(54), &mut [One(&mut self_), One(&mut other)])?;
     ops::fmod_(&self_, &other)
 }
 
@@ -650,7 +672,7 @@ pub fn fmod_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::fmod_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(53), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(55), &mut [One(&mut self_)])?;
     ops::fmod_scalar_(&self_, other)
 }
 
@@ -663,7 +685,7 @@ pub fn rsub(self_: &Tensor, other: &Tensor, alpha: Scalar) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(54), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(56), &mut [One(&mut self_), One(&mut other)])?;
     ops::rsub(&self_, &other, alpha)
 }
 
@@ -675,7 +697,7 @@ pub fn rsub_scalar(self_: &Tensor, other: Scalar, alpha: Scalar) -> Result<Tenso
         return ops::rsub_scalar(self_, other, alpha);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(55), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(57), &mut [One(&mut self_)])?;
     ops::rsub_scalar(&self_, other, alpha)
 }
 
@@ -687,7 +709,7 @@ pub fn rdiv(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::rdiv(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(56), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(58), &mut [One(&mut self_)])?;
     ops::rdiv(&self_, other)
 }
 
@@ -699,7 +721,7 @@ pub fn rfloor_divide(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::rfloor_divide(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(57), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(59), &mut [One(&mut self_)])?;
     ops::rfloor_divide(&self_, other)
 }
 
@@ -711,7 +733,7 @@ pub fn rremainder(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::rremainder(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(58), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(60), &mut [One(&mut self_)])?;
     ops::rremainder(&self_, other)
 }
 
@@ -724,7 +746,7 @@ pub fn pow(self_: &Tensor, exponent: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut exponent = exponent.clone();
-    let _op = enter(OpId(59), &mut [One(&mut self_), One(&mut exponent)])?;
+    let _op = enter(OpId(61), &mut [One(&mut self_), One(&mut exponent)])?;
     ops::pow(&self_, &exponent)
 }
 
@@ -736,7 +758,7 @@ pub fn pow_scalar(self_: &Tensor, exponent: Scalar) -> Result<Tensor> {
         return ops::pow_scalar(self_, exponent);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(60), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(62), &mut [One(&mut self_)])?;
     ops::pow_scalar(&self_, exponent)
 }
 
@@ -748,7 +770,7 @@ pub fn pow_scalar_base(base: Scalar, exponent: &Tensor) -> Result<Tensor> {
         return ops::pow_scalar_base(base, exponent);
     }
     let mut exponent = exponent.clone();
-    let _op = enter(OpId(61), &mut [One(&mut exponent)])?;
+    let _op = enter(OpId(63), &mut [One(&mut exponent)])?;
     ops::pow_scalar_base(base, &exponent)
 }
 
@@ -761,7 +783,7 @@ pub fn pow_(self_: &Tensor, exponent: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut exponent = exponent.clone();
-    let _op = enter(OpId(62), &mut [One(&mut self_), One(&mut exponent)])?;
+    let _op = enter(OpId(64), &mut [One(&mut self_), One(&mut exponent)])?;
     ops::pow_(&self_, &exponent)
 }
 
@@ -773,7 +795,7 @@ pub fn pow_scalar_(self_: &Tensor, exponent: Scalar) -> Result<()> {
         return ops::pow_scalar_(self_, exponent);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(63), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(65), &mut [One(&mut self_)])?;
     ops::pow_scalar_(&self_, exponent)
 }
 
@@ -786,7 +808,7 @@ pub fn maximum(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(64), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(66), &mut [One(&mut self_), One(&mut other)])?;
     ops::maximum(&self_, &other)
 }
 
@@ -799,7 +821,7 @@ pub fn minimum(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(65), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(67), &mut [One(&mut self_), One(&mut other)])?;
     ops::minimum(&self_, &other)
 }
 
@@ -812,7 +834,7 @@ pub fn fmax(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(66), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(68), &mut [One(&mut self_), One(&mut other)])?;
     ops::fmax(&self_, &other)
 }
 
@@ -825,7 +847,7 @@ pub fn fmin(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(67), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(69), &mut [One(&mut self_), One(&mut other)])?;
     ops::fmin(&self_, &other)
 }
 
@@ -838,7 +860,7 @@ pub fn atan2(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(68), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(70), &mut [One(&mut self_), One(&mut other)])?;
     ops::atan2(&self_, &other)
 }
 
@@ -851,7 +873,7 @@ pub fn atan2_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(69), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(71), &mut [One(&mut self_), One(&mut other)])?;
     ops::atan2_(&self_, &other)
 }
 
@@ -864,7 +886,7 @@ pub fn hypot(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(70), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(72), &mut [One(&mut self_), One(&mut other)])?;
     ops::hypot(&self_, &other)
 }
 
@@ -877,7 +899,7 @@ pub fn hypot_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(71), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(73), &mut [One(&mut self_), One(&mut other)])?;
     ops::hypot_(&self_, &other)
 }
 
@@ -890,7 +912,7 @@ pub fn gcd(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(72), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(74), &mut [One(&mut self_), One(&mut other)])?;
     ops::gcd(&self_, &other)
 }
 
@@ -903,7 +925,7 @@ pub fn gcd_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(73), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(75), &mut [One(&mut self_), One(&mut other)])?;
     ops::gcd_(&self_, &other)
 }
 
@@ -916,7 +938,7 @@ pub fn lcm(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(74), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(76), &mut [One(&mut self_), One(&mut other)])?;
     ops::lcm(&self_, &other)
 }
 
@@ -929,7 +951,7 @@ pub fn lcm_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(75), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(77), &mut [One(&mut self_), One(&mut other)])?;
     ops::lcm_(&self_, &other)
 }
 
@@ -942,7 +964,7 @@ pub fn nextafter(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(76), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(78), &mut [One(&mut self_), One(&mut other)])?;
     ops::nextafter(&self_, &other)
 }
 
@@ -955,7 +977,7 @@ pub fn nextafter_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(77), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(79), &mut [One(&mut self_), One(&mut other)])?;
     ops::nextafter_(&self_, &other)
 }
 
@@ -968,7 +990,7 @@ pub fn logaddexp(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(78), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(80), &mut [One(&mut self_), One(&mut other)])?;
     ops::logaddexp(&self_, &other)
 }
 
@@ -981,7 +1003,7 @@ pub fn xlogy(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(79), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(81), &mut [One(&mut self_), One(&mut other)])?;
     ops::xlogy(&self_, &other)
 }
 
@@ -994,7 +1016,7 @@ pub fn xlogy_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(80), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(82), &mut [One(&mut self_), One(&mut other)])?;
     ops::xlogy_(&self_, &other)
 }
 
@@ -1008,7 +1030,7 @@ pub fn lerp(self_: &Tensor, end: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let mut self_ = self_.clone();
     let mut end = end.clone();
     let mut weight = weight.clone();
-    let _op = enter(OpId(81), &mut [One(&mut self_), One(&mut end), One(&mut weight)])?;
+    let _op = enter(OpId(83), &mut [One(&mut self_), One(&mut end), One(&mut weight)])?;
     ops::lerp(&self_, &end, &weight)
 }
 
@@ -1021,7 +1043,7 @@ pub fn lerp_scalar(self_: &Tensor, end: &Tensor, weight: Scalar) -> Result<Tenso
     }
     let mut self_ = self_.clone();
     let mut end = end.clone();
-    let _op = enter(OpId(82), &mut [One(&mut self_), One(&mut end)])?;
+    let _op = enter(OpId(84), &mut [One(&mut self_), One(&mut end)])?;
     ops::lerp_scalar(&self_, &end, weight)
 }
 
@@ -1034,7 +1056,7 @@ pub fn lerp_scalar_(self_: &Tensor, end: &Tensor, weight: Scalar) -> Result<()> 
     }
     let mut self_ = self_.clone();
     let mut end = end.clone();
-    let _op = enter(OpId(83), &mut [One(&mut self_), One(&mut end)])?;
+    let _op = enter(OpId(85), &mut [One(&mut self_), One(&mut end)])?;
     ops::lerp_scalar_(&self_, &end, weight)
 }
 
@@ -1048,7 +1070,7 @@ pub fn addcmul(self_: &Tensor, tensor1: &Tensor, tensor2: &Tensor, value: Scalar
     let mut self_ = self_.clone();
     let mut tensor1 = tensor1.clone();
     let mut tensor2 = tensor2.clone();
-    let _op = enter(OpId(84), &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
+    let _op = enter(OpId(86), &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
     ops::addcmul(&self_, &tensor1, &tensor2, value)
 }
 
@@ -1062,7 +1084,7 @@ pub fn addcmul_(self_: &Tensor, tensor1: &Tensor, tensor2: &Tensor, value: Scala
     let mut self_ = self_.clone();
     let mut tensor1 = tensor1.clone();
     let mut tensor2 = tensor2.clone();
-    let _op = enter(OpId(85), &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
+    let _op = enter(OpId(87), &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
     ops::addcmul_(&self_, &tensor1, &tensor2, value)
 }
 
@@ -1076,7 +1098,7 @@ pub fn addcdiv(self_: &Tensor, tensor1: &Tensor, tensor2: &Tensor, value: Scalar
     let mut self_ = self_.clone();
     let mut tensor1 = tensor1.clone();
     let mut tensor2 = tensor2.clone();
-    let _op = enter(OpId(86), &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
+    let _op = enter(OpId(88), &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
     ops::addcdiv(&self_, &tensor1, &tensor2, value)
 }
 
@@ -1090,7 +1112,7 @@ pub fn addcdiv_(self_: &Tensor, tensor1: &Tensor, tensor2: &Tensor, value: Scala
     let mut self_ = self_.clone();
     let mut tensor1 = tensor1.clone();
     let mut tensor2 = tensor2.clone();
-    let _op = enter(OpId(87), &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
+    let _op = enter(OpId(89), &mut [One(&mut self_), One(&mut tensor1), One(&mut tensor2)])?;
     ops::addcdiv_(&self_, &tensor1, &tensor2, value)
 }
 
@@ -1102,7 +1124,7 @@ pub fn exp(self_: &Tensor) -> Result<Tensor> {
         return ops::exp(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(88), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(90), &mut [One(&mut self_)])?;
     ops::exp(&self_)
 }
 
@@ -1114,7 +1136,7 @@ pub fn exp_(self_: &Tensor) -> Result<()> {
         return ops::exp_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(89), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(91), &mut [One(&mut self_)])?;
     ops::exp_(&self_)
 }
 
@@ -1126,7 +1148,7 @@ pub fn exp2(self_: &Tensor) -> Result<Tensor> {
         return ops::exp2(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(90), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(92), &mut [One(&mut self_)])?;
     ops::exp2(&self_)
 }
 
@@ -1138,7 +1160,7 @@ pub fn exp2_(self_: &Tensor) -> Result<()> {
         return ops::exp2_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(91), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(93), &mut [One(&mut self_)])?;
     ops::exp2_(&self_)
 }
 
@@ -1150,7 +1172,7 @@ pub fn expm1(self_: &Tensor) -> Result<Tensor> {
         return ops::expm1(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(92), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(94), &mut [One(&mut self_)])?;
     ops::expm1(&self_)
 }
 
@@ -1162,7 +1184,7 @@ pub fn expm1_(self_: &Tensor) -> Result<()> {
         return ops::expm1_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(93), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(95), &mut [One(&mut self_)])?;
     ops::expm1_(&self_)
 }
 
@@ -1174,7 +1196,7 @@ pub fn log(self_: &Tensor) -> Result<Tensor> {
         return ops::log(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(94), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(96), &mut [One(&mut self_)])?;
     ops::log(&self_)
 }
 
@@ -1186,7 +1208,7 @@ pub fn log_(self_: &Tensor) -> Result<()> {
         return ops::log_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(95), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(97), &mut [One(&mut self_)])?;
     ops::log_(&self_)
 }
 
@@ -1198,7 +1220,7 @@ pub fn log2(self_: &Tensor) -> Result<Tensor> {
         return ops::log2(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(96), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(98), &mut [One(&mut self_)])?;
     ops::log2(&self_)
 }
 
@@ -1210,7 +1232,7 @@ pub fn log2_(self_: &Tensor) -> Result<()> {
         return ops::log2_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(97), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(99), &mut [One(&mut self_)])?;
     ops::log2_(&self_)
 }
 
@@ -1222,7 +1244,7 @@ pub fn log10(self_: &Tensor) -> Result<Tensor> {
         return ops::log10(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(98), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(100), &mut [One(&mut self_)])?;
     ops::log10(&self_)
 }
 
@@ -1234,7 +1256,7 @@ pub fn log10_(self_: &Tensor) -> Result<()> {
         return ops::log10_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(99), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(101), &mut [One(&mut self_)])?;
     ops::log10_(&self_)
 }
 
@@ -1246,7 +1268,7 @@ pub fn log1p(self_: &Tensor) -> Result<Tensor> {
         return ops::log1p(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(100), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(102), &mut [One(&mut self_)])?;
     ops::log1p(&self_)
 }
 
@@ -1258,7 +1280,7 @@ pub fn log1p_(self_: &Tensor) -> Result<()> {
         return ops::log1p_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(101), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(103), &mut [One(&mut self_)])?;
     ops::log1p_(&self_)
 }
 
@@ -1270,7 +1292,7 @@ pub fn sqrt(self_: &Tensor) -> Result<Tensor> {
         return ops::sqrt(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(102), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(104), &mut [One(&mut self_)])?;
     ops::sqrt(&self_)
 }
 
@@ -1282,7 +1304,7 @@ pub fn sqrt_(self_: &Tensor) -> Result<()> {
         return ops::sqrt_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(103), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(105), &mut [One(&mut self_)])?;
     ops::sqrt_(&self_)
 }
 
@@ -1294,7 +1316,7 @@ pub fn rsqrt(self_: &Tensor) -> Result<Tensor> {
         return ops::rsqrt(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(104), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(106), &mut [One(&mut self_)])?;
     ops::rsqrt(&self_)
 }
 
@@ -1306,7 +1328,7 @@ pub fn rsqrt_(self_: &Tensor) -> Result<()> {
         return ops::rsqrt_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(105), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(107), &mut [One(&mut self_)])?;
     ops::rsqrt_(&self_)
 }
 
@@ -1318,7 +1340,7 @@ pub fn reciprocal(self_: &Tensor) -> Result<Tensor> {
         return ops::reciprocal(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(106), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(108), &mut [One(&mut self_)])?;
     ops::reciprocal(&self_)
 }
 
@@ -1330,7 +1352,7 @@ pub fn reciprocal_(self_: &Tensor) -> Result<()> {
         return ops::reciprocal_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(107), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(109), &mut [One(&mut self_)])?;
     ops::reciprocal_(&self_)
 }
 
@@ -1342,7 +1364,7 @@ pub fn sin(self_: &Tensor) -> Result<Tensor> {
         return ops::sin(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(108), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(110), &mut [One(&mut self_)])?;
     ops::sin(&self_)
 }
 
@@ -1354,7 +1376,7 @@ pub fn sin_(self_: &Tensor) -> Result<()> {
         return ops::sin_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(109), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(111), &mut [One(&mut self_)])?;
     ops::sin_(&self_)
 }
 
@@ -1366,7 +1388,7 @@ pub fn cos(self_: &Tensor) -> Result<Tensor> {
         return ops::cos(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(110), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(112), &mut [One(&mut self_)])?;
     ops::cos(&self_)
 }
 
@@ -1378,7 +1400,7 @@ pub fn cos_(self_: &Tensor) -> Result<()> {
         return ops::cos_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(111), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(113), &mut [One(&mut self_)])?;
     ops::cos_(&self_)
 }
 
@@ -1390,7 +1412,7 @@ pub fn tan(self_: &Tensor) -> Result<Tensor> {
         return ops::tan(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(112), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(114), &mut [One(&mut self_)])?;
     ops::tan(&self_)
 }
 
@@ -1402,7 +1424,7 @@ pub fn tan_(self_: &Tensor) -> Result<()> {
         return ops::tan_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(113), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(115), &mut [One(&mut self_)])?;
     ops::tan_(&self_)
 }
 
@@ -1414,7 +1436,7 @@ pub fn asin(self_: &Tensor) -> Result<Tensor> {
         return ops::asin(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(114), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(116), &mut [One(&mut self_)])?;
     ops::asin(&self_)
 }
 
@@ -1426,7 +1448,7 @@ pub fn asin_(self_: &Tensor) -> Result<()> {
         return ops::asin_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(115), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(117), &mut [One(&mut self_)])?;
     ops::asin_(&self_)
 }
 
@@ -1438,7 +1460,7 @@ pub fn acos(self_: &Tensor) -> Result<Tensor> {
         return ops::acos(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(116), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(118), &mut [One(&mut self_)])?;
     ops::acos(&self_)
 }
 
@@ -1450,7 +1472,7 @@ pub fn acos_(self_: &Tensor) -> Result<()> {
         return ops::acos_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(117), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(119), &mut [One(&mut self_)])?;
     ops::acos_(&self_)
 }
 
@@ -1462,7 +1484,7 @@ pub fn atan(self_: &Tensor) -> Result<Tensor> {
         return ops::atan(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(118), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(120), &mut [One(&mut self_)])?;
     ops::atan(&self_)
 }
 
@@ -1474,7 +1496,7 @@ pub fn atan_(self_: &Tensor) -> Result<()> {
         return ops::atan_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(119), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(121), &mut [One(&mut self_)])?;
     ops::atan_(&self_)
 }
 
@@ -1486,7 +1508,7 @@ pub fn sinh(self_: &Tensor) -> Result<Tensor> {
         return ops::sinh(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(120), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(122), &mut [One(&mut self_)])?;
     ops::sinh(&self_)
 }
 
@@ -1498,7 +1520,7 @@ pub fn sinh_(self_: &Tensor) -> Result<()> {
         return ops::sinh_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(121), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(123), &mut [One(&mut self_)])?;
     ops::sinh_(&self_)
 }
 
@@ -1510,7 +1532,7 @@ pub fn cosh(self_: &Tensor) -> Result<Tensor> {
         return ops::cosh(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(122), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(124), &mut [One(&mut self_)])?;
     ops::cosh(&self_)
 }
 
@@ -1522,7 +1544,7 @@ pub fn cosh_(self_: &Tensor) -> Result<()> {
         return ops::cosh_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(123), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(125), &mut [One(&mut self_)])?;
     ops::cosh_(&self_)
 }
 
@@ -1534,7 +1556,7 @@ pub fn asinh(self_: &Tensor) -> Result<Tensor> {
         return ops::asinh(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(124), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(126), &mut [One(&mut self_)])?;
     ops::asinh(&self_)
 }
 
@@ -1546,7 +1568,7 @@ pub fn asinh_(self_: &Tensor) -> Result<()> {
         return ops::asinh_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(125), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(127), &mut [One(&mut self_)])?;
     ops::asinh_(&self_)
 }
 
@@ -1558,7 +1580,7 @@ pub fn acosh(self_: &Tensor) -> Result<Tensor> {
         return ops::acosh(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(126), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(128), &mut [One(&mut self_)])?;
     ops::acosh(&self_)
 }
 
@@ -1570,7 +1592,7 @@ pub fn acosh_(self_: &Tensor) -> Result<()> {
         return ops::acosh_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(127), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(129), &mut [One(&mut self_)])?;
     ops::acosh_(&self_)
 }
 
@@ -1582,7 +1604,7 @@ pub fn atanh(self_: &Tensor) -> Result<Tensor> {
         return ops::atanh(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(128), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(130), &mut [One(&mut self_)])?;
     ops::atanh(&self_)
 }
 
@@ -1594,7 +1616,7 @@ pub fn atanh_(self_: &Tensor) -> Result<()> {
         return ops::atanh_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(129), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(131), &mut [One(&mut self_)])?;
     ops::atanh_(&self_)
 }
 
@@ -1606,7 +1628,7 @@ pub fn erf(self_: &Tensor) -> Result<Tensor> {
         return ops::erf(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(130), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(132), &mut [One(&mut self_)])?;
     ops::erf(&self_)
 }
 
@@ -1618,7 +1640,7 @@ pub fn erf_(self_: &Tensor) -> Result<()> {
         return ops::erf_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(131), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(133), &mut [One(&mut self_)])?;
     ops::erf_(&self_)
 }
 
@@ -1630,7 +1652,7 @@ pub fn erfc(self_: &Tensor) -> Result<Tensor> {
         return ops::erfc(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(132), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(134), &mut [One(&mut self_)])?;
     ops::erfc(&self_)
 }
 
@@ -1642,7 +1664,7 @@ pub fn erfc_(self_: &Tensor) -> Result<()> {
         return ops::erfc_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(133), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(135), &mut [One(&mut self_)])?;
     ops::erfc_(&self_)
 }
 
@@ -1654,7 +1676,7 @@ pub fn erfinv(self_: &Tensor) -> Result<Tensor> {
         return ops::erfinv(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(134), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(136), &mut [One(&mut self_)])?;
     ops::erfinv(&self_)
 }
 
@@ -1666,7 +1688,7 @@ pub fn erfinv_(self_: &Tensor) -> Result<()> {
         return ops::erfinv_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(135), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(137), &mut [One(&mut self_)])?;
     ops::erfinv_(&self_)
 }
 
@@ -1678,7 +1700,7 @@ pub fn sigmoid(self_: &Tensor) -> Result<Tensor> {
         return ops::sigmoid(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(136), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(138), &mut [One(&mut self_)])?;
     ops::sigmoid(&self_)
 }
 
@@ -1690,7 +1712,7 @@ pub fn sigmoid_(self_: &Tensor) -> Result<()> {
         return ops::sigmoid_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(137), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(139), &mut [One(&mut self_)])?;
     ops::sigmoid_(&self_)
 }
 
@@ -1702,7 +1724,7 @@ pub fn tanh(self_: &Tensor) -> Result<Tensor> {
         return ops::tanh(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(138), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(140), &mut [One(&mut self_)])?;
     ops::tanh(&self_)
 }
 
@@ -1714,7 +1736,7 @@ pub fn tanh_(self_: &Tensor) -> Result<()> {
         return ops::tanh_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(139), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(141), &mut [One(&mut self_)])?;
     ops::tanh_(&self_)
 }
 
@@ -1726,7 +1748,7 @@ pub fn i0(self_: &Tensor) -> Result<Tensor> {
         return ops::i0(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(140), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(142), &mut [One(&mut self_)])?;
     ops::i0(&self_)
 }
 
@@ -1738,7 +1760,7 @@ pub fn i0_(self_: &Tensor) -> Result<()> {
         return ops::i0_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(141), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(143), &mut [One(&mut self_)])?;
     ops::i0_(&self_)
 }
 
@@ -1750,7 +1772,7 @@ pub fn lgamma(self_: &Tensor) -> Result<Tensor> {
         return ops::lgamma(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(142), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(144), &mut [One(&mut self_)])?;
     ops::lgamma(&self_)
 }
 
@@ -1762,7 +1784,7 @@ pub fn lgamma_(self_: &Tensor) -> Result<()> {
         return ops::lgamma_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(143), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(145), &mut [One(&mut self_)])?;
     ops::lgamma_(&self_)
 }
 
@@ -1774,7 +1796,7 @@ pub fn digamma(self_: &Tensor) -> Result<Tensor> {
         return ops::digamma(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(144), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(146), &mut [One(&mut self_)])?;
     ops::digamma(&self_)
 }
 
@@ -1786,7 +1808,7 @@ pub fn digamma_(self_: &Tensor) -> Result<()> {
         return ops::digamma_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(145), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(147), &mut [One(&mut self_)])?;
     ops::digamma_(&self_)
 }
 
@@ -1798,7 +1820,7 @@ pub fn neg(self_: &Tensor) -> Result<Tensor> {
         return ops::neg(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(146), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(148), &mut [One(&mut self_)])?;
     ops::neg(&self_)
 }
 
@@ -1810,7 +1832,7 @@ pub fn neg_(self_: &Tensor) -> Result<()> {
         return ops::neg_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(147), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(149), &mut [One(&mut self_)])?;
     ops::neg_(&self_)
 }
 
@@ -1822,7 +1844,7 @@ pub fn abs(self_: &Tensor) -> Result<Tensor> {
         return ops::abs(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(148), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(150), &mut [One(&mut self_)])?;
     ops::abs(&self_)
 }
 
@@ -1834,7 +1856,7 @@ pub fn abs_(self_: &Tensor) -> Result<()> {
         return ops::abs_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(149), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(151), &mut [One(&mut self_)])?;
     ops::abs_(&self_)
 }
 
@@ -1846,7 +1868,7 @@ pub fn square(self_: &Tensor) -> Result<Tensor> {
         return ops::square(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(150), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(152), &mut [One(&mut self_)])?;
     ops::square(&self_)
 }
 
@@ -1858,7 +1880,7 @@ pub fn square_(self_: &Tensor) -> Result<()> {
         return ops::square_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(151), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(153), &mut [One(&mut self_)])?;
     ops::square_(&self_)
 }
 
@@ -1870,7 +1892,7 @@ pub fn sign(self_: &Tensor) -> Result<Tensor> {
         return ops::sign(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(152), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(154), &mut [One(&mut self_)])?;
     ops::sign(&self_)
 }
 
@@ -1882,7 +1904,7 @@ pub fn sign_(self_: &Tensor) -> Result<()> {
         return ops::sign_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(153), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(155), &mut [One(&mut self_)])?;
     ops::sign_(&self_)
 }
 
@@ -1894,7 +1916,7 @@ pub fn floor(self_: &Tensor) -> Result<Tensor> {
         return ops::floor(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(154), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(156), &mut [One(&mut self_)])?;
     ops::floor(&self_)
 }
 
@@ -1906,7 +1928,7 @@ pub fn floor_(self_: &Tensor) -> Result<()> {
         return ops::floor_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(155), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(157), &mut [One(&mut self_)])?;
     ops::floor_(&self_)
 }
 
@@ -1918,7 +1940,7 @@ pub fn ceil(self_: &Tensor) -> Result<Tensor> {
         return ops::ceil(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(156), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(158), &mut [One(&mut self_)])?;
     ops::ceil(&self_)
 }
 
@@ -1930,7 +1952,7 @@ pub fn ceil_(self_: &Tensor) -> Result<()> {
         return ops::ceil_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(157), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(159), &mut [One(&mut self_)])?;
     ops::ceil_(&self_)
 }
 
@@ -1942,7 +1964,7 @@ pub fn trunc(self_: &Tensor) -> Result<Tensor> {
         return ops::trunc(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(158), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(160), &mut [One(&mut self_)])?;
     ops::trunc(&self_)
 }
 
@@ -1954,7 +1976,7 @@ pub fn trunc_(self_: &Tensor) -> Result<()> {
         return ops::trunc_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(159), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(161), &mut [One(&mut self_)])?;
     ops::trunc_(&self_)
 }
 
@@ -1966,7 +1988,7 @@ pub fn round(self_: &Tensor, decimals: i64) -> Result<Tensor> {
         return ops::round(self_, decimals);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(160), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(162), &mut [One(&mut self_)])?;
     ops::round(&self_, decimals)
 }
 
@@ -1978,7 +2000,7 @@ pub fn round_(self_: &Tensor) -> Result<()> {
         return ops::round_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(161), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(163), &mut [One(&mut self_)])?;
     ops::round_(&self_)
 }
 
@@ -1990,7 +2012,7 @@ pub fn frac(self_: &Tensor) -> Result<Tensor> {
         return ops::frac(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(162), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(164), &mut [One(&mut self_)])?;
     ops::frac(&self_)
 }
 
@@ -2002,8 +2024,20 @@ pub fn frac_(self_: &Tensor) -> Result<()> {
         return ops::frac_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(163), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(165), &mut [One(&mut self_)])?;
     ops::frac_(&self_)
+}
+
+/// self = mantissa * 2^exponent with mantissas within [0.5, 1) and exponents of int32; 0, infinity and NaN are their own mantissa.
+#[rustfmt::skip]
+#[inline]
+pub fn frexp(self_: &Tensor) -> Result<(Tensor, Tensor)> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::frexp(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(166), &mut [One(&mut self_)])?;
+    ops::frexp(&self_)
 }
 
 /// The Bessel function of the first kind of order 0.
@@ -2014,7 +2048,7 @@ pub fn special_bessel_j0(self_: &Tensor) -> Result<Tensor> {
         return ops::special_bessel_j0(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(164), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(167), &mut [One(&mut self_)])?;
     ops::special_bessel_j0(&self_)
 }
 
@@ -2026,7 +2060,7 @@ pub fn special_bessel_j1(self_: &Tensor) -> Result<Tensor> {
         return ops::special_bessel_j1(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(165), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(168), &mut [One(&mut self_)])?;
     ops::special_bessel_j1(&self_)
 }
 
@@ -2038,7 +2072,7 @@ pub fn special_bessel_y0(self_: &Tensor) -> Result<Tensor> {
         return ops::special_bessel_y0(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(166), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(169), &mut [One(&mut self_)])?;
     ops::special_bessel_y0(&self_)
 }
 
@@ -2050,7 +2084,7 @@ pub fn special_bessel_y1(self_: &Tensor) -> Result<Tensor> {
         return ops::special_bessel_y1(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(167), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(170), &mut [One(&mut self_)])?;
     ops::special_bessel_y1(&self_)
 }
 
@@ -2062,7 +2096,7 @@ pub fn special_modified_bessel_i0(self_: &Tensor) -> Result<Tensor> {
         return ops::special_modified_bessel_i0(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(168), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(171), &mut [One(&mut self_)])?;
     ops::special_modified_bessel_i0(&self_)
 }
 
@@ -2074,7 +2108,7 @@ pub fn special_modified_bessel_i1(self_: &Tensor) -> Result<Tensor> {
         return ops::special_modified_bessel_i1(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(169), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(172), &mut [One(&mut self_)])?;
     ops::special_modified_bessel_i1(&self_)
 }
 
@@ -2086,7 +2120,7 @@ pub fn special_modified_bessel_k0(self_: &Tensor) -> Result<Tensor> {
         return ops::special_modified_bessel_k0(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(170), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(173), &mut [One(&mut self_)])?;
     ops::special_modified_bessel_k0(&self_)
 }
 
@@ -2098,7 +2132,7 @@ pub fn special_modified_bessel_k1(self_: &Tensor) -> Result<Tensor> {
         return ops::special_modified_bessel_k1(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(171), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(174), &mut [One(&mut self_)])?;
     ops::special_modified_bessel_k1(&self_)
 }
 
@@ -2110,7 +2144,7 @@ pub fn special_scaled_modified_bessel_k0(self_: &Tensor) -> Result<Tensor> {
         return ops::special_scaled_modified_bessel_k0(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(172), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(175), &mut [One(&mut self_)])?;
     ops::special_scaled_modified_bessel_k0(&self_)
 }
 
@@ -2122,7 +2156,7 @@ pub fn special_scaled_modified_bessel_k1(self_: &Tensor) -> Result<Tensor> {
         return ops::special_scaled_modified_bessel_k1(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(173), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(176), &mut [One(&mut self_)])?;
     ops::special_scaled_modified_bessel_k1(&self_)
 }
 
@@ -2134,7 +2168,7 @@ pub fn special_spherical_bessel_j0(self_: &Tensor) -> Result<Tensor> {
         return ops::special_spherical_bessel_j0(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(174), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(177), &mut [One(&mut self_)])?;
     ops::special_spherical_bessel_j0(&self_)
 }
 
@@ -2146,7 +2180,7 @@ pub fn special_airy_ai(self_: &Tensor) -> Result<Tensor> {
         return ops::special_airy_ai(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(175), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(178), &mut [One(&mut self_)])?;
     ops::special_airy_ai(&self_)
 }
 
@@ -2158,7 +2192,7 @@ pub fn special_i0e(self_: &Tensor) -> Result<Tensor> {
         return ops::special_i0e(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(176), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(179), &mut [One(&mut self_)])?;
     ops::special_i0e(&self_)
 }
 
@@ -2170,7 +2204,7 @@ pub fn special_i1(self_: &Tensor) -> Result<Tensor> {
         return ops::special_i1(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(177), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(180), &mut [One(&mut self_)])?;
     ops::special_i1(&self_)
 }
 
@@ -2182,7 +2216,7 @@ pub fn special_i1e(self_: &Tensor) -> Result<Tensor> {
         return ops::special_i1e(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(178), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(181), &mut [One(&mut self_)])?;
     ops::special_i1e(&self_)
 }
 
@@ -2194,7 +2228,7 @@ pub fn special_erfcx(self_: &Tensor) -> Result<Tensor> {
         return ops::special_erfcx(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(179), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(182), &mut [One(&mut self_)])?;
     ops::special_erfcx(&self_)
 }
 
@@ -2206,7 +2240,7 @@ pub fn special_ndtr(self_: &Tensor) -> Result<Tensor> {
         return ops::special_ndtr(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(180), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(183), &mut [One(&mut self_)])?;
     ops::special_ndtr(&self_)
 }
 
@@ -2218,7 +2252,7 @@ pub fn special_log_ndtr(self_: &Tensor) -> Result<Tensor> {
         return ops::special_log_ndtr(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(181), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(184), &mut [One(&mut self_)])?;
     ops::special_log_ndtr(&self_)
 }
 
@@ -2230,7 +2264,7 @@ pub fn special_ndtri(self_: &Tensor) -> Result<Tensor> {
         return ops::special_ndtri(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(182), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(185), &mut [One(&mut self_)])?;
     ops::special_ndtri(&self_)
 }
 
@@ -2242,7 +2276,7 @@ pub fn special_entr(self_: &Tensor) -> Result<Tensor> {
         return ops::special_entr(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(183), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(186), &mut [One(&mut self_)])?;
     ops::special_entr(&self_)
 }
 
@@ -2255,7 +2289,7 @@ pub fn special_xlog1py(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(184), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(187), &mut [One(&mut self_), One(&mut other)])?;
     ops::special_xlog1py(&self_, &other)
 }
 
@@ -2268,7 +2302,7 @@ pub fn special_zeta(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(185), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(188), &mut [One(&mut self_), One(&mut other)])?;
     ops::special_zeta(&self_, &other)
 }
 
@@ -2280,7 +2314,7 @@ pub fn polygamma(n: i64, self_: &Tensor) -> Result<Tensor> {
         return ops::polygamma(n, self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(186), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(189), &mut [One(&mut self_)])?;
     ops::polygamma(n, &self_)
 }
 
@@ -2293,7 +2327,7 @@ pub fn igamma(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(187), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(190), &mut [One(&mut self_), One(&mut other)])?;
     ops::igamma(&self_, &other)
 }
 
@@ -2306,7 +2340,7 @@ pub fn igamma_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(188), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(191), &mut [One(&mut self_), One(&mut other)])?;
     ops::igamma_(&self_, &other)
 }
 
@@ -2319,7 +2353,7 @@ pub fn igammac(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(189), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(192), &mut [One(&mut self_), One(&mut other)])?;
     ops::igammac(&self_, &other)
 }
 
@@ -2332,7 +2366,7 @@ pub fn igammac_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(190), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(193), &mut [One(&mut self_), One(&mut other)])?;
     ops::igammac_(&self_, &other)
 }
 
@@ -2344,7 +2378,7 @@ pub fn mvlgamma(self_: &Tensor, p: i64) -> Result<Tensor> {
         return ops::mvlgamma(self_, p);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(191), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(194), &mut [One(&mut self_)])?;
     ops::mvlgamma(&self_, p)
 }
 
@@ -2356,7 +2390,7 @@ pub fn mvlgamma_(self_: &Tensor, p: i64) -> Result<()> {
         return ops::mvlgamma_(self_, p);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(192), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(195), &mut [One(&mut self_)])?;
     ops::mvlgamma_(&self_, p)
 }
 
@@ -2369,7 +2403,7 @@ pub fn special_chebyshev_polynomial_t(x: &Tensor, n: &Tensor) -> Result<Tensor> 
     }
     let mut x = x.clone();
     let mut n = n.clone();
-    let _op = enter(OpId(193), &mut [One(&mut x), One(&mut n)])?;
+    let _op = enter(OpId(196), &mut [One(&mut x), One(&mut n)])?;
     ops::special_chebyshev_polynomial_t(&x, &n)
 }
 
@@ -2382,7 +2416,7 @@ pub fn special_chebyshev_polynomial_u(x: &Tensor, n: &Tensor) -> Result<Tensor> 
     }
     let mut x = x.clone();
     let mut n = n.clone();
-    let _op = enter(OpId(194), &mut [One(&mut x), One(&mut n)])?;
+    let _op = enter(OpId(197), &mut [One(&mut x), One(&mut n)])?;
     ops::special_chebyshev_polynomial_u(&x, &n)
 }
 
@@ -2395,7 +2429,7 @@ pub fn special_chebyshev_polynomial_v(x: &Tensor, n: &Tensor) -> Result<Tensor> 
     }
     let mut x = x.clone();
     let mut n = n.clone();
-    let _op = enter(OpId(195), &mut [One(&mut x), One(&mut n)])?;
+    let _op = enter(OpId(198), &mut [One(&mut x), One(&mut n)])?;
     ops::special_chebyshev_polynomial_v(&x, &n)
 }
 
@@ -2408,7 +2442,7 @@ pub fn special_chebyshev_polynomial_w(x: &Tensor, n: &Tensor) -> Result<Tensor> 
     }
     let mut x = x.clone();
     let mut n = n.clone();
-    let _op = enter(OpId(196), &mut [One(&mut x), One(&mut n)])?;
+    let _op = enter(OpId(199), &mut [One(&mut x), One(&mut n)])?;
     ops::special_chebyshev_polynomial_w(&x, &n)
 }
 
@@ -2421,7 +2455,7 @@ pub fn special_shifted_chebyshev_polynomial_t(x: &Tensor, n: &Tensor) -> Result<
     }
     let mut x = x.clone();
     let mut n = n.clone();
-    let _op = enter(OpId(197), &mut [One(&mut x), One(&mut n)])?;
+    let _op = enter(OpId(200), &mut [One(&mut x), One(&mut n)])?;
     ops::special_shifted_chebyshev_polynomial_t(&x, &n)
 }
 
@@ -2434,7 +2468,7 @@ pub fn special_shifted_chebyshev_polynomial_u(x: &Tensor, n: &Tensor) -> Result<
     }
     let mut x = x.clone();
     let mut n = n.clone();
-    let _op = enter(OpId(198), &mut [One(&mut x), One(&mut n)])?;
+    let _op = enter(OpId(201), &mut [One(&mut x), One(&mut n)])?;
     ops::special_shifted_chebyshev_polynomial_u(&x, &n)
 }
 
@@ -2447,7 +2481,7 @@ pub fn special_shifted_chebyshev_polynomial_v(x: &Tensor, n: &Tensor) -> Result<
     }
     let mut x = x.clone();
     let mut n = n.clone();
-    let _op = enter(OpId(199), &mut [One(&mut x), One(&mut n)])?;
+    let _op = enter(OpId(202), &mut [One(&mut x), One(&mut n)])?;
     ops::special_shifted_chebyshev_polynomial_v(&x, &n)
 }
 
@@ -2460,7 +2494,7 @@ pub fn special_shifted_chebyshev_polynomial_w(x: &Tensor, n: &Tensor) -> Result<
     }
     let mut x = x.clone();
     let mut n = n.clone();
-    let _op = enter(OpId(200), &mut [One(&mut x), One(&mut n)])?;
+    let _op = enter(OpId(203), &mut [One(&mut x), One(&mut n)])?;
     ops::special_shifted_chebyshev_polynomial_w(&x, &n)
 }
 
@@ -2473,7 +2507,7 @@ pub fn special_hermite_polynomial_h(x: &Tensor, n: &Tensor) -> Result<Tensor> {
     }
     let mut x = x.clone();
     let mut n = n.clone();
-    let _op = enter(OpId(201), &mut [One(&mut x), One(&mut n)])?;
+    let _op = enter(OpId(204), &mut [One(&mut x), One(&mut n)])?;
     ops::special_hermite_polynomial_h(&x, &n)
 }
 
@@ -2486,7 +2520,7 @@ pub fn special_hermite_polynomial_he(x: &Tensor, n: &Tensor) -> Result<Tensor> {
     }
     let mut x = x.clone();
     let mut n = n.clone();
-    let _op = enter(OpId(202), &mut [One(&mut x), One(&mut n)])?;
+    let _op = enter(OpId(205), &mut [One(&mut x), One(&mut n)])?;
     ops::special_hermite_polynomial_he(&x, &n)
 }
 
@@ -2499,7 +2533,7 @@ pub fn special_laguerre_polynomial_l(x: &Tensor, n: &Tensor) -> Result<Tensor> {
     }
     let mut x = x.clone();
     let mut n = n.clone();
-    let _op = enter(OpId(203), &mut [One(&mut x), One(&mut n)])?;
+    let _op = enter(OpId(206), &mut [One(&mut x), One(&mut n)])?;
     ops::special_laguerre_polynomial_l(&x, &n)
 }
 
@@ -2512,7 +2546,7 @@ pub fn special_legendre_polynomial_p(x: &Tensor, n: &Tensor) -> Result<Tensor> {
     }
     let mut x = x.clone();
     let mut n = n.clone();
-    let _op = enter(OpId(204), &mut [One(&mut x), One(&mut n)])?;
+    let _op = enter(OpId(207), &mut [One(&mut x), One(&mut n)])?;
     ops::special_legendre_polynomial_p(&x, &n)
 }
 
@@ -2524,7 +2558,7 @@ pub fn relu(self_: &Tensor) -> Result<Tensor> {
         return ops::relu(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(205), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(208), &mut [One(&mut self_)])?;
     ops::relu(&self_)
 }
 
@@ -2536,7 +2570,7 @@ pub fn relu_(self_: &Tensor) -> Result<()> {
         return ops::relu_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(206), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(209), &mut [One(&mut self_)])?;
     ops::relu_(&self_)
 }
 
@@ -2548,7 +2582,7 @@ pub fn silu(self_: &Tensor) -> Result<Tensor> {
         return ops::silu(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(207), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(210), &mut [One(&mut self_)])?;
     ops::silu(&self_)
 }
 
@@ -2560,7 +2594,7 @@ pub fn silu_(self_: &Tensor) -> Result<()> {
         return ops::silu_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(208), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(211), &mut [One(&mut self_)])?;
     ops::silu_(&self_)
 }
 
@@ -2572,7 +2606,7 @@ pub fn gelu(self_: &Tensor, approximate: &str) -> Result<Tensor> {
         return ops::gelu(self_, approximate);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(209), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(212), &mut [One(&mut self_)])?;
     ops::gelu(&self_, approximate)
 }
 
@@ -2584,7 +2618,7 @@ pub fn leaky_relu(self_: &Tensor, negative_slope: Scalar) -> Result<Tensor> {
         return ops::leaky_relu(self_, negative_slope);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(210), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(213), &mut [One(&mut self_)])?;
     ops::leaky_relu(&self_, negative_slope)
 }
 
@@ -2596,7 +2630,7 @@ pub fn leaky_relu_(self_: &Tensor, negative_slope: Scalar) -> Result<()> {
         return ops::leaky_relu_(self_, negative_slope);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(211), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(214), &mut [One(&mut self_)])?;
     ops::leaky_relu_(&self_, negative_slope)
 }
 
@@ -2608,7 +2642,7 @@ pub fn elu(self_: &Tensor, alpha: Scalar) -> Result<Tensor> {
         return ops::elu(self_, alpha);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(212), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(215), &mut [One(&mut self_)])?;
     ops::elu(&self_, alpha)
 }
 
@@ -2620,7 +2654,7 @@ pub fn elu_(self_: &Tensor, alpha: Scalar) -> Result<()> {
         return ops::elu_(self_, alpha);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(213), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(216), &mut [One(&mut self_)])?;
     ops::elu_(&self_, alpha)
 }
 
@@ -2632,7 +2666,7 @@ pub fn softplus(self_: &Tensor, beta: Scalar, threshold: Scalar) -> Result<Tenso
         return ops::softplus(self_, beta, threshold);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(214), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(217), &mut [One(&mut self_)])?;
     ops::softplus(&self_, beta, threshold)
 }
 
@@ -2644,7 +2678,7 @@ pub fn logsigmoid(self_: &Tensor) -> Result<Tensor> {
         return ops::logsigmoid(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(215), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(218), &mut [One(&mut self_)])?;
     ops::logsigmoid(&self_)
 }
 
@@ -2656,7 +2690,7 @@ pub fn hardswish(self_: &Tensor) -> Result<Tensor> {
         return ops::hardswish(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(216), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(219), &mut [One(&mut self_)])?;
     ops::hardswish(&self_)
 }
 
@@ -2668,7 +2702,7 @@ pub fn hardsigmoid(self_: &Tensor) -> Result<Tensor> {
         return ops::hardsigmoid(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(217), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(220), &mut [One(&mut self_)])?;
     ops::hardsigmoid(&self_)
 }
 
@@ -2680,7 +2714,7 @@ pub fn relu6(self_: &Tensor) -> Result<Tensor> {
         return ops::relu6(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(218), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(221), &mut [One(&mut self_)])?;
     ops::relu6(&self_)
 }
 
@@ -2692,7 +2726,7 @@ pub fn glu(self_: &Tensor, dim: i64) -> Result<Tensor> {
         return ops::glu(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(219), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(222), &mut [One(&mut self_)])?;
     ops::glu(&self_, dim)
 }
 
@@ -2704,7 +2738,7 @@ pub fn logit(self_: &Tensor, eps: Option<f64>) -> Result<Tensor> {
         return ops::logit(self_, eps);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(220), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(223), &mut [One(&mut self_)])?;
     ops::logit(&self_, eps)
 }
 
@@ -2716,7 +2750,7 @@ pub fn logit_(self_: &Tensor, eps: Option<f64>) -> Result<()> {
         return ops::logit_(self_, eps);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(221), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(224), &mut [One(&mut self_)])?;
     ops::logit_(&self_, eps)
 }
 
@@ -2728,7 +2762,7 @@ pub fn softmax(self_: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor>
         return ops::softmax(self_, dim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(222), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(225), &mut [One(&mut self_)])?;
     ops::softmax(&self_, dim, dtype)
 }
 
@@ -2740,7 +2774,7 @@ pub fn softmin(self_: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor>
         return ops::softmin(self_, dim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(223), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(226), &mut [One(&mut self_)])?;
     ops::softmin(&self_, dim, dtype)
 }
 
@@ -2752,7 +2786,7 @@ pub fn log_softmax(self_: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Ten
         return ops::log_softmax(self_, dim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(224), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(227), &mut [One(&mut self_)])?;
     ops::log_softmax(&self_, dim, dtype)
 }
 
@@ -2765,7 +2799,7 @@ pub fn eq(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(225), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(228), &mut [One(&mut self_), One(&mut other)])?;
     ops::eq(&self_, &other)
 }
 
@@ -2777,7 +2811,7 @@ pub fn eq_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::eq_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(226), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(229), &mut [One(&mut self_)])?;
     ops::eq_scalar(&self_, other)
 }
 
@@ -2790,7 +2824,7 @@ pub fn eq_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(227), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(230), &mut [One(&mut self_), One(&mut other)])?;
     ops::eq_(&self_, &other)
 }
 
@@ -2802,7 +2836,7 @@ pub fn eq_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::eq_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(228), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(231), &mut [One(&mut self_)])?;
     ops::eq_scalar_(&self_, other)
 }
 
@@ -2815,7 +2849,7 @@ pub fn ne(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(229), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(232), &mut [One(&mut self_), One(&mut other)])?;
     ops::ne(&self_, &other)
 }
 
@@ -2827,7 +2861,7 @@ pub fn ne_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::ne_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(230), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(233), &mut [One(&mut self_)])?;
     ops::ne_scalar(&self_, other)
 }
 
@@ -2840,7 +2874,7 @@ pub fn ne_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(231), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(234), &mut [One(&mut self_), One(&mut other)])?;
     ops::ne_(&self_, &other)
 }
 
@@ -2852,7 +2886,7 @@ pub fn ne_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::ne_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(232), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(235), &mut [One(&mut self_)])?;
     ops::ne_scalar_(&self_, other)
 }
 
@@ -2865,7 +2899,7 @@ pub fn lt(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(233), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(236), &mut [One(&mut self_), One(&mut other)])?;
     ops::lt(&self_, &other)
 }
 
@@ -2877,7 +2911,7 @@ pub fn lt_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::lt_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(234), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(237), &mut [One(&mut self_)])?;
     ops::lt_scalar(&self_, other)
 }
 
@@ -2890,7 +2924,7 @@ pub fn lt_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(235), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(238), &mut [One(&mut self_), One(&mut other)])?;
     ops::lt_(&self_, &other)
 }
 
@@ -2902,7 +2936,7 @@ pub fn lt_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::lt_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(236), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(239), &mut [One(&mut self_)])?;
     ops::lt_scalar_(&self_, other)
 }
 
@@ -2915,7 +2949,7 @@ pub fn le(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(237), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(240), &mut [One(&mut self_), One(&mut other)])?;
     ops::le(&self_, &other)
 }
 
@@ -2927,7 +2961,7 @@ pub fn le_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::le_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(238), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(241), &mut [One(&mut self_)])?;
     ops::le_scalar(&self_, other)
 }
 
@@ -2940,7 +2974,7 @@ pub fn le_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(239), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(242), &mut [One(&mut self_), One(&mut other)])?;
     ops::le_(&self_, &other)
 }
 
@@ -2952,7 +2986,7 @@ pub fn le_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::le_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(240), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(243), &mut [One(&mut self_)])?;
     ops::le_scalar_(&self_, other)
 }
 
@@ -2965,7 +2999,7 @@ pub fn gt(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(241), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(244), &mut [One(&mut self_), One(&mut other)])?;
     ops::gt(&self_, &other)
 }
 
@@ -2977,7 +3011,7 @@ pub fn gt_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::gt_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(242), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(245), &mut [One(&mut self_)])?;
     ops::gt_scalar(&self_, other)
 }
 
@@ -2990,7 +3024,7 @@ pub fn gt_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(243), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(246), &mut [One(&mut self_), One(&mut other)])?;
     ops::gt_(&self_, &other)
 }
 
@@ -3002,7 +3036,7 @@ pub fn gt_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::gt_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(244), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(247), &mut [One(&mut self_)])?;
     ops::gt_scalar_(&self_, other)
 }
 
@@ -3015,7 +3049,7 @@ pub fn ge(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(245), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(248), &mut [One(&mut self_), One(&mut other)])?;
     ops::ge(&self_, &other)
 }
 
@@ -3027,7 +3061,7 @@ pub fn ge_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::ge_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(246), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(249), &mut [One(&mut self_)])?;
     ops::ge_scalar(&self_, other)
 }
 
@@ -3040,7 +3074,7 @@ pub fn ge_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(247), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(250), &mut [One(&mut self_), One(&mut other)])?;
     ops::ge_(&self_, &other)
 }
 
@@ -3052,7 +3086,7 @@ pub fn ge_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::ge_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(248), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(251), &mut [One(&mut self_)])?;
     ops::ge_scalar_(&self_, other)
 }
 
@@ -3065,7 +3099,7 @@ pub fn logical_and(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(249), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(252), &mut [One(&mut self_), One(&mut other)])?;
     ops::logical_and(&self_, &other)
 }
 
@@ -3078,7 +3112,7 @@ pub fn logical_and_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(250), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(253), &mut [One(&mut self_), One(&mut other)])?;
     ops::logical_and_(&self_, &other)
 }
 
@@ -3091,7 +3125,7 @@ pub fn logical_or(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(251), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(254), &mut [One(&mut self_), One(&mut other)])?;
     ops::logical_or(&self_, &other)
 }
 
@@ -3104,7 +3138,7 @@ pub fn logical_or_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(252), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(255), &mut [One(&mut self_), One(&mut other)])?;
     ops::logical_or_(&self_, &other)
 }
 
@@ -3117,7 +3151,7 @@ pub fn logical_xor(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(253), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(256), &mut [One(&mut self_), One(&mut other)])?;
     ops::logical_xor(&self_, &other)
 }
 
@@ -3130,7 +3164,7 @@ pub fn logical_xor_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(254), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(257), &mut [One(&mut self_), One(&mut other)])?;
     ops::logical_xor_(&self_, &other)
 }
 
@@ -3142,7 +3176,7 @@ pub fn logical_not(self_: &Tensor) -> Result<Tensor> {
         return ops::logical_not(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(255), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(258), &mut [One(&mut self_)])?;
     ops::logical_not(&self_)
 }
 
@@ -3154,7 +3188,7 @@ pub fn logical_not_(self_: &Tensor) -> Result<()> {
         return ops::logical_not_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(256), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(259), &mut [One(&mut self_)])?;
     ops::logical_not_(&self_)
 }
 
@@ -3167,7 +3201,7 @@ pub fn bitwise_and(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(257), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(260), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_and(&self_, &other)
 }
 
@@ -3179,7 +3213,7 @@ pub fn bitwise_and_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::bitwise_and_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(258), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(261), &mut [One(&mut self_)])?;
     ops::bitwise_and_scalar(&self_, other)
 }
 
@@ -3192,7 +3226,7 @@ pub fn bitwise_and_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(259), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(262), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_and_(&self_, &other)
 }
 
@@ -3204,7 +3238,7 @@ pub fn bitwise_and_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::bitwise_and_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(260), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(263), &mut [One(&mut self_)])?;
     ops::bitwise_and_scalar_(&self_, other)
 }
 
@@ -3217,7 +3251,7 @@ pub fn bitwise_or(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(261), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(264), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_or(&self_, &other)
 }
 
@@ -3229,7 +3263,7 @@ pub fn bitwise_or_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::bitwise_or_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(262), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(265), &mut [One(&mut self_)])?;
     ops::bitwise_or_scalar(&self_, other)
 }
 
@@ -3242,7 +3276,7 @@ pub fn bitwise_or_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(263), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(266), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_or_(&self_, &other)
 }
 
@@ -3254,7 +3288,7 @@ pub fn bitwise_or_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::bitwise_or_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(264), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(267), &mut [One(&mut self_)])?;
     ops::bitwise_or_scalar_(&self_, other)
 }
 
@@ -3267,7 +3301,7 @@ pub fn bitwise_xor(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(265), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(268), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_xor(&self_, &other)
 }
 
@@ -3279,7 +3313,7 @@ pub fn bitwise_xor_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::bitwise_xor_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(266), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(269), &mut [One(&mut self_)])?;
     ops::bitwise_xor_scalar(&self_, other)
 }
 
@@ -3292,7 +3326,7 @@ pub fn bitwise_xor_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(267), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(270), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_xor_(&self_, &other)
 }
 
@@ -3304,7 +3338,7 @@ pub fn bitwise_xor_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::bitwise_xor_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(268), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(271), &mut [One(&mut self_)])?;
     ops::bitwise_xor_scalar_(&self_, other)
 }
 
@@ -3317,7 +3351,7 @@ pub fn bitwise_left_shift(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(269), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(272), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_left_shift(&self_, &other)
 }
 
@@ -3329,7 +3363,7 @@ pub fn bitwise_left_shift_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor
         return ops::bitwise_left_shift_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(270), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(273), &mut [One(&mut self_)])?;
     ops::bitwise_left_shift_scalar(&self_, other)
 }
 
@@ -3342,7 +3376,7 @@ pub fn bitwise_left_shift_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(271), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(274), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_left_shift_(&self_, &other)
 }
 
@@ -3354,7 +3388,7 @@ pub fn bitwise_left_shift_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::bitwise_left_shift_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(272), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(275), &mut [One(&mut self_)])?;
     ops::bitwise_left_shift_scalar_(&self_, other)
 }
 
@@ -3367,7 +3401,7 @@ pub fn bitwise_right_shift(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(273), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(276), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_right_shift(&self_, &other)
 }
 
@@ -3379,7 +3413,7 @@ pub fn bitwise_right_shift_scalar(self_: &Tensor, other: Scalar) -> Result<Tenso
         return ops::bitwise_right_shift_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(274), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(277), &mut [One(&mut self_)])?;
     ops::bitwise_right_shift_scalar(&self_, other)
 }
 
@@ -3392,7 +3426,7 @@ pub fn bitwise_right_shift_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(275), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(278), &mut [One(&mut self_), One(&mut other)])?;
     ops::bitwise_right_shift_(&self_, &other)
 }
 
@@ -3404,7 +3438,7 @@ pub fn bitwise_right_shift_scalar_(self_: &Tensor, other: Scalar) -> Result<()> 
         return ops::bitwise_right_shift_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(276), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(279), &mut [One(&mut self_)])?;
     ops::bitwise_right_shift_scalar_(&self_, other)
 }
 
@@ -3416,7 +3450,7 @@ pub fn bitwise_not(self_: &Tensor) -> Result<Tensor> {
         return ops::bitwise_not(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(277), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(280), &mut [One(&mut self_)])?;
     ops::bitwise_not(&self_)
 }
 
@@ -3428,7 +3462,7 @@ pub fn bitwise_not_(self_: &Tensor) -> Result<()> {
         return ops::bitwise_not_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(278), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(281), &mut [One(&mut self_)])?;
     ops::bitwise_not_(&self_)
 }
 
@@ -3440,7 +3474,7 @@ pub fn isnan(self_: &Tensor) -> Result<Tensor> {
         return ops::isnan(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(279), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(282), &mut [One(&mut self_)])?;
     ops::isnan(&self_)
 }
 
@@ -3452,7 +3486,7 @@ pub fn isinf(self_: &Tensor) -> Result<Tensor> {
         return ops::isinf(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(280), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(283), &mut [One(&mut self_)])?;
     ops::isinf(&self_)
 }
 
@@ -3464,7 +3498,7 @@ pub fn isfinite(self_: &Tensor) -> Result<Tensor> {
         return ops::isfinite(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(281), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(284), &mut [One(&mut self_)])?;
     ops::isfinite(&self_)
 }
 
@@ -3477,7 +3511,7 @@ pub fn isclose(self_: &Tensor, other: &Tensor, rtol: f64, atol: f64, equal_nan: 
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(282), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(285), &mut [One(&mut self_), One(&mut other)])?;
     ops::isclose(&self_, &other, rtol, atol, equal_nan)
 }
 
@@ -3490,7 +3524,7 @@ pub fn allclose(self_: &Tensor, other: &Tensor, rtol: f64, atol: f64, equal_nan:
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(283), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(286), &mut [One(&mut self_), One(&mut other)])?;
     ops::allclose(&self_, &other, rtol, atol, equal_nan)
 }
 
@@ -3503,7 +3537,7 @@ pub fn equal(self_: &Tensor, other: &Tensor) -> Result<bool> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(284), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(287), &mut [One(&mut self_), One(&mut other)])?;
     ops::equal(&self_, &other)
 }
 
@@ -3517,7 +3551,7 @@ pub fn r#where(condition: &Tensor, self_: &Tensor, other: &Tensor) -> Result<Ten
     let mut condition = condition.clone();
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(285), &mut [One(&mut condition), One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(288), &mut [One(&mut condition), One(&mut self_), One(&mut other)])?;
     ops::r#where(&condition, &self_, &other)
 }
 
@@ -3530,7 +3564,7 @@ pub fn where_scalar_self(condition: &Tensor, self_: Scalar, other: &Tensor) -> R
     }
     let mut condition = condition.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(286), &mut [One(&mut condition), One(&mut other)])?;
+    let _op = enter(OpId(289), &mut [One(&mut condition), One(&mut other)])?;
     ops::where_scalar_self(&condition, self_, &other)
 }
 
@@ -3543,7 +3577,7 @@ pub fn where_scalar_other(condition: &Tensor, self_: &Tensor, other: Scalar) -> 
     }
     let mut condition = condition.clone();
     let mut self_ = self_.clone();
-    let _op = enter(OpId(287), &mut [One(&mut condition), One(&mut self_)])?;
+    let _op = enter(OpId(290), &mut [One(&mut condition), One(&mut self_)])?;
     ops::where_scalar_other(&condition, &self_, other)
 }
 
@@ -3555,7 +3589,7 @@ pub fn where_scalar(condition: &Tensor, self_: Scalar, other: Scalar) -> Result<
         return ops::where_scalar(condition, self_, other);
     }
     let mut condition = condition.clone();
-    let _op = enter(OpId(288), &mut [One(&mut condition)])?;
+    let _op = enter(OpId(291), &mut [One(&mut condition)])?;
     ops::where_scalar(&condition, self_, other)
 }
 
@@ -3569,7 +3603,7 @@ pub fn masked_fill(self_: &Tensor, mask: &Tensor, value: &Tensor) -> Result<Tens
     let mut self_ = self_.clone();
     let mut mask = mask.clone();
     let mut value = value.clone();
-    let _op = enter(OpId(289), &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
+    let _op = enter(OpId(292), &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
     ops::masked_fill(&self_, &mask, &value)
 }
 
@@ -3582,7 +3616,7 @@ pub fn masked_fill_scalar(self_: &Tensor, mask: &Tensor, value: Scalar) -> Resul
     }
     let mut self_ = self_.clone();
     let mut mask = mask.clone();
-    let _op = enter(OpId(290), &mut [One(&mut self_), One(&mut mask)])?;
+    let _op = enter(OpId(293), &mut [One(&mut self_), One(&mut mask)])?;
     ops::masked_fill_scalar(&self_, &mask, value)
 }
 
@@ -3596,7 +3630,7 @@ pub fn masked_fill_(self_: &Tensor, mask: &Tensor, value: &Tensor) -> Result<()>
     let mut self_ = self_.clone();
     let mut mask = mask.clone();
     let mut value = value.clone();
-    let _op = enter(OpId(291), &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
+    let _op = enter(OpId(294), &mut [One(&mut self_), One(&mut mask), One(&mut value)])?;
     ops::masked_fill_(&self_, &mask, &value)
 }
 
@@ -3609,7 +3643,7 @@ pub fn masked_fill_scalar_(self_: &Tensor, mask: &Tensor, value: Scalar) -> Resu
     }
     let mut self_ = self_.clone();
     let mut mask = mask.clone();
-    let _op = enter(OpId(292), &mut [One(&mut self_), One(&mut mask)])?;
+    let _op = enter(OpId(295), &mut [One(&mut self_), One(&mut mask)])?;
     ops::masked_fill_scalar_(&self_, &mask, value)
 }
 
@@ -3621,7 +3655,7 @@ pub fn clamp(self_: &Tensor, min: Option<Scalar>, max: Option<Scalar>) -> Result
         return ops::clamp(self_, min, max);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(293), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(296), &mut [One(&mut self_)])?;
     ops::clamp(&self_, min, max)
 }
 
@@ -3635,7 +3669,7 @@ pub fn clamp_tensors(self_: &Tensor, min: Option<&Tensor>, max: Option<&Tensor>)
     let mut self_ = self_.clone();
     let mut min = min.cloned();
     let mut max = max.cloned();
-    let _op = enter(OpId(294), &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
+    let _op = enter(OpId(297), &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
     ops::clamp_tensors(&self_, min.as_ref(), max.as_ref())
 }
 
@@ -3647,7 +3681,7 @@ pub fn clamp_(self_: &Tensor, min: Option<Scalar>, max: Option<Scalar>) -> Resul
         return ops::clamp_(self_, min, max);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(295), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(298), &mut [One(&mut self_)])?;
     ops::clamp_(&self_, min, max)
 }
 
@@ -3661,7 +3695,7 @@ pub fn clamp_tensors_(self_: &Tensor, min: Option<&Tensor>, max: Option<&Tensor>
     let mut self_ = self_.clone();
     let mut min = min.cloned();
     let mut max = max.cloned();
-    let _op = enter(OpId(296), &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
+    let _op = enter(OpId(299), &mut [One(&mut self_), Opt(&mut min), Opt(&mut max)])?;
     ops::clamp_tensors_(&self_, min.as_ref(), max.as_ref())
 }
 
@@ -3673,7 +3707,7 @@ pub fn clamp_min(self_: &Tensor, min: Scalar) -> Result<Tensor> {
         return ops::clamp_min(self_, min);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(297), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(300), &mut [One(&mut self_)])?;
     ops::clamp_min(&self_, min)
 }
 
@@ -3686,7 +3720,7 @@ pub fn clamp_min_tensors(self_: &Tensor, min: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut min = min.clone();
-    let _op = enter(OpId(298), &mut [One(&mut self_), One(&mut min)])?;
+    let _op = enter(OpId(301), &mut [One(&mut self_), One(&mut min)])?;
     ops::clamp_min_tensors(&self_, &min)
 }
 
@@ -3698,7 +3732,7 @@ pub fn clamp_max(self_: &Tensor, max: Scalar) -> Result<Tensor> {
         return ops::clamp_max(self_, max);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(299), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(302), &mut [One(&mut self_)])?;
     ops::clamp_max(&self_, max)
 }
 
@@ -3711,7 +3745,7 @@ pub fn clamp_max_tensors(self_: &Tensor, max: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut max = max.clone();
-    let _op = enter(OpId(300), &mut [One(&mut self_), One(&mut max)])?;
+    let _op = enter(OpId(303), &mut [One(&mut self_), One(&mut max)])?;
     ops::clamp_max_tensors(&self_, &max)
 }
 
@@ -3723,7 +3757,7 @@ pub fn clamp_min_(self_: &Tensor, min: Scalar) -> Result<()> {
         return ops::clamp_min_(self_, min);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(301), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(304), &mut [One(&mut self_)])?;
     ops::clamp_min_(&self_, min)
 }
 
@@ -3736,7 +3770,7 @@ pub fn clamp_min_tensors_(self_: &Tensor, min: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut min = min.clone();
-    let _op = enter(OpId(302), &mut [One(&mut self_), One(&mut min)])?;
+    let _op = enter(OpId(305), &mut [One(&mut self_), One(&mut min)])?;
     ops::clamp_min_tensors_(&self_, &min)
 }
 
@@ -3748,7 +3782,7 @@ pub fn clamp_max_(self_: &Tensor, max: Scalar) -> Result<()> {
         return ops::clamp_max_(self_, max);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(303), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(306), &mut [One(&mut self_)])?;
     ops::clamp_max_(&self_, max)
 }
 
@@ -3761,7 +3795,7 @@ pub fn clamp_max_tensors_(self_: &Tensor, max: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut max = max.clone();
-    let _op = enter(OpId(304), &mut [One(&mut self_), One(&mut max)])?;
+    let _op = enter(OpId(307), &mut [One(&mut self_), One(&mut max)])?;
     ops::clamp_max_tensors_(&self_, &max)
 }
 
@@ -3773,7 +3807,7 @@ pub fn sum(self_: &Tensor, dtype: Option<DType>) -> Result<Tensor> {
         return ops::sum(self_, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(305), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(308), &mut [One(&mut self_)])?;
     ops::sum(&self_, dtype)
 }
 
@@ -3785,7 +3819,7 @@ pub fn sum_dim(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option
         return ops::sum_dim(self_, dim, keepdim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(306), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(309), &mut [One(&mut self_)])?;
     ops::sum_dim(&self_, dim, keepdim, dtype)
 }
 
@@ -3797,7 +3831,7 @@ pub fn sum_to_size(self_: &Tensor, size: &[i64]) -> Result<Tensor> {
         return ops::sum_to_size(self_, size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(307), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(310), &mut [One(&mut self_)])?;
     ops::sum_to_size(&self_, size)
 }
 
@@ -3809,7 +3843,7 @@ pub fn nansum(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option<
         return ops::nansum(self_, dim, keepdim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(308), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(311), &mut [One(&mut self_)])?;
     ops::nansum(&self_, dim, keepdim, dtype)
 }
 
@@ -3821,7 +3855,7 @@ pub fn mean(self_: &Tensor, dtype: Option<DType>) -> Result<Tensor> {
         return ops::mean(self_, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(309), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(312), &mut [One(&mut self_)])?;
     ops::mean(&self_, dtype)
 }
 
@@ -3833,7 +3867,7 @@ pub fn mean_dim(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Optio
         return ops::mean_dim(self_, dim, keepdim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(310), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(313), &mut [One(&mut self_)])?;
     ops::mean_dim(&self_, dim, keepdim, dtype)
 }
 
@@ -3845,7 +3879,7 @@ pub fn var(self_: &Tensor, unbiased: bool) -> Result<Tensor> {
         return ops::var(self_, unbiased);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(311), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(314), &mut [One(&mut self_)])?;
     ops::var(&self_, unbiased)
 }
 
@@ -3857,7 +3891,7 @@ pub fn var_dim(self_: &Tensor, dim: Option<&[i64]>, unbiased: bool, keepdim: boo
         return ops::var_dim(self_, dim, unbiased, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(312), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(315), &mut [One(&mut self_)])?;
     ops::var_dim(&self_, dim, unbiased, keepdim)
 }
 
@@ -3869,7 +3903,7 @@ pub fn var_correction(self_: &Tensor, dim: Option<&[i64]>, correction: Option<Sc
         return ops::var_correction(self_, dim, correction, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(313), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(316), &mut [One(&mut self_)])?;
     ops::var_correction(&self_, dim, correction, keepdim)
 }
 
@@ -3881,7 +3915,7 @@ pub fn std(self_: &Tensor, unbiased: bool) -> Result<Tensor> {
         return ops::std(self_, unbiased);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(314), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(317), &mut [One(&mut self_)])?;
     ops::std(&self_, unbiased)
 }
 
@@ -3893,7 +3927,7 @@ pub fn std_dim(self_: &Tensor, dim: Option<&[i64]>, unbiased: bool, keepdim: boo
         return ops::std_dim(self_, dim, unbiased, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(315), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(318), &mut [One(&mut self_)])?;
     ops::std_dim(&self_, dim, unbiased, keepdim)
 }
 
@@ -3905,7 +3939,7 @@ pub fn std_correction(self_: &Tensor, dim: Option<&[i64]>, correction: Option<Sc
         return ops::std_correction(self_, dim, correction, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(316), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(319), &mut [One(&mut self_)])?;
     ops::std_correction(&self_, dim, correction, keepdim)
 }
 
@@ -3917,7 +3951,7 @@ pub fn var_mean_correction(self_: &Tensor, dim: Option<&[i64]>, correction: Opti
         return ops::var_mean_correction(self_, dim, correction, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(317), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(320), &mut [One(&mut self_)])?;
     ops::var_mean_correction(&self_, dim, correction, keepdim)
 }
 
@@ -3929,7 +3963,7 @@ pub fn std_mean_correction(self_: &Tensor, dim: Option<&[i64]>, correction: Opti
         return ops::std_mean_correction(self_, dim, correction, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(318), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(321), &mut [One(&mut self_)])?;
     ops::std_mean_correction(&self_, dim, correction, keepdim)
 }
 
@@ -3941,7 +3975,7 @@ pub fn prod(self_: &Tensor, dtype: Option<DType>) -> Result<Tensor> {
         return ops::prod(self_, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(319), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(322), &mut [One(&mut self_)])?;
     ops::prod(&self_, dtype)
 }
 
@@ -3953,7 +3987,7 @@ pub fn prod_dim(self_: &Tensor, dim: i64, keepdim: bool, dtype: Option<DType>) -
         return ops::prod_dim(self_, dim, keepdim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(320), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(323), &mut [One(&mut self_)])?;
     ops::prod_dim(&self_, dim, keepdim, dtype)
 }
 
@@ -3965,7 +3999,7 @@ pub fn any(self_: &Tensor) -> Result<Tensor> {
         return ops::any(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(321), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(324), &mut [One(&mut self_)])?;
     ops::any(&self_)
 }
 
@@ -3977,7 +4011,7 @@ pub fn any_dims(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool) -> Result<Te
         return ops::any_dims(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(322), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(325), &mut [One(&mut self_)])?;
     ops::any_dims(&self_, dim, keepdim)
 }
 
@@ -3989,7 +4023,7 @@ pub fn any_dim(self_: &Tensor, dim: i64, keepdim: bool) -> Result<Tensor> {
         return ops::any_dim(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(323), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(326), &mut [One(&mut self_)])?;
     ops::any_dim(&self_, dim, keepdim)
 }
 
@@ -4001,7 +4035,7 @@ pub fn all(self_: &Tensor) -> Result<Tensor> {
         return ops::all(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(324), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(327), &mut [One(&mut self_)])?;
     ops::all(&self_)
 }
 
@@ -4013,7 +4047,7 @@ pub fn all_dims(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool) -> Result<Te
         return ops::all_dims(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(325), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(328), &mut [One(&mut self_)])?;
     ops::all_dims(&self_, dim, keepdim)
 }
 
@@ -4025,7 +4059,7 @@ pub fn all_dim(self_: &Tensor, dim: i64, keepdim: bool) -> Result<Tensor> {
         return ops::all_dim(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(326), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(329), &mut [One(&mut self_)])?;
     ops::all_dim(&self_, dim, keepdim)
 }
 
@@ -4037,7 +4071,7 @@ pub fn count_nonzero(self_: &Tensor, dim: Option<i64>) -> Result<Tensor> {
         return ops::count_nonzero(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(327), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(330), &mut [One(&mut self_)])?;
     ops::count_nonzero(&self_, dim)
 }
 
@@ -4049,7 +4083,7 @@ pub fn count_nonzero_dim_int_list(self_: &Tensor, dim: &[i64]) -> Result<Tensor>
         return ops::count_nonzero_dim_int_list(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(328), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(331), &mut [One(&mut self_)])?;
     ops::count_nonzero_dim_int_list(&self_, dim)
 }
 
@@ -4061,7 +4095,7 @@ pub fn max(self_: &Tensor) -> Result<Tensor> {
         return ops::max(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(329), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(332), &mut [One(&mut self_)])?;
     ops::max(&self_)
 }
 
@@ -4073,7 +4107,7 @@ pub fn max_dim(self_: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tenso
         return ops::max_dim(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(330), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(333), &mut [One(&mut self_)])?;
     ops::max_dim(&self_, dim, keepdim)
 }
 
@@ -4086,7 +4120,7 @@ pub fn max_other(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(331), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(334), &mut [One(&mut self_), One(&mut other)])?;
     ops::max_other(&self_, &other)
 }
 
@@ -4098,7 +4132,7 @@ pub fn amax(self_: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
         return ops::amax(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(332), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(335), &mut [One(&mut self_)])?;
     ops::amax(&self_, dim, keepdim)
 }
 
@@ -4110,7 +4144,7 @@ pub fn argmax(self_: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<Tensor>
         return ops::argmax(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(333), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(336), &mut [One(&mut self_)])?;
     ops::argmax(&self_, dim, keepdim)
 }
 
@@ -4122,7 +4156,7 @@ pub fn min(self_: &Tensor) -> Result<Tensor> {
         return ops::min(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(334), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(337), &mut [One(&mut self_)])?;
     ops::min(&self_)
 }
 
@@ -4134,7 +4168,7 @@ pub fn min_dim(self_: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tenso
         return ops::min_dim(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(335), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(338), &mut [One(&mut self_)])?;
     ops::min_dim(&self_, dim, keepdim)
 }
 
@@ -4147,7 +4181,7 @@ pub fn min_other(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(336), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(339), &mut [One(&mut self_), One(&mut other)])?;
     ops::min_other(&self_, &other)
 }
 
@@ -4159,7 +4193,7 @@ pub fn amin(self_: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
         return ops::amin(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(337), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(340), &mut [One(&mut self_)])?;
     ops::amin(&self_, dim, keepdim)
 }
 
@@ -4171,7 +4205,7 @@ pub fn argmin(self_: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<Tensor>
         return ops::argmin(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(338), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(341), &mut [One(&mut self_)])?;
     ops::argmin(&self_, dim, keepdim)
 }
 
@@ -4183,7 +4217,7 @@ pub fn logsumexp(self_: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
         return ops::logsumexp(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(339), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(342), &mut [One(&mut self_)])?;
     ops::logsumexp(&self_, dim, keepdim)
 }
 
@@ -4195,7 +4229,7 @@ pub fn norm(self_: &Tensor, p: Scalar) -> Result<Tensor> {
         return ops::norm(self_, p);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(340), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(343), &mut [One(&mut self_)])?;
     ops::norm(&self_, p)
 }
 
@@ -4207,7 +4241,7 @@ pub fn norm_dim(self_: &Tensor, p: Option<Scalar>, dim: Option<&[i64]>, keepdim:
         return ops::norm_dim(self_, p, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(341), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(344), &mut [One(&mut self_)])?;
     ops::norm_dim(&self_, p, dim, keepdim)
 }
 
@@ -4220,7 +4254,7 @@ pub fn dist(self_: &Tensor, other: &Tensor, p: Scalar) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(342), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(345), &mut [One(&mut self_), One(&mut other)])?;
     ops::dist(&self_, &other, p)
 }
 
@@ -4232,7 +4266,7 @@ pub fn cumsum(self_: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> 
         return ops::cumsum(self_, dim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(343), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(346), &mut [One(&mut self_)])?;
     ops::cumsum(&self_, dim, dtype)
 }
 
@@ -4244,7 +4278,7 @@ pub fn cumprod(self_: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor>
         return ops::cumprod(self_, dim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(344), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(347), &mut [One(&mut self_)])?;
     ops::cumprod(&self_, dim, dtype)
 }
 
@@ -4256,7 +4290,7 @@ pub fn cumsum_(self_: &Tensor, dim: i64, dtype: Option<DType>) -> Result<()> {
         return ops::cumsum_(self_, dim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(345), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(348), &mut [One(&mut self_)])?;
     ops::cumsum_(&self_, dim, dtype)
 }
 
@@ -4268,7 +4302,7 @@ pub fn cumprod_(self_: &Tensor, dim: i64, dtype: Option<DType>) -> Result<()> {
         return ops::cumprod_(self_, dim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(346), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(349), &mut [One(&mut self_)])?;
     ops::cumprod_(&self_, dim, dtype)
 }
 
@@ -4282,7 +4316,7 @@ pub fn diff(self_: &Tensor, n: i64, dim: i64, prepend: Option<&Tensor>, append: 
     let mut self_ = self_.clone();
     let mut prepend = prepend.cloned();
     let mut append = append.cloned();
-    let _op = enter(OpId(347), &mut [One(&mut self_), Opt(&mut prepend), Opt(&mut append)])?;
+    let _op = enter(OpId(350), &mut [One(&mut self_), Opt(&mut prepend), Opt(&mut append)])?;
     ops::diff(&self_, n, dim, prepend.as_ref(), append.as_ref())
 }
 
@@ -4295,7 +4329,7 @@ pub fn trapezoid_x(y: &Tensor, x: &Tensor, dim: i64) -> Result<Tensor> {
     }
     let mut y = y.clone();
     let mut x = x.clone();
-    let _op = enter(OpId(348), &mut [One(&mut y), One(&mut x)])?;
+    let _op = enter(OpId(351), &mut [One(&mut y), One(&mut x)])?;
     ops::trapezoid_x(&y, &x, dim)
 }
 
@@ -4307,8 +4341,33 @@ pub fn trapezoid_dx(y: &Tensor, dx: Scalar, dim: i64) -> Result<Tensor> {
         return ops::trapezoid_dx(y, dx, dim);
     }
     let mut y = y.clone();
-    let _op = enter(OpId(349), &mut [One(&mut y)])?;
+    let _op = enter(OpId(352), &mut [One(&mut y)])?;
     ops::trapezoid_dx(&y, dx, dim)
+}
+
+/// The integrals by the trapezoidal rule up to each sample, of samples at the places x.
+#[rustfmt::skip]
+#[inline]
+pub fn cumulative_trapezoid_x(y: &Tensor, x: &Tensor, dim: i64) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::cumulative_trapezoid_x(y, x, dim);
+    }
+    let mut y = y.clone();
+    let mut x = x.clone();
+    let _op = enter(OpId(353), &mut [One(&mut y), One(&mut x)])?;
+    ops::cumulative_trapezoid_x(&y, &x, dim)
+}
+
+/// The integrals by the trapezoidal rule up to each sample, of samples dx apart.
+#[rustfmt::skip]
+#[inline]
+pub fn cumulative_trapezoid_dx(y: &Tensor, dx: Scalar, dim: i64) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::cumulative_trapezoid_dx(y, dx, dim);
+    }
+    let mut y = y.clone();
+    let _op = enter(OpId(354), &mut [One(&mut y)])?;
+    ops::cumulative_trapezoid_dx(&y, dx, dim)
 }
 
 /// Slopes of samples that are spacing (1) apart, along each of the dimensions: of both neighbours, at the ends of two (edge_order 1) or three points.
@@ -4319,7 +4378,7 @@ pub fn gradient(self_: &Tensor, spacing: Option<Scalar>, dim: Option<&[i64]>, ed
         return ops::gradient(self_, spacing, dim, edge_order);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(350), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(355), &mut [One(&mut self_)])?;
     ops::gradient(&self_, spacing, dim, edge_order)
 }
 
@@ -4332,7 +4391,7 @@ pub fn gradient_tensorarray(self_: &Tensor, spacing: &[Tensor], dim: Option<&[i6
     }
     let mut self_ = self_.clone();
     let mut spacing = spacing.to_vec();
-    let _op = enter(OpId(351), &mut [One(&mut self_), List(&mut spacing)])?;
+    let _op = enter(OpId(356), &mut [One(&mut self_), List(&mut spacing)])?;
     ops::gradient_tensorarray(&self_, &spacing, dim, edge_order)
 }
 
@@ -4344,7 +4403,7 @@ pub fn logcumsumexp(self_: &Tensor, dim: i64) -> Result<Tensor> {
         return ops::logcumsumexp(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(352), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(357), &mut [One(&mut self_)])?;
     ops::logcumsumexp(&self_, dim)
 }
 
@@ -4356,7 +4415,7 @@ pub fn cummax(self_: &Tensor, dim: i64) -> Result<(Tensor, Tensor)> {
         return ops::cummax(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(353), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(358), &mut [One(&mut self_)])?;
     ops::cummax(&self_, dim)
 }
 
@@ -4368,7 +4427,7 @@ pub fn cummin(self_: &Tensor, dim: i64) -> Result<(Tensor, Tensor)> {
         return ops::cummin(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(354), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(359), &mut [One(&mut self_)])?;
     ops::cummin(&self_, dim)
 }
 
@@ -4380,7 +4439,7 @@ pub fn sort(self_: &Tensor, dim: i64, descending: bool) -> Result<(Tensor, Tenso
         return ops::sort(self_, dim, descending);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(355), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(360), &mut [One(&mut self_)])?;
     ops::sort(&self_, dim, descending)
 }
 
@@ -4392,7 +4451,7 @@ pub fn argsort(self_: &Tensor, dim: i64, descending: bool) -> Result<Tensor> {
         return ops::argsort(self_, dim, descending);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(356), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(361), &mut [One(&mut self_)])?;
     ops::argsort(&self_, dim, descending)
 }
 
@@ -4404,7 +4463,7 @@ pub fn topk(self_: &Tensor, k: i64, dim: i64, largest: bool, sorted: bool) -> Re
         return ops::topk(self_, k, dim, largest, sorted);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(357), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(362), &mut [One(&mut self_)])?;
     ops::topk(&self_, k, dim, largest, sorted)
 }
 
@@ -4416,7 +4475,7 @@ pub fn kthvalue(self_: &Tensor, k: i64, dim: i64, keepdim: bool) -> Result<(Tens
         return ops::kthvalue(self_, k, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(358), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(363), &mut [One(&mut self_)])?;
     ops::kthvalue(&self_, k, dim, keepdim)
 }
 
@@ -4428,7 +4487,7 @@ pub fn median(self_: &Tensor) -> Result<Tensor> {
         return ops::median(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(359), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(364), &mut [One(&mut self_)])?;
     ops::median(&self_)
 }
 
@@ -4440,7 +4499,7 @@ pub fn median_dim(self_: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Te
         return ops::median_dim(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(360), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(365), &mut [One(&mut self_)])?;
     ops::median_dim(&self_, dim, keepdim)
 }
 
@@ -4452,7 +4511,7 @@ pub fn nanmedian(self_: &Tensor) -> Result<Tensor> {
         return ops::nanmedian(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(361), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(366), &mut [One(&mut self_)])?;
     ops::nanmedian(&self_)
 }
 
@@ -4464,7 +4523,7 @@ pub fn nanmedian_dim(self_: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor,
         return ops::nanmedian_dim(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(362), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(367), &mut [One(&mut self_)])?;
     ops::nanmedian_dim(&self_, dim, keepdim)
 }
 
@@ -4478,7 +4537,7 @@ pub fn cov(self_: &Tensor, correction: i64, fweights: Option<&Tensor>, aweights:
     let mut self_ = self_.clone();
     let mut fweights = fweights.cloned();
     let mut aweights = aweights.cloned();
-    let _op = enter(OpId(363), &mut [One(&mut self_), Opt(&mut fweights), Opt(&mut aweights)])?;
+    let _op = enter(OpId(368), &mut [One(&mut self_), Opt(&mut fweights), Opt(&mut aweights)])?;
     ops::cov(&self_, correction, fweights.as_ref(), aweights.as_ref())
 }
 
@@ -4490,7 +4549,7 @@ pub fn corrcoef(self_: &Tensor) -> Result<Tensor> {
         return ops::corrcoef(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(364), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(369), &mut [One(&mut self_)])?;
     ops::corrcoef(&self_)
 }
 
@@ -4502,7 +4561,7 @@ pub fn renorm(self_: &Tensor, p: Scalar, dim: i64, maxnorm: Scalar) -> Result<Te
         return ops::renorm(self_, p, dim, maxnorm);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(365), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(370), &mut [One(&mut self_)])?;
     ops::renorm(&self_, p, dim, maxnorm)
 }
 
@@ -4514,7 +4573,7 @@ pub fn renorm_(self_: &Tensor, p: Scalar, dim: i64, maxnorm: Scalar) -> Result<(
         return ops::renorm_(self_, p, dim, maxnorm);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(366), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(371), &mut [One(&mut self_)])?;
     ops::renorm_(&self_, p, dim, maxnorm)
 }
 
@@ -4526,8 +4585,35 @@ pub fn mode(self_: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)>
         return ops::mode(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(367), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(372), &mut [One(&mut self_)])?;
     ops::mode(&self_, dim, keepdim)
+}
+
+/// The norm of power pow over all dimensions but one (-1: over all).
+#[rustfmt::skip]
+#[inline]
+pub fn norm_except_dim(v: &Tensor, pow: i64, dim: i64) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::norm_except_dim(v, pow, dim);
+    }
+    let mut v = v.clone();
+    let _op = enter(OpId(373), &mut [One(&mut v)])?;
+    ops::norm_except_dim(&v, pow, dim)
+}
+
+/// Segments of a dimension (of the given lengths, or between offsets) reduced: sum, mean, prod, max or min, beginning with initial. indices are refused; unchecked leaves the lengths unlooked at.
+#[rustfmt::skip]
+#[inline]
+pub fn segment_reduce(data: &Tensor, reduce: &str, lengths: Option<&Tensor>, indices: Option<&Tensor>, offsets: Option<&Tensor>, axis: i64, unchecked: bool, initial: Option<Scalar>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::segment_reduce(data, reduce, lengths, indices, offsets, axis, unchecked, initial);
+    }
+    let mut data = data.clone();
+    let mut lengths = lengths.cloned();
+    let mut indices = indices.cloned();
+    let mut offsets = offsets.cloned();
+    let _op = enter(OpId(374), &mut [One(&mut data), Opt(&mut lengths), Opt(&mut indices), Opt(&mut offsets)])?;
+    ops::segment_reduce(&data, reduce, lengths.as_ref(), indices.as_ref(), offsets.as_ref(), axis, unchecked, initial)
 }
 
 /// Matrix product with PyTorch's rules for vectors, matrices and broadcast batches.
@@ -4539,7 +4625,7 @@ pub fn matmul(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(368), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(375), &mut [One(&mut self_), One(&mut other)])?;
     ops::matmul(&self_, &other)
 }
 
@@ -4552,7 +4638,7 @@ pub fn mm(self_: &Tensor, mat2: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut mat2 = mat2.clone();
-    let _op = enter(OpId(369), &mut [One(&mut self_), One(&mut mat2)])?;
+    let _op = enter(OpId(376), &mut [One(&mut self_), One(&mut mat2)])?;
     ops::mm(&self_, &mat2)
 }
 
@@ -4565,7 +4651,7 @@ pub fn bmm(self_: &Tensor, mat2: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut mat2 = mat2.clone();
-    let _op = enter(OpId(370), &mut [One(&mut self_), One(&mut mat2)])?;
+    let _op = enter(OpId(377), &mut [One(&mut self_), One(&mut mat2)])?;
     ops::bmm(&self_, &mat2)
 }
 
@@ -4578,7 +4664,7 @@ pub fn mv(self_: &Tensor, vec: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut vec = vec.clone();
-    let _op = enter(OpId(371), &mut [One(&mut self_), One(&mut vec)])?;
+    let _op = enter(OpId(378), &mut [One(&mut self_), One(&mut vec)])?;
     ops::mv(&self_, &vec)
 }
 
@@ -4591,7 +4677,7 @@ pub fn dot(self_: &Tensor, tensor: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut tensor = tensor.clone();
-    let _op = enter(OpId(372), &mut [One(&mut self_), One(&mut tensor)])?;
+    let _op = enter(OpId(379), &mut [One(&mut self_), One(&mut tensor)])?;
     ops::dot(&self_, &tensor)
 }
 
@@ -4604,7 +4690,7 @@ pub fn outer(self_: &Tensor, vec2: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut vec2 = vec2.clone();
-    let _op = enter(OpId(373), &mut [One(&mut self_), One(&mut vec2)])?;
+    let _op = enter(OpId(380), &mut [One(&mut self_), One(&mut vec2)])?;
     ops::outer(&self_, &vec2)
 }
 
@@ -4618,7 +4704,7 @@ pub fn addmm(self_: &Tensor, mat1: &Tensor, mat2: &Tensor, beta: Scalar, alpha: 
     let mut self_ = self_.clone();
     let mut mat1 = mat1.clone();
     let mut mat2 = mat2.clone();
-    let _op = enter(OpId(374), &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
+    let _op = enter(OpId(381), &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
     ops::addmm(&self_, &mat1, &mat2, beta, alpha)
 }
 
@@ -4632,7 +4718,7 @@ pub fn addmm_(self_: &Tensor, mat1: &Tensor, mat2: &Tensor, beta: Scalar, alpha:
     let mut self_ = self_.clone();
     let mut mat1 = mat1.clone();
     let mut mat2 = mat2.clone();
-    let _op = enter(OpId(375), &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
+    let _op = enter(OpId(382), &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
     ops::addmm_(&self_, &mat1, &mat2, beta, alpha)
 }
 
@@ -4646,7 +4732,7 @@ pub fn addmm_activation(self_: &Tensor, mat1: &Tensor, mat2: &Tensor, beta: Scal
     let mut self_ = self_.clone();
     let mut mat1 = mat1.clone();
     let mut mat2 = mat2.clone();
-    let _op = enter(OpId(376), &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
+    let _op = enter(OpId(383), &mut [One(&mut self_), One(&mut mat1), One(&mut mat2)])?;
     ops::addmm_activation(&self_, &mat1, &mat2, beta, alpha, use_gelu)
 }
 
@@ -4660,7 +4746,7 @@ pub fn baddbmm(self_: &Tensor, batch1: &Tensor, batch2: &Tensor, beta: Scalar, a
     let mut self_ = self_.clone();
     let mut batch1 = batch1.clone();
     let mut batch2 = batch2.clone();
-    let _op = enter(OpId(377), &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+    let _op = enter(OpId(384), &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
     ops::baddbmm(&self_, &batch1, &batch2, beta, alpha)
 }
 
@@ -4674,7 +4760,7 @@ pub fn baddbmm_(self_: &Tensor, batch1: &Tensor, batch2: &Tensor, beta: Scalar, 
     let mut self_ = self_.clone();
     let mut batch1 = batch1.clone();
     let mut batch2 = batch2.clone();
-    let _op = enter(OpId(378), &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+    let _op = enter(OpId(385), &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
     ops::baddbmm_(&self_, &batch1, &batch2, beta, alpha)
 }
 
@@ -4686,7 +4772,7 @@ pub fn matrix_power(self_: &Tensor, n: i64) -> Result<Tensor> {
         return ops::matrix_power(self_, n);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(379), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(386), &mut [One(&mut self_)])?;
     ops::matrix_power(&self_, n)
 }
 
@@ -4698,7 +4784,7 @@ pub fn einsum(equation: &str, tensors: &[Tensor]) -> Result<Tensor> {
         return ops::einsum(equation, tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(380), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(387), &mut [List(&mut tensors)])?;
     ops::einsum(equation, &tensors)
 }
 
@@ -4710,7 +4796,7 @@ pub fn trace(self_: &Tensor) -> Result<Tensor> {
         return ops::trace(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(381), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(388), &mut [One(&mut self_)])?;
     ops::trace(&self_)
 }
 
@@ -4723,7 +4809,7 @@ pub fn cross(self_: &Tensor, other: &Tensor, dim: Option<i64>) -> Result<Tensor>
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(382), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(389), &mut [One(&mut self_), One(&mut other)])?;
     ops::cross(&self_, &other, dim)
 }
 
@@ -4736,7 +4822,7 @@ pub fn tensordot(self_: &Tensor, other: &Tensor, dims_self: &[i64], dims_other: 
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(383), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(390), &mut [One(&mut self_), One(&mut other)])?;
     ops::tensordot(&self_, &other, dims_self, dims_other)
 }
 
@@ -4749,8 +4835,20 @@ pub fn kron(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(384), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(391), &mut [One(&mut self_), One(&mut other)])?;
     ops::kron(&self_, &other)
+}
+
+/// The powers of a vector's elements as columns, from N - 1 down to 0, or rising.
+#[rustfmt::skip]
+#[inline]
+pub fn vander(x: &Tensor, N: Option<i64>, increasing: bool) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::vander(x, N, increasing);
+    }
+    let mut x = x.clone();
+    let _op = enter(OpId(392), &mut [One(&mut x)])?;
+    ops::vander(&x, N, increasing)
 }
 
 /// beta * self + alpha * (mat @ vec).
@@ -4763,7 +4861,7 @@ pub fn addmv(self_: &Tensor, mat: &Tensor, vec: &Tensor, beta: Scalar, alpha: Sc
     let mut self_ = self_.clone();
     let mut mat = mat.clone();
     let mut vec = vec.clone();
-    let _op = enter(OpId(385), &mut [One(&mut self_), One(&mut mat), One(&mut vec)])?;
+    let _op = enter(OpId(393), &mut [One(&mut self_), One(&mut mat), One(&mut vec)])?;
     ops::addmv(&self_, &mat, &vec, beta, alpha)
 }
 
@@ -4777,7 +4875,7 @@ pub fn addmv_(self_: &Tensor, mat: &Tensor, vec: &Tensor, beta: Scalar, alpha: S
     let mut self_ = self_.clone();
     let mut mat = mat.clone();
     let mut vec = vec.clone();
-    let _op = enter(OpId(386), &mut [One(&mut self_), One(&mut mat), One(&mut vec)])?;
+    let _op = enter(OpId(394), &mut [One(&mut self_), One(&mut mat), One(&mut vec)])?;
     ops::addmv_(&self_, &mat, &vec, beta, alpha)
 }
 
@@ -4791,7 +4889,7 @@ pub fn addr(self_: &Tensor, vec1: &Tensor, vec2: &Tensor, beta: Scalar, alpha: S
     let mut self_ = self_.clone();
     let mut vec1 = vec1.clone();
     let mut vec2 = vec2.clone();
-    let _op = enter(OpId(387), &mut [One(&mut self_), One(&mut vec1), One(&mut vec2)])?;
+    let _op = enter(OpId(395), &mut [One(&mut self_), One(&mut vec1), One(&mut vec2)])?;
     ops::addr(&self_, &vec1, &vec2, beta, alpha)
 }
 
@@ -4805,7 +4903,7 @@ pub fn addr_(self_: &Tensor, vec1: &Tensor, vec2: &Tensor, beta: Scalar, alpha: 
     let mut self_ = self_.clone();
     let mut vec1 = vec1.clone();
     let mut vec2 = vec2.clone();
-    let _op = enter(OpId(388), &mut [One(&mut self_), One(&mut vec1), One(&mut vec2)])?;
+    let _op = enter(OpId(396), &mut [One(&mut self_), One(&mut vec1), One(&mut vec2)])?;
     ops::addr_(&self_, &vec1, &vec2, beta, alpha)
 }
 
@@ -4819,7 +4917,7 @@ pub fn addbmm(self_: &Tensor, batch1: &Tensor, batch2: &Tensor, beta: Scalar, al
     let mut self_ = self_.clone();
     let mut batch1 = batch1.clone();
     let mut batch2 = batch2.clone();
-    let _op = enter(OpId(389), &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+    let _op = enter(OpId(397), &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
     ops::addbmm(&self_, &batch1, &batch2, beta, alpha)
 }
 
@@ -4833,7 +4931,7 @@ pub fn addbmm_(self_: &Tensor, batch1: &Tensor, batch2: &Tensor, beta: Scalar, a
     let mut self_ = self_.clone();
     let mut batch1 = batch1.clone();
     let mut batch2 = batch2.clone();
-    let _op = enter(OpId(390), &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
+    let _op = enter(OpId(398), &mut [One(&mut self_), One(&mut batch1), One(&mut batch2)])?;
     ops::addbmm_(&self_, &batch1, &batch2, beta, alpha)
 }
 
@@ -4845,7 +4943,7 @@ pub fn chain_matmul(matrices: &[Tensor]) -> Result<Tensor> {
         return ops::chain_matmul(matrices);
     }
     let mut matrices = matrices.to_vec();
-    let _op = enter(OpId(391), &mut [List(&mut matrices)])?;
+    let _op = enter(OpId(399), &mut [List(&mut matrices)])?;
     ops::chain_matmul(&matrices)
 }
 
@@ -4858,7 +4956,7 @@ pub fn cdist(x1: &Tensor, x2: &Tensor, p: f64, compute_mode: Option<i64>) -> Res
     }
     let mut x1 = x1.clone();
     let mut x2 = x2.clone();
-    let _op = enter(OpId(392), &mut [One(&mut x1), One(&mut x2)])?;
+    let _op = enter(OpId(400), &mut [One(&mut x1), One(&mut x2)])?;
     ops::cdist(&x1, &x2, p, compute_mode)
 }
 
@@ -4870,7 +4968,7 @@ pub fn pdist(self_: &Tensor, p: f64) -> Result<Tensor> {
         return ops::pdist(self_, p);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(393), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(401), &mut [One(&mut self_)])?;
     ops::pdist(&self_, p)
 }
 
@@ -4884,7 +4982,7 @@ pub fn linear(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(394), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(402), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::linear(&input, &weight, bias.as_ref())
 }
 
@@ -4899,7 +4997,7 @@ pub fn bilinear(input1: &Tensor, input2: &Tensor, weight: &Tensor, bias: Option<
     let mut input2 = input2.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(395), &mut [One(&mut input1), One(&mut input2), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(403), &mut [One(&mut input1), One(&mut input2), One(&mut weight), Opt(&mut bias)])?;
     ops::bilinear(&input1, &input2, &weight, bias.as_ref())
 }
 
@@ -4913,7 +5011,7 @@ pub fn linear_activation(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>,
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(396), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(404), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::linear_activation(&input, &weight, bias.as_ref(), use_gelu)
 }
 
@@ -4925,7 +5023,7 @@ pub fn linalg_inv(A: &Tensor) -> Result<Tensor> {
         return ops::linalg_inv(A);
     }
     let mut A = A.clone();
-    let _op = enter(OpId(397), &mut [One(&mut A)])?;
+    let _op = enter(OpId(405), &mut [One(&mut A)])?;
     ops::linalg_inv(&A)
 }
 
@@ -4937,7 +5035,7 @@ pub fn linalg_inv_ex(A: &Tensor, check_errors: bool) -> Result<(Tensor, Tensor)>
         return ops::linalg_inv_ex(A, check_errors);
     }
     let mut A = A.clone();
-    let _op = enter(OpId(398), &mut [One(&mut A)])?;
+    let _op = enter(OpId(406), &mut [One(&mut A)])?;
     ops::linalg_inv_ex(&A, check_errors)
 }
 
@@ -4949,7 +5047,7 @@ pub fn inverse(self_: &Tensor) -> Result<Tensor> {
         return ops::inverse(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(399), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(407), &mut [One(&mut self_)])?;
     ops::inverse(&self_)
 }
 
@@ -4961,7 +5059,7 @@ pub fn linalg_det(A: &Tensor) -> Result<Tensor> {
         return ops::linalg_det(A);
     }
     let mut A = A.clone();
-    let _op = enter(OpId(400), &mut [One(&mut A)])?;
+    let _op = enter(OpId(408), &mut [One(&mut A)])?;
     ops::linalg_det(&A)
 }
 
@@ -4973,7 +5071,7 @@ pub fn det(self_: &Tensor) -> Result<Tensor> {
         return ops::det(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(401), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(409), &mut [One(&mut self_)])?;
     ops::det(&self_)
 }
 
@@ -4985,7 +5083,7 @@ pub fn linalg_slogdet(A: &Tensor) -> Result<(Tensor, Tensor)> {
         return ops::linalg_slogdet(A);
     }
     let mut A = A.clone();
-    let _op = enter(OpId(402), &mut [One(&mut A)])?;
+    let _op = enter(OpId(410), &mut [One(&mut A)])?;
     ops::linalg_slogdet(&A)
 }
 
@@ -4997,7 +5095,7 @@ pub fn slogdet(self_: &Tensor) -> Result<(Tensor, Tensor)> {
         return ops::slogdet(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(403), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(411), &mut [One(&mut self_)])?;
     ops::slogdet(&self_)
 }
 
@@ -5009,7 +5107,7 @@ pub fn logdet(self_: &Tensor) -> Result<Tensor> {
         return ops::logdet(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(404), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(412), &mut [One(&mut self_)])?;
     ops::logdet(&self_)
 }
 
@@ -5022,7 +5120,7 @@ pub fn linalg_solve(A: &Tensor, B: &Tensor, left: bool) -> Result<Tensor> {
     }
     let mut A = A.clone();
     let mut B = B.clone();
-    let _op = enter(OpId(405), &mut [One(&mut A), One(&mut B)])?;
+    let _op = enter(OpId(413), &mut [One(&mut A), One(&mut B)])?;
     ops::linalg_solve(&A, &B, left)
 }
 
@@ -5035,7 +5133,7 @@ pub fn linalg_solve_ex(A: &Tensor, B: &Tensor, left: bool, check_errors: bool) -
     }
     let mut A = A.clone();
     let mut B = B.clone();
-    let _op = enter(OpId(406), &mut [One(&mut A), One(&mut B)])?;
+    let _op = enter(OpId(414), &mut [One(&mut A), One(&mut B)])?;
     ops::linalg_solve_ex(&A, &B, left, check_errors)
 }
 
@@ -5048,7 +5146,7 @@ pub fn linalg_solve_triangular(self_: &Tensor, B: &Tensor, upper: bool, left: bo
     }
     let mut self_ = self_.clone();
     let mut B = B.clone();
-    let _op = enter(OpId(407), &mut [One(&mut self_), One(&mut B)])?;
+    let _op = enter(OpId(415), &mut [One(&mut self_), One(&mut B)])?;
     ops::linalg_solve_triangular(&self_, &B, upper, left, unitriangular)
 }
 
@@ -5061,7 +5159,7 @@ pub fn triangular_solve(self_: &Tensor, A: &Tensor, upper: bool, transpose: bool
     }
     let mut self_ = self_.clone();
     let mut A = A.clone();
-    let _op = enter(OpId(408), &mut [One(&mut self_), One(&mut A)])?;
+    let _op = enter(OpId(416), &mut [One(&mut self_), One(&mut A)])?;
     ops::triangular_solve(&self_, &A, upper, transpose, unitriangular)
 }
 
@@ -5073,7 +5171,7 @@ pub fn linalg_lu_factor(A: &Tensor, pivot: bool) -> Result<(Tensor, Tensor)> {
         return ops::linalg_lu_factor(A, pivot);
     }
     let mut A = A.clone();
-    let _op = enter(OpId(409), &mut [One(&mut A)])?;
+    let _op = enter(OpId(417), &mut [One(&mut A)])?;
     ops::linalg_lu_factor(&A, pivot)
 }
 
@@ -5085,7 +5183,7 @@ pub fn linalg_lu_factor_ex(A: &Tensor, pivot: bool, check_errors: bool) -> Resul
         return ops::linalg_lu_factor_ex(A, pivot, check_errors);
     }
     let mut A = A.clone();
-    let _op = enter(OpId(410), &mut [One(&mut A)])?;
+    let _op = enter(OpId(418), &mut [One(&mut A)])?;
     ops::linalg_lu_factor_ex(&A, pivot, check_errors)
 }
 
@@ -5097,7 +5195,7 @@ pub fn linalg_lu(A: &Tensor, pivot: bool) -> Result<(Tensor, Tensor, Tensor)> {
         return ops::linalg_lu(A, pivot);
     }
     let mut A = A.clone();
-    let _op = enter(OpId(411), &mut [One(&mut A)])?;
+    let _op = enter(OpId(419), &mut [One(&mut A)])?;
     ops::linalg_lu(&A, pivot)
 }
 
@@ -5110,7 +5208,7 @@ pub fn lu_unpack(LU_data: &Tensor, LU_pivots: &Tensor, unpack_data: bool, unpack
     }
     let mut LU_data = LU_data.clone();
     let mut LU_pivots = LU_pivots.clone();
-    let _op = enter(OpId(412), &mut [One(&mut LU_data), One(&mut LU_pivots)])?;
+    let _op = enter(OpId(420), &mut [One(&mut LU_data), One(&mut LU_pivots)])?;
     ops::lu_unpack(&LU_data, &LU_pivots, unpack_data, unpack_pivots)
 }
 
@@ -5124,7 +5222,7 @@ pub fn linalg_lu_solve(LU: &Tensor, pivots: &Tensor, B: &Tensor, left: bool, adj
     let mut LU = LU.clone();
     let mut pivots = pivots.clone();
     let mut B = B.clone();
-    let _op = enter(OpId(413), &mut [One(&mut LU), One(&mut pivots), One(&mut B)])?;
+    let _op = enter(OpId(421), &mut [One(&mut LU), One(&mut pivots), One(&mut B)])?;
     ops::linalg_lu_solve(&LU, &pivots, &B, left, adjoint)
 }
 
@@ -5138,7 +5236,7 @@ pub fn lu_solve(self_: &Tensor, LU_data: &Tensor, LU_pivots: &Tensor) -> Result<
     let mut self_ = self_.clone();
     let mut LU_data = LU_data.clone();
     let mut LU_pivots = LU_pivots.clone();
-    let _op = enter(OpId(414), &mut [One(&mut self_), One(&mut LU_data), One(&mut LU_pivots)])?;
+    let _op = enter(OpId(422), &mut [One(&mut self_), One(&mut LU_data), One(&mut LU_pivots)])?;
     ops::lu_solve(&self_, &LU_data, &LU_pivots)
 }
 
@@ -5150,7 +5248,7 @@ pub fn linalg_cholesky(self_: &Tensor, upper: bool) -> Result<Tensor> {
         return ops::linalg_cholesky(self_, upper);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(415), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(423), &mut [One(&mut self_)])?;
     ops::linalg_cholesky(&self_, upper)
 }
 
@@ -5162,7 +5260,7 @@ pub fn linalg_cholesky_ex(self_: &Tensor, upper: bool, check_errors: bool) -> Re
         return ops::linalg_cholesky_ex(self_, upper, check_errors);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(416), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(424), &mut [One(&mut self_)])?;
     ops::linalg_cholesky_ex(&self_, upper, check_errors)
 }
 
@@ -5175,7 +5273,7 @@ pub fn cholesky_solve(self_: &Tensor, input2: &Tensor, upper: bool) -> Result<Te
     }
     let mut self_ = self_.clone();
     let mut input2 = input2.clone();
-    let _op = enter(OpId(417), &mut [One(&mut self_), One(&mut input2)])?;
+    let _op = enter(OpId(425), &mut [One(&mut self_), One(&mut input2)])?;
     ops::cholesky_solve(&self_, &input2, upper)
 }
 
@@ -5187,7 +5285,7 @@ pub fn cholesky_inverse(self_: &Tensor, upper: bool) -> Result<Tensor> {
         return ops::cholesky_inverse(self_, upper);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(418), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(426), &mut [One(&mut self_)])?;
     ops::cholesky_inverse(&self_, upper)
 }
 
@@ -5199,7 +5297,7 @@ pub fn linalg_ldl_factor(self_: &Tensor, hermitian: bool) -> Result<(Tensor, Ten
         return ops::linalg_ldl_factor(self_, hermitian);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(419), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(427), &mut [One(&mut self_)])?;
     ops::linalg_ldl_factor(&self_, hermitian)
 }
 
@@ -5211,7 +5309,7 @@ pub fn linalg_ldl_factor_ex(self_: &Tensor, hermitian: bool, check_errors: bool)
         return ops::linalg_ldl_factor_ex(self_, hermitian, check_errors);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(420), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(428), &mut [One(&mut self_)])?;
     ops::linalg_ldl_factor_ex(&self_, hermitian, check_errors)
 }
 
@@ -5225,7 +5323,7 @@ pub fn linalg_ldl_solve(LD: &Tensor, pivots: &Tensor, B: &Tensor, hermitian: boo
     let mut LD = LD.clone();
     let mut pivots = pivots.clone();
     let mut B = B.clone();
-    let _op = enter(OpId(421), &mut [One(&mut LD), One(&mut pivots), One(&mut B)])?;
+    let _op = enter(OpId(429), &mut [One(&mut LD), One(&mut pivots), One(&mut B)])?;
     ops::linalg_ldl_solve(&LD, &pivots, &B, hermitian)
 }
 
@@ -5237,7 +5335,7 @@ pub fn linalg_qr(A: &Tensor, mode: &str) -> Result<(Tensor, Tensor)> {
         return ops::linalg_qr(A, mode);
     }
     let mut A = A.clone();
-    let _op = enter(OpId(422), &mut [One(&mut A)])?;
+    let _op = enter(OpId(430), &mut [One(&mut A)])?;
     ops::linalg_qr(&A, mode)
 }
 
@@ -5249,7 +5347,7 @@ pub fn geqrf(self_: &Tensor) -> Result<(Tensor, Tensor)> {
         return ops::geqrf(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(423), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(431), &mut [One(&mut self_)])?;
     ops::geqrf(&self_)
 }
 
@@ -5262,7 +5360,7 @@ pub fn linalg_householder_product(input: &Tensor, tau: &Tensor) -> Result<Tensor
     }
     let mut input = input.clone();
     let mut tau = tau.clone();
-    let _op = enter(OpId(424), &mut [One(&mut input), One(&mut tau)])?;
+    let _op = enter(OpId(432), &mut [One(&mut input), One(&mut tau)])?;
     ops::linalg_householder_product(&input, &tau)
 }
 
@@ -5275,7 +5373,7 @@ pub fn orgqr(self_: &Tensor, input2: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut input2 = input2.clone();
-    let _op = enter(OpId(425), &mut [One(&mut self_), One(&mut input2)])?;
+    let _op = enter(OpId(433), &mut [One(&mut self_), One(&mut input2)])?;
     ops::orgqr(&self_, &input2)
 }
 
@@ -5289,7 +5387,7 @@ pub fn ormqr(self_: &Tensor, input2: &Tensor, input3: &Tensor, left: bool, trans
     let mut self_ = self_.clone();
     let mut input2 = input2.clone();
     let mut input3 = input3.clone();
-    let _op = enter(OpId(426), &mut [One(&mut self_), One(&mut input2), One(&mut input3)])?;
+    let _op = enter(OpId(434), &mut [One(&mut self_), One(&mut input2), One(&mut input3)])?;
     ops::ormqr(&self_, &input2, &input3, left, transpose)
 }
 
@@ -5301,7 +5399,7 @@ pub fn linalg_eigh(self_: &Tensor, UPLO: &str) -> Result<(Tensor, Tensor)> {
         return ops::linalg_eigh(self_, UPLO);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(427), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(435), &mut [One(&mut self_)])?;
     ops::linalg_eigh(&self_, UPLO)
 }
 
@@ -5313,7 +5411,7 @@ pub fn linalg_eigvalsh(self_: &Tensor, UPLO: &str) -> Result<Tensor> {
         return ops::linalg_eigvalsh(self_, UPLO);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(428), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(436), &mut [One(&mut self_)])?;
     ops::linalg_eigvalsh(&self_, UPLO)
 }
 
@@ -5325,7 +5423,7 @@ pub fn linalg_svd(A: &Tensor, full_matrices: bool, driver: Option<&str>) -> Resu
         return ops::linalg_svd(A, full_matrices, driver);
     }
     let mut A = A.clone();
-    let _op = enter(OpId(429), &mut [One(&mut A)])?;
+    let _op = enter(OpId(437), &mut [One(&mut A)])?;
     ops::linalg_svd(&A, full_matrices, driver)
 }
 
@@ -5337,7 +5435,7 @@ pub fn linalg_svdvals(A: &Tensor, driver: Option<&str>) -> Result<Tensor> {
         return ops::linalg_svdvals(A, driver);
     }
     let mut A = A.clone();
-    let _op = enter(OpId(430), &mut [One(&mut A)])?;
+    let _op = enter(OpId(438), &mut [One(&mut A)])?;
     ops::linalg_svdvals(&A, driver)
 }
 
@@ -5349,7 +5447,7 @@ pub fn svd(self_: &Tensor, some: bool, compute_uv: bool) -> Result<(Tensor, Tens
         return ops::svd(self_, some, compute_uv);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(431), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(439), &mut [One(&mut self_)])?;
     ops::svd(&self_, some, compute_uv)
 }
 
@@ -5361,7 +5459,7 @@ pub fn linalg_polar(A: &Tensor) -> Result<(Tensor, Tensor)> {
         return ops::linalg_polar(A);
     }
     let mut A = A.clone();
-    let _op = enter(OpId(432), &mut [One(&mut A)])?;
+    let _op = enter(OpId(440), &mut [One(&mut A)])?;
     ops::linalg_polar(&A)
 }
 
@@ -5373,7 +5471,7 @@ pub fn linalg_matrix_sqrth(self_: &Tensor) -> Result<Tensor> {
         return ops::linalg_matrix_sqrth(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(433), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(441), &mut [One(&mut self_)])?;
     ops::linalg_matrix_sqrth(&self_)
 }
 
@@ -5386,7 +5484,7 @@ pub fn linalg_lstsq(self_: &Tensor, b: &Tensor, rcond: Option<f64>, driver: Opti
     }
     let mut self_ = self_.clone();
     let mut b = b.clone();
-    let _op = enter(OpId(434), &mut [One(&mut self_), One(&mut b)])?;
+    let _op = enter(OpId(442), &mut [One(&mut self_), One(&mut b)])?;
     ops::linalg_lstsq(&self_, &b, rcond, driver)
 }
 
@@ -5398,7 +5496,7 @@ pub fn linalg_pinv(self_: &Tensor, rcond: f64, hermitian: bool) -> Result<Tensor
         return ops::linalg_pinv(self_, rcond, hermitian);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(435), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(443), &mut [One(&mut self_)])?;
     ops::linalg_pinv(&self_, rcond, hermitian)
 }
 
@@ -5410,7 +5508,7 @@ pub fn linalg_pinv_atol_rtol_float(self_: &Tensor, atol: Option<f64>, rtol: Opti
         return ops::linalg_pinv_atol_rtol_float(self_, atol, rtol, hermitian);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(436), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(444), &mut [One(&mut self_)])?;
     ops::linalg_pinv_atol_rtol_float(&self_, atol, rtol, hermitian)
 }
 
@@ -5424,7 +5522,7 @@ pub fn linalg_pinv_atol_rtol_tensor(self_: &Tensor, atol: Option<&Tensor>, rtol:
     let mut self_ = self_.clone();
     let mut atol = atol.cloned();
     let mut rtol = rtol.cloned();
-    let _op = enter(OpId(437), &mut [One(&mut self_), Opt(&mut atol), Opt(&mut rtol)])?;
+    let _op = enter(OpId(445), &mut [One(&mut self_), Opt(&mut atol), Opt(&mut rtol)])?;
     ops::linalg_pinv_atol_rtol_tensor(&self_, atol.as_ref(), rtol.as_ref(), hermitian)
 }
 
@@ -5436,7 +5534,7 @@ pub fn pinverse(self_: &Tensor, rcond: f64) -> Result<Tensor> {
         return ops::pinverse(self_, rcond);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(438), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(446), &mut [One(&mut self_)])?;
     ops::pinverse(&self_, rcond)
 }
 
@@ -5448,7 +5546,7 @@ pub fn linalg_matrix_rank(self_: &Tensor, tol: f64, hermitian: bool) -> Result<T
         return ops::linalg_matrix_rank(self_, tol, hermitian);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(439), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(447), &mut [One(&mut self_)])?;
     ops::linalg_matrix_rank(&self_, tol, hermitian)
 }
 
@@ -5460,7 +5558,7 @@ pub fn linalg_matrix_rank_atol_rtol_float(self_: &Tensor, atol: Option<f64>, rto
         return ops::linalg_matrix_rank_atol_rtol_float(self_, atol, rtol, hermitian);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(440), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(448), &mut [One(&mut self_)])?;
     ops::linalg_matrix_rank_atol_rtol_float(&self_, atol, rtol, hermitian)
 }
 
@@ -5474,7 +5572,7 @@ pub fn linalg_matrix_rank_atol_rtol_tensor(input: &Tensor, atol: Option<&Tensor>
     let mut input = input.clone();
     let mut atol = atol.cloned();
     let mut rtol = rtol.cloned();
-    let _op = enter(OpId(441), &mut [One(&mut input), Opt(&mut atol), Opt(&mut rtol)])?;
+    let _op = enter(OpId(449), &mut [One(&mut input), Opt(&mut atol), Opt(&mut rtol)])?;
     ops::linalg_matrix_rank_atol_rtol_tensor(&input, atol.as_ref(), rtol.as_ref(), hermitian)
 }
 
@@ -5486,7 +5584,7 @@ pub fn linalg_cond(self_: &Tensor, p: Option<Scalar>) -> Result<Tensor> {
         return ops::linalg_cond(self_, p);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(442), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(450), &mut [One(&mut self_)])?;
     ops::linalg_cond(&self_, p)
 }
 
@@ -5498,7 +5596,7 @@ pub fn linalg_cond_p_str(self_: &Tensor, p: &str) -> Result<Tensor> {
         return ops::linalg_cond_p_str(self_, p);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(443), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(451), &mut [One(&mut self_)])?;
     ops::linalg_cond_p_str(&self_, p)
 }
 
@@ -5510,7 +5608,7 @@ pub fn matrix_exp(self_: &Tensor) -> Result<Tensor> {
         return ops::matrix_exp(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(444), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(452), &mut [One(&mut self_)])?;
     ops::matrix_exp(&self_)
 }
 
@@ -5522,7 +5620,7 @@ pub fn linalg_matrix_exp(self_: &Tensor) -> Result<Tensor> {
         return ops::linalg_matrix_exp(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(445), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(453), &mut [One(&mut self_)])?;
     ops::linalg_matrix_exp(&self_)
 }
 
@@ -5534,7 +5632,7 @@ pub fn linalg_matrix_power(self_: &Tensor, n: i64) -> Result<Tensor> {
         return ops::linalg_matrix_power(self_, n);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(446), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(454), &mut [One(&mut self_)])?;
     ops::linalg_matrix_power(&self_, n)
 }
 
@@ -5547,7 +5645,7 @@ pub fn linalg_matmul(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(447), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(455), &mut [One(&mut self_), One(&mut other)])?;
     ops::linalg_matmul(&self_, &other)
 }
 
@@ -5559,7 +5657,7 @@ pub fn linalg_multi_dot(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::linalg_multi_dot(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(448), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(456), &mut [List(&mut tensors)])?;
     ops::linalg_multi_dot(&tensors)
 }
 
@@ -5572,7 +5670,7 @@ pub fn linalg_tensorsolve(self_: &Tensor, other: &Tensor, dims: Option<&[i64]>) 
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(449), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(457), &mut [One(&mut self_), One(&mut other)])?;
     ops::linalg_tensorsolve(&self_, &other, dims)
 }
 
@@ -5584,7 +5682,7 @@ pub fn linalg_tensorinv(self_: &Tensor, ind: i64) -> Result<Tensor> {
         return ops::linalg_tensorinv(self_, ind);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(450), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(458), &mut [One(&mut self_)])?;
     ops::linalg_tensorinv(&self_, ind)
 }
 
@@ -5596,7 +5694,7 @@ pub fn linalg_vander(x: &Tensor, N: Option<i64>) -> Result<Tensor> {
         return ops::linalg_vander(x, N);
     }
     let mut x = x.clone();
-    let _op = enter(OpId(451), &mut [One(&mut x)])?;
+    let _op = enter(OpId(459), &mut [One(&mut x)])?;
     ops::linalg_vander(&x, N)
 }
 
@@ -5609,7 +5707,7 @@ pub fn linalg_vecdot(x: &Tensor, y: &Tensor, dim: i64) -> Result<Tensor> {
     }
     let mut x = x.clone();
     let mut y = y.clone();
-    let _op = enter(OpId(452), &mut [One(&mut x), One(&mut y)])?;
+    let _op = enter(OpId(460), &mut [One(&mut x), One(&mut y)])?;
     ops::linalg_vecdot(&x, &y, dim)
 }
 
@@ -5622,7 +5720,7 @@ pub fn linalg_cross(self_: &Tensor, other: &Tensor, dim: i64) -> Result<Tensor> 
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(453), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(461), &mut [One(&mut self_), One(&mut other)])?;
     ops::linalg_cross(&self_, &other, dim)
 }
 
@@ -5634,7 +5732,7 @@ pub fn linalg_diagonal(A: &Tensor, offset: i64, dim1: i64, dim2: i64) -> Result<
         return ops::linalg_diagonal(A, offset, dim1, dim2);
     }
     let mut A = A.clone();
-    let _op = enter(OpId(454), &mut [One(&mut A)])?;
+    let _op = enter(OpId(462), &mut [One(&mut A)])?;
     ops::linalg_diagonal(&A, offset, dim1, dim2)
 }
 
@@ -5646,7 +5744,7 @@ pub fn linalg_norm(self_: &Tensor, ord: Option<Scalar>, dim: Option<&[i64]>, kee
         return ops::linalg_norm(self_, ord, dim, keepdim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(455), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(463), &mut [One(&mut self_)])?;
     ops::linalg_norm(&self_, ord, dim, keepdim, dtype)
 }
 
@@ -5658,7 +5756,7 @@ pub fn linalg_norm_ord_str(self_: &Tensor, ord: &str, dim: Option<&[i64]>, keepd
         return ops::linalg_norm_ord_str(self_, ord, dim, keepdim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(456), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(464), &mut [One(&mut self_)])?;
     ops::linalg_norm_ord_str(&self_, ord, dim, keepdim, dtype)
 }
 
@@ -5670,7 +5768,7 @@ pub fn linalg_vector_norm(self_: &Tensor, ord: Scalar, dim: Option<&[i64]>, keep
         return ops::linalg_vector_norm(self_, ord, dim, keepdim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(457), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(465), &mut [One(&mut self_)])?;
     ops::linalg_vector_norm(&self_, ord, dim, keepdim, dtype)
 }
 
@@ -5682,7 +5780,7 @@ pub fn linalg_matrix_norm(self_: &Tensor, ord: Scalar, dim: &[i64], keepdim: boo
         return ops::linalg_matrix_norm(self_, ord, dim, keepdim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(458), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(466), &mut [One(&mut self_)])?;
     ops::linalg_matrix_norm(&self_, ord, dim, keepdim, dtype)
 }
 
@@ -5694,7 +5792,7 @@ pub fn linalg_matrix_norm_str_ord(self_: &Tensor, ord: &str, dim: &[i64], keepdi
         return ops::linalg_matrix_norm_str_ord(self_, ord, dim, keepdim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(459), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(467), &mut [One(&mut self_)])?;
     ops::linalg_matrix_norm_str_ord(&self_, ord, dim, keepdim, dtype)
 }
 
@@ -5706,7 +5804,7 @@ pub fn frobenius_norm(self_: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tens
         return ops::frobenius_norm(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(460), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(468), &mut [One(&mut self_)])?;
     ops::frobenius_norm(&self_, dim, keepdim)
 }
 
@@ -5718,7 +5816,7 @@ pub fn nuclear_norm(self_: &Tensor, keepdim: bool) -> Result<Tensor> {
         return ops::nuclear_norm(self_, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(461), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(469), &mut [One(&mut self_)])?;
     ops::nuclear_norm(&self_, keepdim)
 }
 
@@ -5730,7 +5828,7 @@ pub fn nuclear_norm_dim(self_: &Tensor, dim: &[i64], keepdim: bool) -> Result<Te
         return ops::nuclear_norm_dim(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(462), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(470), &mut [One(&mut self_)])?;
     ops::nuclear_norm_dim(&self_, dim, keepdim)
 }
 
@@ -5742,7 +5840,7 @@ pub fn view(self_: &Tensor, size: &[i64]) -> Result<Tensor> {
         return ops::view(self_, size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(463), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(471), &mut [One(&mut self_)])?;
     ops::view(&self_, size)
 }
 
@@ -5755,7 +5853,7 @@ pub fn view_as(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(464), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(472), &mut [One(&mut self_), One(&mut other)])?;
     ops::view_as(&self_, &other)
 }
 
@@ -5767,7 +5865,7 @@ pub fn view_dtype(self_: &Tensor, dtype: DType) -> Result<Tensor> {
         return ops::view_dtype(self_, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(465), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(473), &mut [One(&mut self_)])?;
     ops::view_dtype(&self_, dtype)
 }
 
@@ -5779,7 +5877,7 @@ pub fn reshape(self_: &Tensor, shape: &[i64]) -> Result<Tensor> {
         return ops::reshape(self_, shape);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(466), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(474), &mut [One(&mut self_)])?;
     ops::reshape(&self_, shape)
 }
 
@@ -5792,7 +5890,7 @@ pub fn reshape_as(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(467), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(475), &mut [One(&mut self_), One(&mut other)])?;
     ops::reshape_as(&self_, &other)
 }
 
@@ -5804,7 +5902,7 @@ pub fn flatten(self_: &Tensor, start_dim: i64, end_dim: i64) -> Result<Tensor> {
         return ops::flatten(self_, start_dim, end_dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(468), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(476), &mut [One(&mut self_)])?;
     ops::flatten(&self_, start_dim, end_dim)
 }
 
@@ -5816,7 +5914,7 @@ pub fn ravel(self_: &Tensor) -> Result<Tensor> {
         return ops::ravel(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(469), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(477), &mut [One(&mut self_)])?;
     ops::ravel(&self_)
 }
 
@@ -5828,7 +5926,7 @@ pub fn unflatten(self_: &Tensor, dim: i64, sizes: &[i64]) -> Result<Tensor> {
         return ops::unflatten(self_, dim, sizes);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(470), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(478), &mut [One(&mut self_)])?;
     ops::unflatten(&self_, dim, sizes)
 }
 
@@ -5840,7 +5938,7 @@ pub fn permute(self_: &Tensor, dims: &[i64]) -> Result<Tensor> {
         return ops::permute(self_, dims);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(471), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(479), &mut [One(&mut self_)])?;
     ops::permute(&self_, dims)
 }
 
@@ -5852,7 +5950,7 @@ pub fn transpose(self_: &Tensor, dim0: i64, dim1: i64) -> Result<Tensor> {
         return ops::transpose(self_, dim0, dim1);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(472), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(480), &mut [One(&mut self_)])?;
     ops::transpose(&self_, dim0, dim1)
 }
 
@@ -5864,7 +5962,7 @@ pub fn t(self_: &Tensor) -> Result<Tensor> {
         return ops::t(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(473), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(481), &mut [One(&mut self_)])?;
     ops::t(&self_)
 }
 
@@ -5876,7 +5974,7 @@ pub fn numpy_t(self_: &Tensor) -> Result<Tensor> {
         return ops::numpy_t(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(474), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(482), &mut [One(&mut self_)])?;
     ops::numpy_t(&self_)
 }
 
@@ -5888,7 +5986,7 @@ pub fn mt(self_: &Tensor) -> Result<Tensor> {
         return ops::mt(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(475), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(483), &mut [One(&mut self_)])?;
     ops::mt(&self_)
 }
 
@@ -5900,7 +5998,7 @@ pub fn movedim(self_: &Tensor, source: &[i64], destination: &[i64]) -> Result<Te
         return ops::movedim(self_, source, destination);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(476), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(484), &mut [One(&mut self_)])?;
     ops::movedim(&self_, source, destination)
 }
 
@@ -5912,7 +6010,7 @@ pub fn unsqueeze(self_: &Tensor, dim: i64) -> Result<Tensor> {
         return ops::unsqueeze(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(477), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(485), &mut [One(&mut self_)])?;
     ops::unsqueeze(&self_, dim)
 }
 
@@ -5924,7 +6022,7 @@ pub fn squeeze(self_: &Tensor) -> Result<Tensor> {
         return ops::squeeze(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(478), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(486), &mut [One(&mut self_)])?;
     ops::squeeze(&self_)
 }
 
@@ -5936,7 +6034,7 @@ pub fn squeeze_dim(self_: &Tensor, dim: i64) -> Result<Tensor> {
         return ops::squeeze_dim(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(479), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(487), &mut [One(&mut self_)])?;
     ops::squeeze_dim(&self_, dim)
 }
 
@@ -5948,7 +6046,7 @@ pub fn squeeze_dims(self_: &Tensor, dim: &[i64]) -> Result<Tensor> {
         return ops::squeeze_dims(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(480), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(488), &mut [One(&mut self_)])?;
     ops::squeeze_dims(&self_, dim)
 }
 
@@ -5960,7 +6058,7 @@ pub fn expand(self_: &Tensor, size: &[i64]) -> Result<Tensor> {
         return ops::expand(self_, size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(481), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(489), &mut [One(&mut self_)])?;
     ops::expand(&self_, size)
 }
 
@@ -5973,7 +6071,7 @@ pub fn expand_as(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(482), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(490), &mut [One(&mut self_), One(&mut other)])?;
     ops::expand_as(&self_, &other)
 }
 
@@ -5985,7 +6083,7 @@ pub fn broadcast_to(self_: &Tensor, size: &[i64]) -> Result<Tensor> {
         return ops::broadcast_to(self_, size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(483), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(491), &mut [One(&mut self_)])?;
     ops::broadcast_to(&self_, size)
 }
 
@@ -5997,7 +6095,7 @@ pub fn broadcast_tensors(tensors: &[Tensor]) -> Result<Vec<Tensor>> {
         return ops::broadcast_tensors(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(484), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(492), &mut [List(&mut tensors)])?;
     ops::broadcast_tensors(&tensors)
 }
 
@@ -6009,7 +6107,7 @@ pub fn select(self_: &Tensor, dim: i64, index: i64) -> Result<Tensor> {
         return ops::select(self_, dim, index);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(485), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(493), &mut [One(&mut self_)])?;
     ops::select(&self_, dim, index)
 }
 
@@ -6021,7 +6119,7 @@ pub fn slice(self_: &Tensor, dim: i64, start: Option<i64>, end: Option<i64>, ste
         return ops::slice(self_, dim, start, end, step);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(486), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(494), &mut [One(&mut self_)])?;
     ops::slice(&self_, dim, start, end, step)
 }
 
@@ -6033,8 +6131,20 @@ pub fn narrow(self_: &Tensor, dim: i64, start: i64, length: i64) -> Result<Tenso
         return ops::narrow(self_, dim, start, length);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(487), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(495), &mut [One(&mut self_)])?;
     ops::narrow(&self_, dim, start, length)
+}
+
+/// A copy of a part of a dimension.
+#[rustfmt::skip]
+#[inline]
+pub fn narrow_copy(self_: &Tensor, dim: i64, start: i64, length: i64) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::narrow_copy(self_, dim, start, length);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(496), &mut [One(&mut self_)])?;
+    ops::narrow_copy(&self_, dim, start, length)
 }
 
 /// A diagonal over two dimensions, appended as the last.
@@ -6045,7 +6155,7 @@ pub fn diagonal(self_: &Tensor, offset: i64, dim1: i64, dim2: i64) -> Result<Ten
         return ops::diagonal(self_, offset, dim1, dim2);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(488), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(497), &mut [One(&mut self_)])?;
     ops::diagonal(&self_, offset, dim1, dim2)
 }
 
@@ -6057,7 +6167,7 @@ pub fn diag(self_: &Tensor, diagonal: i64) -> Result<Tensor> {
         return ops::diag(self_, diagonal);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(489), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(498), &mut [One(&mut self_)])?;
     ops::diag(&self_, diagonal)
 }
 
@@ -6069,7 +6179,7 @@ pub fn diag_embed(self_: &Tensor, offset: i64, dim1: i64, dim2: i64) -> Result<T
         return ops::diag_embed(self_, offset, dim1, dim2);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(490), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(499), &mut [One(&mut self_)])?;
     ops::diag_embed(&self_, offset, dim1, dim2)
 }
 
@@ -6081,7 +6191,7 @@ pub fn unbind(self_: &Tensor, dim: i64) -> Result<Vec<Tensor>> {
         return ops::unbind(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(491), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(500), &mut [One(&mut self_)])?;
     ops::unbind(&self_, dim)
 }
 
@@ -6093,7 +6203,7 @@ pub fn split(self_: &Tensor, split_size: i64, dim: i64) -> Result<Vec<Tensor>> {
         return ops::split(self_, split_size, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(492), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(501), &mut [One(&mut self_)])?;
     ops::split(&self_, split_size, dim)
 }
 
@@ -6105,7 +6215,7 @@ pub fn split_with_sizes(self_: &Tensor, split_sizes: &[i64], dim: i64) -> Result
         return ops::split_with_sizes(self_, split_sizes, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(493), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(502), &mut [One(&mut self_)])?;
     ops::split_with_sizes(&self_, split_sizes, dim)
 }
 
@@ -6117,7 +6227,7 @@ pub fn chunk(self_: &Tensor, chunks: i64, dim: i64) -> Result<Vec<Tensor>> {
         return ops::chunk(self_, chunks, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(494), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(503), &mut [One(&mut self_)])?;
     ops::chunk(&self_, chunks, dim)
 }
 
@@ -6129,7 +6239,7 @@ pub fn tensor_split_sections(self_: &Tensor, sections: i64, dim: i64) -> Result<
         return ops::tensor_split_sections(self_, sections, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(495), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(504), &mut [One(&mut self_)])?;
     ops::tensor_split_sections(&self_, sections, dim)
 }
 
@@ -6141,7 +6251,7 @@ pub fn tensor_split_indices(self_: &Tensor, indices: &[i64], dim: i64) -> Result
         return ops::tensor_split_indices(self_, indices, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(496), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(505), &mut [One(&mut self_)])?;
     ops::tensor_split_indices(&self_, indices, dim)
 }
 
@@ -6153,7 +6263,7 @@ pub fn hsplit_int(self_: &Tensor, sections: i64) -> Result<Vec<Tensor>> {
         return ops::hsplit_int(self_, sections);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(497), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(506), &mut [One(&mut self_)])?;
     ops::hsplit_int(&self_, sections)
 }
 
@@ -6165,7 +6275,7 @@ pub fn hsplit_array(self_: &Tensor, indices: &[i64]) -> Result<Vec<Tensor>> {
         return ops::hsplit_array(self_, indices);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(498), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(507), &mut [One(&mut self_)])?;
     ops::hsplit_array(&self_, indices)
 }
 
@@ -6177,7 +6287,7 @@ pub fn vsplit_int(self_: &Tensor, sections: i64) -> Result<Vec<Tensor>> {
         return ops::vsplit_int(self_, sections);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(499), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(508), &mut [One(&mut self_)])?;
     ops::vsplit_int(&self_, sections)
 }
 
@@ -6189,7 +6299,7 @@ pub fn vsplit_array(self_: &Tensor, indices: &[i64]) -> Result<Vec<Tensor>> {
         return ops::vsplit_array(self_, indices);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(500), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(509), &mut [One(&mut self_)])?;
     ops::vsplit_array(&self_, indices)
 }
 
@@ -6201,7 +6311,7 @@ pub fn dsplit_int(self_: &Tensor, sections: i64) -> Result<Vec<Tensor>> {
         return ops::dsplit_int(self_, sections);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(501), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(510), &mut [One(&mut self_)])?;
     ops::dsplit_int(&self_, sections)
 }
 
@@ -6213,7 +6323,7 @@ pub fn dsplit_array(self_: &Tensor, indices: &[i64]) -> Result<Vec<Tensor>> {
         return ops::dsplit_array(self_, indices);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(502), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(511), &mut [One(&mut self_)])?;
     ops::dsplit_array(&self_, indices)
 }
 
@@ -6225,7 +6335,7 @@ pub fn unfold(self_: &Tensor, dimension: i64, size: i64, step: i64) -> Result<Te
         return ops::unfold(self_, dimension, size, step);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(503), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(512), &mut [One(&mut self_)])?;
     ops::unfold(&self_, dimension, size, step)
 }
 
@@ -6237,8 +6347,20 @@ pub fn as_strided(self_: &Tensor, size: &[i64], stride: &[i64], storage_offset: 
         return ops::as_strided(self_, size, stride, storage_offset);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(504), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(513), &mut [One(&mut self_)])?;
     ops::as_strided(&self_, size, stride, storage_offset)
+}
+
+/// Any sizes, strides and (absolute) storage offset, in place.
+#[rustfmt::skip]
+#[inline]
+pub fn as_strided_(self_: &Tensor, size: &[i64], stride: &[i64], storage_offset: Option<i64>) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::as_strided_(self_, size, stride, storage_offset);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(514), &mut [One(&mut self_)])?;
+    ops::as_strided_(&self_, size, stride, storage_offset)
 }
 
 /// A view of the whole tensor.
@@ -6249,7 +6371,7 @@ pub fn alias(self_: &Tensor) -> Result<Tensor> {
         return ops::alias(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(505), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(515), &mut [One(&mut self_)])?;
     ops::alias(&self_)
 }
 
@@ -6261,7 +6383,7 @@ pub fn detach(self_: &Tensor) -> Result<Tensor> {
         return ops::detach(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(506), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(516), &mut [One(&mut self_)])?;
     ops::detach(&self_)
 }
 
@@ -6273,7 +6395,7 @@ pub fn detach_(self_: &Tensor) -> Result<()> {
         return ops::detach_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(507), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(517), &mut [One(&mut self_)])?;
     ops::detach_(&self_)
 }
 
@@ -6285,7 +6407,7 @@ pub fn unsqueeze_(self_: &Tensor, dim: i64) -> Result<()> {
         return ops::unsqueeze_(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(508), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(518), &mut [One(&mut self_)])?;
     ops::unsqueeze_(&self_, dim)
 }
 
@@ -6297,7 +6419,7 @@ pub fn squeeze_(self_: &Tensor) -> Result<()> {
         return ops::squeeze_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(509), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(519), &mut [One(&mut self_)])?;
     ops::squeeze_(&self_)
 }
 
@@ -6309,7 +6431,7 @@ pub fn squeeze_dim_(self_: &Tensor, dim: i64) -> Result<()> {
         return ops::squeeze_dim_(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(510), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(520), &mut [One(&mut self_)])?;
     ops::squeeze_dim_(&self_, dim)
 }
 
@@ -6321,7 +6443,7 @@ pub fn transpose_(self_: &Tensor, dim0: i64, dim1: i64) -> Result<()> {
         return ops::transpose_(self_, dim0, dim1);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(511), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(521), &mut [One(&mut self_)])?;
     ops::transpose_(&self_, dim0, dim1)
 }
 
@@ -6333,7 +6455,7 @@ pub fn t_(self_: &Tensor) -> Result<()> {
         return ops::t_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(512), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(522), &mut [One(&mut self_)])?;
     ops::t_(&self_)
 }
 
@@ -6345,7 +6467,7 @@ pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
         return ops::cat(tensors, dim);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(513), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(523), &mut [List(&mut tensors)])?;
     ops::cat(&tensors, dim)
 }
 
@@ -6357,7 +6479,7 @@ pub fn stack(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
         return ops::stack(tensors, dim);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(514), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(524), &mut [List(&mut tensors)])?;
     ops::stack(&tensors, dim)
 }
 
@@ -6369,7 +6491,7 @@ pub fn atleast_1d(self_: &Tensor) -> Result<Tensor> {
         return ops::atleast_1d(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(515), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(525), &mut [One(&mut self_)])?;
     ops::atleast_1d(&self_)
 }
 
@@ -6381,7 +6503,7 @@ pub fn atleast_2d(self_: &Tensor) -> Result<Tensor> {
         return ops::atleast_2d(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(516), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(526), &mut [One(&mut self_)])?;
     ops::atleast_2d(&self_)
 }
 
@@ -6393,7 +6515,7 @@ pub fn atleast_3d(self_: &Tensor) -> Result<Tensor> {
         return ops::atleast_3d(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(517), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(527), &mut [One(&mut self_)])?;
     ops::atleast_3d(&self_)
 }
 
@@ -6405,7 +6527,7 @@ pub fn hstack(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::hstack(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(518), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(528), &mut [List(&mut tensors)])?;
     ops::hstack(&tensors)
 }
 
@@ -6417,7 +6539,7 @@ pub fn vstack(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::vstack(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(519), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(529), &mut [List(&mut tensors)])?;
     ops::vstack(&tensors)
 }
 
@@ -6429,7 +6551,7 @@ pub fn dstack(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::dstack(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(520), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(530), &mut [List(&mut tensors)])?;
     ops::dstack(&tensors)
 }
 
@@ -6441,7 +6563,7 @@ pub fn column_stack(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::column_stack(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(521), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(531), &mut [List(&mut tensors)])?;
     ops::column_stack(&tensors)
 }
 
@@ -6453,7 +6575,7 @@ pub fn block_diag(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::block_diag(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(522), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(532), &mut [List(&mut tensors)])?;
     ops::block_diag(&tensors)
 }
 
@@ -6465,7 +6587,7 @@ pub fn cartesian_prod(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::cartesian_prod(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(523), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(533), &mut [List(&mut tensors)])?;
     ops::cartesian_prod(&tensors)
 }
 
@@ -6477,7 +6599,7 @@ pub fn combinations(self_: &Tensor, r: i64, with_replacement: bool) -> Result<Te
         return ops::combinations(self_, r, with_replacement);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(524), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(534), &mut [One(&mut self_)])?;
     ops::combinations(&self_, r, with_replacement)
 }
 
@@ -6489,7 +6611,7 @@ pub fn repeat(self_: &Tensor, repeats: &[i64]) -> Result<Tensor> {
         return ops::repeat(self_, repeats);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(525), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(535), &mut [One(&mut self_)])?;
     ops::repeat(&self_, repeats)
 }
 
@@ -6501,7 +6623,7 @@ pub fn tile(self_: &Tensor, dims: &[i64]) -> Result<Tensor> {
         return ops::tile(self_, dims);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(526), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(536), &mut [One(&mut self_)])?;
     ops::tile(&self_, dims)
 }
 
@@ -6513,7 +6635,7 @@ pub fn flip(self_: &Tensor, dims: &[i64]) -> Result<Tensor> {
         return ops::flip(self_, dims);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(527), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(537), &mut [One(&mut self_)])?;
     ops::flip(&self_, dims)
 }
 
@@ -6525,7 +6647,7 @@ pub fn fliplr(self_: &Tensor) -> Result<Tensor> {
         return ops::fliplr(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(528), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(538), &mut [One(&mut self_)])?;
     ops::fliplr(&self_)
 }
 
@@ -6537,7 +6659,7 @@ pub fn flipud(self_: &Tensor) -> Result<Tensor> {
         return ops::flipud(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(529), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(539), &mut [One(&mut self_)])?;
     ops::flipud(&self_)
 }
 
@@ -6549,7 +6671,7 @@ pub fn rot90(self_: &Tensor, k: i64, dims: &[i64]) -> Result<Tensor> {
         return ops::rot90(self_, k, dims);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(530), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(540), &mut [One(&mut self_)])?;
     ops::rot90(&self_, k, dims)
 }
 
@@ -6561,7 +6683,7 @@ pub fn roll(self_: &Tensor, shifts: &[i64], dims: &[i64]) -> Result<Tensor> {
         return ops::roll(self_, shifts, dims);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(531), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(541), &mut [One(&mut self_)])?;
     ops::roll(&self_, shifts, dims)
 }
 
@@ -6573,7 +6695,7 @@ pub fn meshgrid(tensors: &[Tensor], indexing: Option<&str>) -> Result<Vec<Tensor
         return ops::meshgrid(tensors, indexing);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(532), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(542), &mut [List(&mut tensors)])?;
     ops::meshgrid(&tensors, indexing)
 }
 
@@ -6586,7 +6708,7 @@ pub fn repeat_interleave(self_: &Tensor, repeats: &Tensor, dim: Option<i64>) -> 
     }
     let mut self_ = self_.clone();
     let mut repeats = repeats.clone();
-    let _op = enter(OpId(533), &mut [One(&mut self_), One(&mut repeats)])?;
+    let _op = enter(OpId(543), &mut [One(&mut self_), One(&mut repeats)])?;
     ops::repeat_interleave(&self_, &repeats, dim)
 }
 
@@ -6598,7 +6720,7 @@ pub fn repeat_interleave_int(self_: &Tensor, repeats: i64, dim: Option<i64>) -> 
         return ops::repeat_interleave_int(self_, repeats, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(534), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(544), &mut [One(&mut self_)])?;
     ops::repeat_interleave_int(&self_, repeats, dim)
 }
 
@@ -6610,7 +6732,7 @@ pub fn cast(self_: &Tensor, dtype: DType) -> Result<Tensor> {
         return ops::cast(self_, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(535), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(545), &mut [One(&mut self_)])?;
     ops::cast(&self_, dtype)
 }
 
@@ -6622,7 +6744,7 @@ pub fn to(self_: &Tensor, dtype: Option<DType>, device: Option<Device>, copy: bo
         return ops::to(self_, dtype, device, copy);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(536), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(546), &mut [One(&mut self_)])?;
     ops::to(&self_, dtype, device, copy)
 }
 
@@ -6634,7 +6756,7 @@ pub fn to_device(self_: &Tensor, device: Device) -> Result<Tensor> {
         return ops::to_device(self_, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(537), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(547), &mut [One(&mut self_)])?;
     ops::to_device(&self_, device)
 }
 
@@ -6646,7 +6768,7 @@ pub fn clone(self_: &Tensor) -> Result<Tensor> {
         return ops::clone(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(538), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(548), &mut [One(&mut self_)])?;
     ops::clone(&self_)
 }
 
@@ -6658,7 +6780,7 @@ pub fn contiguous(self_: &Tensor) -> Result<Tensor> {
         return ops::contiguous(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(539), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(549), &mut [One(&mut self_)])?;
     ops::contiguous(&self_)
 }
 
@@ -6671,8 +6793,33 @@ pub fn copy_(self_: &Tensor, src: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(540), &mut [One(&mut self_), One(&mut src)])?;
+    let _op = enter(OpId(550), &mut [One(&mut self_), One(&mut src)])?;
     ops::copy_(&self_, &src)
+}
+
+/// self's shape and dtype, filled with the value of a 0-dim tensor.
+#[rustfmt::skip]
+#[inline]
+pub fn fill(self_: &Tensor, value: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fill(self_, value);
+    }
+    let mut self_ = self_.clone();
+    let mut value = value.clone();
+    let _op = enter(OpId(551), &mut [One(&mut self_), One(&mut value)])?;
+    ops::fill(&self_, &value)
+}
+
+/// self's shape and dtype, filled with a number.
+#[rustfmt::skip]
+#[inline]
+pub fn fill_scalar(self_: &Tensor, value: Scalar) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fill_scalar(self_, value);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(552), &mut [One(&mut self_)])?;
+    ops::fill_scalar(&self_, value)
 }
 
 /// Writes a 0-dim tensor's value into every element.
@@ -6684,7 +6831,7 @@ pub fn fill_(self_: &Tensor, value: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut value = value.clone();
-    let _op = enter(OpId(541), &mut [One(&mut self_), One(&mut value)])?;
+    let _op = enter(OpId(553), &mut [One(&mut self_), One(&mut value)])?;
     ops::fill_(&self_, &value)
 }
 
@@ -6696,7 +6843,7 @@ pub fn fill_scalar_(self_: &Tensor, value: Scalar) -> Result<()> {
         return ops::fill_scalar_(self_, value);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(542), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(554), &mut [One(&mut self_)])?;
     ops::fill_scalar_(&self_, value)
 }
 
@@ -6708,7 +6855,7 @@ pub fn zero_(self_: &Tensor) -> Result<()> {
         return ops::zero_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(543), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(555), &mut [One(&mut self_)])?;
     ops::zero_(&self_)
 }
 
@@ -6721,7 +6868,7 @@ pub fn gather(self_: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(544), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(556), &mut [One(&mut self_), One(&mut index)])?;
     ops::gather(&self_, dim, &index)
 }
 
@@ -6735,7 +6882,7 @@ pub fn scatter_src(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Re
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(545), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(557), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_src(&self_, dim, &index, &src)
 }
 
@@ -6748,7 +6895,7 @@ pub fn scatter_value(self_: &Tensor, dim: i64, index: &Tensor, value: Scalar) ->
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(546), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(558), &mut [One(&mut self_), One(&mut index)])?;
     ops::scatter_value(&self_, dim, &index, value)
 }
 
@@ -6762,7 +6909,7 @@ pub fn scatter_add(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Re
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(547), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(559), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_add(&self_, dim, &index, &src)
 }
 
@@ -6776,7 +6923,7 @@ pub fn scatter_src_(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> R
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(548), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(560), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_src_(&self_, dim, &index, &src)
 }
 
@@ -6789,7 +6936,7 @@ pub fn scatter_value_(self_: &Tensor, dim: i64, index: &Tensor, value: Scalar) -
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(549), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(561), &mut [One(&mut self_), One(&mut index)])?;
     ops::scatter_value_(&self_, dim, &index, value)
 }
 
@@ -6803,7 +6950,7 @@ pub fn scatter_add_(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> R
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(550), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(562), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_add_(&self_, dim, &index, &src)
 }
 
@@ -6817,7 +6964,7 @@ pub fn scatter_reduce(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor, re
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(551), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(563), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_reduce(&self_, dim, &index, &src, reduce)
 }
 
@@ -6830,7 +6977,7 @@ pub fn scatter_value_reduce(self_: &Tensor, dim: i64, index: &Tensor, value: Sca
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(552), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(564), &mut [One(&mut self_), One(&mut index)])?;
     ops::scatter_value_reduce(&self_, dim, &index, value, reduce)
 }
 
@@ -6844,7 +6991,7 @@ pub fn scatter_reduce_two(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(553), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(565), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_reduce_two(&self_, dim, &index, &src, reduce, include_self)
 }
 
@@ -6858,8 +7005,48 @@ pub fn scatter_reduce_two_(self_: &Tensor, dim: i64, index: &Tensor, src: &Tenso
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(554), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(566), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_reduce_two_(&self_, dim, &index, &src, reduce, include_self)
+}
+
+/// The slices of source reduced (prod, mean, amax, amin) into the places along dim that index names, together with what is there unless include_self is false.
+#[rustfmt::skip]
+#[inline]
+pub fn index_reduce(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor, reduce: &str, include_self: bool) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::index_reduce(self_, dim, index, source, reduce, include_self);
+    }
+    let mut self_ = self_.clone();
+    let mut index = index.clone();
+    let mut source = source.clone();
+    let _op = enter(OpId(567), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    ops::index_reduce(&self_, dim, &index, &source, reduce, include_self)
+}
+
+/// index_reduce in place.
+#[rustfmt::skip]
+#[inline]
+pub fn index_reduce_(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor, reduce: &str, include_self: bool) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::index_reduce_(self_, dim, index, source, reduce, include_self);
+    }
+    let mut self_ = self_.clone();
+    let mut index = index.clone();
+    let mut source = source.clone();
+    let _op = enter(OpId(568), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    ops::index_reduce_(&self_, dim, &index, &source, reduce, include_self)
+}
+
+/// The coordinates in a shape of places in its elements' order, one tensor for each dimension.
+#[rustfmt::skip]
+#[inline]
+pub fn unravel_index(indices: &Tensor, shape: &[i64]) -> Result<Vec<Tensor>> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::unravel_index(indices, shape);
+    }
+    let mut indices = indices.clone();
+    let _op = enter(OpId(569), &mut [One(&mut indices)])?;
+    ops::unravel_index(&indices, shape)
 }
 
 /// Rows along dim picked by a vector of positions.
@@ -6871,7 +7058,7 @@ pub fn index_select(self_: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> 
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(555), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(570), &mut [One(&mut self_), One(&mut index)])?;
     ops::index_select(&self_, dim, &index)
 }
 
@@ -6885,7 +7072,7 @@ pub fn index_add(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alph
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(556), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    let _op = enter(OpId(571), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
     ops::index_add(&self_, dim, &index, &source, alpha)
 }
 
@@ -6899,7 +7086,7 @@ pub fn index_add_(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alp
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(557), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    let _op = enter(OpId(572), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
     ops::index_add_(&self_, dim, &index, &source, alpha)
 }
 
@@ -6913,7 +7100,7 @@ pub fn index_copy(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor) -> 
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(558), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    let _op = enter(OpId(573), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
     ops::index_copy(&self_, dim, &index, &source)
 }
 
@@ -6927,7 +7114,7 @@ pub fn index_copy_(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor) ->
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(559), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    let _op = enter(OpId(574), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
     ops::index_copy_(&self_, dim, &index, &source)
 }
 
@@ -6941,7 +7128,7 @@ pub fn index_fill(self_: &Tensor, dim: i64, index: &Tensor, value: &Tensor) -> R
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut value = value.clone();
-    let _op = enter(OpId(560), &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
+    let _op = enter(OpId(575), &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
     ops::index_fill(&self_, dim, &index, &value)
 }
 
@@ -6954,7 +7141,7 @@ pub fn index_fill_scalar(self_: &Tensor, dim: i64, index: &Tensor, value: Scalar
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(561), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(576), &mut [One(&mut self_), One(&mut index)])?;
     ops::index_fill_scalar(&self_, dim, &index, value)
 }
 
@@ -6968,7 +7155,7 @@ pub fn index_fill_(self_: &Tensor, dim: i64, index: &Tensor, value: &Tensor) -> 
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut value = value.clone();
-    let _op = enter(OpId(562), &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
+    let _op = enter(OpId(577), &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
     ops::index_fill_(&self_, dim, &index, &value)
 }
 
@@ -6981,7 +7168,7 @@ pub fn index_fill_scalar_(self_: &Tensor, dim: i64, index: &Tensor, value: Scala
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(563), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(578), &mut [One(&mut self_), One(&mut index)])?;
     ops::index_fill_scalar_(&self_, dim, &index, value)
 }
 
@@ -6994,7 +7181,7 @@ pub fn index(self_: &Tensor, indices: &[Option<Tensor>]) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut indices = indices.to_vec();
-    let _op = enter(OpId(564), &mut [One(&mut self_), OptList(&mut indices)])?;
+    let _op = enter(OpId(579), &mut [One(&mut self_), OptList(&mut indices)])?;
     ops::index(&self_, &indices)
 }
 
@@ -7008,7 +7195,7 @@ pub fn index_put(self_: &Tensor, indices: &[Option<Tensor>], values: &Tensor, ac
     let mut self_ = self_.clone();
     let mut indices = indices.to_vec();
     let mut values = values.clone();
-    let _op = enter(OpId(565), &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
+    let _op = enter(OpId(580), &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
     ops::index_put(&self_, &indices, &values, accumulate)
 }
 
@@ -7022,7 +7209,7 @@ pub fn index_put_(self_: &Tensor, indices: &[Option<Tensor>], values: &Tensor, a
     let mut self_ = self_.clone();
     let mut indices = indices.to_vec();
     let mut values = values.clone();
-    let _op = enter(OpId(566), &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
+    let _op = enter(OpId(581), &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
     ops::index_put_(&self_, &indices, &values, accumulate)
 }
 
@@ -7034,8 +7221,20 @@ pub fn nonzero(self_: &Tensor) -> Result<Tensor> {
         return ops::nonzero(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(567), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(582), &mut [One(&mut self_)])?;
     ops::nonzero(&self_)
+}
+
+/// nonzero with a fixed number of rows: the first ones, and rows of fill_value where there are fewer.
+#[rustfmt::skip]
+#[inline]
+pub fn nonzero_static(self_: &Tensor, size: i64, fill_value: i64) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::nonzero_static(self_, size, fill_value);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(583), &mut [One(&mut self_)])?;
+    ops::nonzero_static(&self_, size, fill_value)
 }
 
 /// Positions of nonzero elements, one vector per dimension.
@@ -7046,7 +7245,7 @@ pub fn nonzero_numpy(self_: &Tensor) -> Result<Vec<Tensor>> {
         return ops::nonzero_numpy(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(568), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(584), &mut [One(&mut self_)])?;
     ops::nonzero_numpy(&self_)
 }
 
@@ -7059,7 +7258,7 @@ pub fn masked_select(self_: &Tensor, mask: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut mask = mask.clone();
-    let _op = enter(OpId(569), &mut [One(&mut self_), One(&mut mask)])?;
+    let _op = enter(OpId(585), &mut [One(&mut self_), One(&mut mask)])?;
     ops::masked_select(&self_, &mask)
 }
 
@@ -7072,7 +7271,7 @@ pub fn take(self_: &Tensor, index: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(570), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(586), &mut [One(&mut self_), One(&mut index)])?;
     ops::take(&self_, &index)
 }
 
@@ -7085,7 +7284,7 @@ pub fn take_along_dim(self_: &Tensor, indices: &Tensor, dim: Option<i64>) -> Res
     }
     let mut self_ = self_.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(571), &mut [One(&mut self_), One(&mut indices)])?;
+    let _op = enter(OpId(587), &mut [One(&mut self_), One(&mut indices)])?;
     ops::take_along_dim(&self_, &indices, dim)
 }
 
@@ -7099,7 +7298,7 @@ pub fn put(self_: &Tensor, index: &Tensor, source: &Tensor, accumulate: bool) ->
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(572), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    let _op = enter(OpId(588), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
     ops::put(&self_, &index, &source, accumulate)
 }
 
@@ -7113,7 +7312,7 @@ pub fn put_(self_: &Tensor, index: &Tensor, source: &Tensor, accumulate: bool) -
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(573), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    let _op = enter(OpId(589), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
     ops::put_(&self_, &index, &source, accumulate)
 }
 
@@ -7126,7 +7325,7 @@ pub fn embedding(weight: &Tensor, indices: &Tensor, padding_idx: i64) -> Result<
     }
     let mut weight = weight.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(574), &mut [One(&mut weight), One(&mut indices)])?;
+    let _op = enter(OpId(590), &mut [One(&mut weight), One(&mut indices)])?;
     ops::embedding(&weight, &indices, padding_idx)
 }
 
@@ -7139,7 +7338,7 @@ pub fn embedding_full(weight: &Tensor, indices: &Tensor, padding_idx: Option<i64
     }
     let mut weight = weight.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(575), &mut [One(&mut weight), One(&mut indices)])?;
+    let _op = enter(OpId(591), &mut [One(&mut weight), One(&mut indices)])?;
     ops::embedding_full(&weight, &indices, padding_idx, max_norm, norm_type, scale_grad_by_freq)
 }
 
@@ -7152,7 +7351,7 @@ pub fn embedding_renorm_(self_: &Tensor, indices: &Tensor, max_norm: f64, norm_t
     }
     let mut self_ = self_.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(576), &mut [One(&mut self_), One(&mut indices)])?;
+    let _op = enter(OpId(592), &mut [One(&mut self_), One(&mut indices)])?;
     ops::embedding_renorm_(&self_, &indices, max_norm, norm_type)
 }
 
@@ -7167,7 +7366,7 @@ pub fn embedding_bag(input: &Tensor, weight: &Tensor, offsets: Option<&Tensor>, 
     let mut weight = weight.clone();
     let mut offsets = offsets.cloned();
     let mut per_sample_weights = per_sample_weights.cloned();
-    let _op = enter(OpId(577), &mut [One(&mut input), One(&mut weight), Opt(&mut offsets), Opt(&mut per_sample_weights)])?;
+    let _op = enter(OpId(593), &mut [One(&mut input), One(&mut weight), Opt(&mut offsets), Opt(&mut per_sample_weights)])?;
     ops::embedding_bag(&input, &weight, offsets.as_ref(), max_norm, norm_type, scale_grad_by_freq, mode, sparse, per_sample_weights.as_ref(), include_last_offset, padding_idx)
 }
 
@@ -7179,7 +7378,7 @@ pub fn one_hot(self_: &Tensor, num_classes: i64) -> Result<Tensor> {
         return ops::one_hot(self_, num_classes);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(578), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(594), &mut [One(&mut self_)])?;
     ops::one_hot(&self_, num_classes)
 }
 
@@ -7192,7 +7391,7 @@ pub fn bincount(self_: &Tensor, weights: Option<&Tensor>, minlength: i64) -> Res
     }
     let mut self_ = self_.clone();
     let mut weights = weights.cloned();
-    let _op = enter(OpId(579), &mut [One(&mut self_), Opt(&mut weights)])?;
+    let _op = enter(OpId(595), &mut [One(&mut self_), Opt(&mut weights)])?;
     ops::bincount(&self_, weights.as_ref(), minlength)
 }
 
@@ -7204,7 +7403,7 @@ pub fn argwhere(self_: &Tensor) -> Result<Tensor> {
         return ops::argwhere(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(580), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(596), &mut [One(&mut self_)])?;
     ops::argwhere(&self_)
 }
 
@@ -7218,7 +7417,7 @@ pub fn masked_scatter(self_: &Tensor, mask: &Tensor, source: &Tensor) -> Result<
     let mut self_ = self_.clone();
     let mut mask = mask.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(581), &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
+    let _op = enter(OpId(597), &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
     ops::masked_scatter(&self_, &mask, &source)
 }
 
@@ -7232,7 +7431,7 @@ pub fn masked_scatter_(self_: &Tensor, mask: &Tensor, source: &Tensor) -> Result
     let mut self_ = self_.clone();
     let mut mask = mask.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(582), &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
+    let _op = enter(OpId(598), &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
     ops::masked_scatter_(&self_, &mask, &source)
 }
 
@@ -7245,7 +7444,7 @@ pub fn select_scatter(self_: &Tensor, src: &Tensor, dim: i64, index: i64) -> Res
     }
     let mut self_ = self_.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(583), &mut [One(&mut self_), One(&mut src)])?;
+    let _op = enter(OpId(599), &mut [One(&mut self_), One(&mut src)])?;
     ops::select_scatter(&self_, &src, dim, index)
 }
 
@@ -7258,7 +7457,7 @@ pub fn slice_scatter(self_: &Tensor, src: &Tensor, dim: i64, start: Option<i64>,
     }
     let mut self_ = self_.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(584), &mut [One(&mut self_), One(&mut src)])?;
+    let _op = enter(OpId(600), &mut [One(&mut self_), One(&mut src)])?;
     ops::slice_scatter(&self_, &src, dim, start, end, step)
 }
 
@@ -7271,8 +7470,21 @@ pub fn diagonal_scatter(self_: &Tensor, src: &Tensor, offset: i64, dim1: i64, di
     }
     let mut self_ = self_.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(585), &mut [One(&mut self_), One(&mut src)])?;
+    let _op = enter(OpId(601), &mut [One(&mut self_), One(&mut src)])?;
     ops::diagonal_scatter(&self_, &src, offset, dim1, dim2)
+}
+
+/// self with src in place of a window of its memory.
+#[rustfmt::skip]
+#[inline]
+pub fn as_strided_scatter(self_: &Tensor, src: &Tensor, size: &[i64], stride: &[i64], storage_offset: Option<i64>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::as_strided_scatter(self_, src, size, stride, storage_offset);
+    }
+    let mut self_ = self_.clone();
+    let mut src = src.clone();
+    let _op = enter(OpId(602), &mut [One(&mut self_), One(&mut src)])?;
+    ops::as_strided_scatter(&self_, &src, size, stride, storage_offset)
 }
 
 /// Fills the main diagonal; wrap goes on below in tall matrices.
@@ -7283,7 +7495,7 @@ pub fn fill_diagonal_(self_: &Tensor, fill_value: Scalar, wrap: bool) -> Result<
         return ops::fill_diagonal_(self_, fill_value, wrap);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(586), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(603), &mut [One(&mut self_)])?;
     ops::fill_diagonal_(&self_, fill_value, wrap)
 }
 
@@ -7294,7 +7506,7 @@ pub fn tril_indices(row: i64, col: i64, offset: i64, dtype: Option<DType>, devic
     if watch::word() & watch::GATED == 0 {
         return ops::tril_indices(row, col, offset, dtype, device);
     }
-    let _op = enter(OpId(587), &mut [])?;
+    let _op = enter(OpId(604), &mut [])?;
     ops::tril_indices(row, col, offset, dtype, device)
 }
 
@@ -7305,7 +7517,7 @@ pub fn triu_indices(row: i64, col: i64, offset: i64, dtype: Option<DType>, devic
     if watch::word() & watch::GATED == 0 {
         return ops::triu_indices(row, col, offset, dtype, device);
     }
-    let _op = enter(OpId(588), &mut [])?;
+    let _op = enter(OpId(605), &mut [])?;
     ops::triu_indices(row, col, offset, dtype, device)
 }
 
@@ -7317,7 +7529,7 @@ pub fn diagflat(self_: &Tensor, offset: i64) -> Result<Tensor> {
         return ops::diagflat(self_, offset);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(589), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(606), &mut [One(&mut self_)])?;
     ops::diagflat(&self_, offset)
 }
 
@@ -7331,7 +7543,7 @@ pub fn searchsorted(sorted_sequence: &Tensor, self_: &Tensor, out_int32: bool, r
     let mut sorted_sequence = sorted_sequence.clone();
     let mut self_ = self_.clone();
     let mut sorter = sorter.cloned();
-    let _op = enter(OpId(590), &mut [One(&mut sorted_sequence), One(&mut self_), Opt(&mut sorter)])?;
+    let _op = enter(OpId(607), &mut [One(&mut sorted_sequence), One(&mut self_), Opt(&mut sorter)])?;
     ops::searchsorted(&sorted_sequence, &self_, out_int32, right, side, sorter.as_ref())
 }
 
@@ -7344,7 +7556,7 @@ pub fn searchsorted_scalar(sorted_sequence: &Tensor, self_: Scalar, out_int32: b
     }
     let mut sorted_sequence = sorted_sequence.clone();
     let mut sorter = sorter.cloned();
-    let _op = enter(OpId(591), &mut [One(&mut sorted_sequence), Opt(&mut sorter)])?;
+    let _op = enter(OpId(608), &mut [One(&mut sorted_sequence), Opt(&mut sorter)])?;
     ops::searchsorted_scalar(&sorted_sequence, self_, out_int32, right, side, sorter.as_ref())
 }
 
@@ -7357,7 +7569,7 @@ pub fn bucketize(self_: &Tensor, boundaries: &Tensor, out_int32: bool, right: bo
     }
     let mut self_ = self_.clone();
     let mut boundaries = boundaries.clone();
-    let _op = enter(OpId(592), &mut [One(&mut self_), One(&mut boundaries)])?;
+    let _op = enter(OpId(609), &mut [One(&mut self_), One(&mut boundaries)])?;
     ops::bucketize(&self_, &boundaries, out_int32, right)
 }
 
@@ -7369,7 +7581,7 @@ pub fn bucketize_scalar(self_: Scalar, boundaries: &Tensor, out_int32: bool, rig
         return ops::bucketize_scalar(self_, boundaries, out_int32, right);
     }
     let mut boundaries = boundaries.clone();
-    let _op = enter(OpId(593), &mut [One(&mut boundaries)])?;
+    let _op = enter(OpId(610), &mut [One(&mut boundaries)])?;
     ops::bucketize_scalar(self_, &boundaries, out_int32, right)
 }
 
@@ -7382,7 +7594,7 @@ pub fn isin_tensor_tensor(elements: &Tensor, test_elements: &Tensor, assume_uniq
     }
     let mut elements = elements.clone();
     let mut test_elements = test_elements.clone();
-    let _op = enter(OpId(594), &mut [One(&mut elements), One(&mut test_elements)])?;
+    let _op = enter(OpId(611), &mut [One(&mut elements), One(&mut test_elements)])?;
     ops::isin_tensor_tensor(&elements, &test_elements, assume_unique, invert)
 }
 
@@ -7394,7 +7606,7 @@ pub fn isin_tensor_scalar(elements: &Tensor, test_element: Scalar, assume_unique
         return ops::isin_tensor_scalar(elements, test_element, assume_unique, invert);
     }
     let mut elements = elements.clone();
-    let _op = enter(OpId(595), &mut [One(&mut elements)])?;
+    let _op = enter(OpId(612), &mut [One(&mut elements)])?;
     ops::isin_tensor_scalar(&elements, test_element, assume_unique, invert)
 }
 
@@ -7406,7 +7618,7 @@ pub fn isin_scalar_tensor(element: Scalar, test_elements: &Tensor, assume_unique
         return ops::isin_scalar_tensor(element, test_elements, assume_unique, invert);
     }
     let mut test_elements = test_elements.clone();
-    let _op = enter(OpId(596), &mut [One(&mut test_elements)])?;
+    let _op = enter(OpId(613), &mut [One(&mut test_elements)])?;
     ops::isin_scalar_tensor(element, &test_elements, assume_unique, invert)
 }
 
@@ -7418,7 +7630,7 @@ pub fn unique(self_: &Tensor, sorted: bool, return_inverse: bool, return_counts:
         return ops::unique(self_, sorted, return_inverse, return_counts);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(597), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(614), &mut [One(&mut self_)])?;
     ops::unique(&self_, sorted, return_inverse, return_counts)
 }
 
@@ -7430,7 +7642,7 @@ pub fn unique_dim(self_: &Tensor, dim: i64, sorted: bool, return_inverse: bool, 
         return ops::unique_dim(self_, dim, sorted, return_inverse, return_counts);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(598), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(615), &mut [One(&mut self_)])?;
     ops::unique_dim(&self_, dim, sorted, return_inverse, return_counts)
 }
 
@@ -7442,7 +7654,7 @@ pub fn unique_consecutive(self_: &Tensor, return_inverse: bool, return_counts: b
         return ops::unique_consecutive(self_, return_inverse, return_counts, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(599), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(616), &mut [One(&mut self_)])?;
     ops::unique_consecutive(&self_, return_inverse, return_counts, dim)
 }
 
@@ -7454,7 +7666,7 @@ pub fn histc(self_: &Tensor, bins: i64, min: Scalar, max: Scalar) -> Result<Tens
         return ops::histc(self_, bins, min, max);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(600), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(617), &mut [One(&mut self_)])?;
     ops::histc(&self_, bins, min, max)
 }
 
@@ -7467,7 +7679,7 @@ pub fn quantile(self_: &Tensor, q: &Tensor, dim: Option<i64>, keepdim: bool, int
     }
     let mut self_ = self_.clone();
     let mut q = q.clone();
-    let _op = enter(OpId(601), &mut [One(&mut self_), One(&mut q)])?;
+    let _op = enter(OpId(618), &mut [One(&mut self_), One(&mut q)])?;
     ops::quantile(&self_, &q, dim, keepdim, interpolation)
 }
 
@@ -7479,7 +7691,7 @@ pub fn quantile_scalar(self_: &Tensor, q: f64, dim: Option<i64>, keepdim: bool, 
         return ops::quantile_scalar(self_, q, dim, keepdim, interpolation);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(602), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(619), &mut [One(&mut self_)])?;
     ops::quantile_scalar(&self_, q, dim, keepdim, interpolation)
 }
 
@@ -7492,7 +7704,7 @@ pub fn nanquantile(self_: &Tensor, q: &Tensor, dim: Option<i64>, keepdim: bool, 
     }
     let mut self_ = self_.clone();
     let mut q = q.clone();
-    let _op = enter(OpId(603), &mut [One(&mut self_), One(&mut q)])?;
+    let _op = enter(OpId(620), &mut [One(&mut self_), One(&mut q)])?;
     ops::nanquantile(&self_, &q, dim, keepdim, interpolation)
 }
 
@@ -7504,7 +7716,7 @@ pub fn nanquantile_scalar(self_: &Tensor, q: f64, dim: Option<i64>, keepdim: boo
         return ops::nanquantile_scalar(self_, q, dim, keepdim, interpolation);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(604), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(621), &mut [One(&mut self_)])?;
     ops::nanquantile_scalar(&self_, q, dim, keepdim, interpolation)
 }
 
@@ -7517,7 +7729,7 @@ pub fn histogram(self_: &Tensor, bins: i64, min: Option<f64>, max: Option<f64>, 
     }
     let mut self_ = self_.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(605), &mut [One(&mut self_), Opt(&mut weight)])?;
+    let _op = enter(OpId(622), &mut [One(&mut self_), Opt(&mut weight)])?;
     ops::histogram(&self_, bins, min, max, weight.as_ref(), density)
 }
 
@@ -7531,7 +7743,7 @@ pub fn histogram_bins_tensor(self_: &Tensor, bins: &Tensor, weight: Option<&Tens
     let mut self_ = self_.clone();
     let mut bins = bins.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(606), &mut [One(&mut self_), One(&mut bins), Opt(&mut weight)])?;
+    let _op = enter(OpId(623), &mut [One(&mut self_), One(&mut bins), Opt(&mut weight)])?;
     ops::histogram_bins_tensor(&self_, &bins, weight.as_ref(), density)
 }
 
@@ -7543,7 +7755,7 @@ pub fn msort(self_: &Tensor) -> Result<Tensor> {
         return ops::msort(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(607), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(624), &mut [One(&mut self_)])?;
     ops::msort(&self_)
 }
 
@@ -7555,7 +7767,7 @@ pub fn deg2rad(self_: &Tensor) -> Result<Tensor> {
         return ops::deg2rad(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(608), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(625), &mut [One(&mut self_)])?;
     ops::deg2rad(&self_)
 }
 
@@ -7567,7 +7779,7 @@ pub fn deg2rad_(self_: &Tensor) -> Result<()> {
         return ops::deg2rad_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(609), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(626), &mut [One(&mut self_)])?;
     ops::deg2rad_(&self_)
 }
 
@@ -7579,7 +7791,7 @@ pub fn rad2deg(self_: &Tensor) -> Result<Tensor> {
         return ops::rad2deg(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(610), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(627), &mut [One(&mut self_)])?;
     ops::rad2deg(&self_)
 }
 
@@ -7591,7 +7803,7 @@ pub fn rad2deg_(self_: &Tensor) -> Result<()> {
         return ops::rad2deg_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(611), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(628), &mut [One(&mut self_)])?;
     ops::rad2deg_(&self_)
 }
 
@@ -7603,7 +7815,7 @@ pub fn positive(self_: &Tensor) -> Result<Tensor> {
         return ops::positive(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(612), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(629), &mut [One(&mut self_)])?;
     ops::positive(&self_)
 }
 
@@ -7615,7 +7827,7 @@ pub fn sgn(self_: &Tensor) -> Result<Tensor> {
         return ops::sgn(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(613), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(630), &mut [One(&mut self_)])?;
     ops::sgn(&self_)
 }
 
@@ -7627,7 +7839,7 @@ pub fn sgn_(self_: &Tensor) -> Result<()> {
         return ops::sgn_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(614), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(631), &mut [One(&mut self_)])?;
     ops::sgn_(&self_)
 }
 
@@ -7639,7 +7851,7 @@ pub fn signbit(self_: &Tensor) -> Result<Tensor> {
         return ops::signbit(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(615), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(632), &mut [One(&mut self_)])?;
     ops::signbit(&self_)
 }
 
@@ -7651,7 +7863,7 @@ pub fn isposinf(self_: &Tensor) -> Result<Tensor> {
         return ops::isposinf(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(616), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(633), &mut [One(&mut self_)])?;
     ops::isposinf(&self_)
 }
 
@@ -7663,7 +7875,7 @@ pub fn isneginf(self_: &Tensor) -> Result<Tensor> {
         return ops::isneginf(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(617), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(634), &mut [One(&mut self_)])?;
     ops::isneginf(&self_)
 }
 
@@ -7676,7 +7888,7 @@ pub fn copysign(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(618), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(635), &mut [One(&mut self_), One(&mut other)])?;
     ops::copysign(&self_, &other)
 }
 
@@ -7688,7 +7900,7 @@ pub fn copysign_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::copysign_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(619), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(636), &mut [One(&mut self_)])?;
     ops::copysign_scalar(&self_, other)
 }
 
@@ -7701,7 +7913,7 @@ pub fn copysign_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(620), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(637), &mut [One(&mut self_), One(&mut other)])?;
     ops::copysign_(&self_, &other)
 }
 
@@ -7713,7 +7925,7 @@ pub fn copysign_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::copysign_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(621), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(638), &mut [One(&mut self_)])?;
     ops::copysign_scalar_(&self_, other)
 }
 
@@ -7726,7 +7938,7 @@ pub fn heaviside(self_: &Tensor, values: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut values = values.clone();
-    let _op = enter(OpId(622), &mut [One(&mut self_), One(&mut values)])?;
+    let _op = enter(OpId(639), &mut [One(&mut self_), One(&mut values)])?;
     ops::heaviside(&self_, &values)
 }
 
@@ -7739,7 +7951,7 @@ pub fn heaviside_(self_: &Tensor, values: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut values = values.clone();
-    let _op = enter(OpId(623), &mut [One(&mut self_), One(&mut values)])?;
+    let _op = enter(OpId(640), &mut [One(&mut self_), One(&mut values)])?;
     ops::heaviside_(&self_, &values)
 }
 
@@ -7751,7 +7963,7 @@ pub fn nan_to_num(self_: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf:
         return ops::nan_to_num(self_, nan, posinf, neginf);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(624), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(641), &mut [One(&mut self_)])?;
     ops::nan_to_num(&self_, nan, posinf, neginf)
 }
 
@@ -7763,7 +7975,7 @@ pub fn nan_to_num_(self_: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf
         return ops::nan_to_num_(self_, nan, posinf, neginf);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(625), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(642), &mut [One(&mut self_)])?;
     ops::nan_to_num_(&self_, nan, posinf, neginf)
 }
 
@@ -7775,7 +7987,7 @@ pub fn sinc(self_: &Tensor) -> Result<Tensor> {
         return ops::sinc(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(626), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(643), &mut [One(&mut self_)])?;
     ops::sinc(&self_)
 }
 
@@ -7787,7 +7999,7 @@ pub fn sinc_(self_: &Tensor) -> Result<()> {
         return ops::sinc_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(627), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(644), &mut [One(&mut self_)])?;
     ops::sinc_(&self_)
 }
 
@@ -7800,7 +8012,7 @@ pub fn float_power(self_: &Tensor, exponent: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut exponent = exponent.clone();
-    let _op = enter(OpId(628), &mut [One(&mut self_), One(&mut exponent)])?;
+    let _op = enter(OpId(645), &mut [One(&mut self_), One(&mut exponent)])?;
     ops::float_power(&self_, &exponent)
 }
 
@@ -7812,7 +8024,7 @@ pub fn float_power_scalar(self_: &Tensor, exponent: Scalar) -> Result<Tensor> {
         return ops::float_power_scalar(self_, exponent);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(629), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(646), &mut [One(&mut self_)])?;
     ops::float_power_scalar(&self_, exponent)
 }
 
@@ -7825,7 +8037,7 @@ pub fn float_power_(self_: &Tensor, exponent: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut exponent = exponent.clone();
-    let _op = enter(OpId(630), &mut [One(&mut self_), One(&mut exponent)])?;
+    let _op = enter(OpId(647), &mut [One(&mut self_), One(&mut exponent)])?;
     ops::float_power_(&self_, &exponent)
 }
 
@@ -7837,7 +8049,7 @@ pub fn float_power_scalar_(self_: &Tensor, exponent: Scalar) -> Result<()> {
         return ops::float_power_scalar_(self_, exponent);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(631), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(648), &mut [One(&mut self_)])?;
     ops::float_power_scalar_(&self_, exponent)
 }
 
@@ -7850,7 +8062,7 @@ pub fn logaddexp2(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(632), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(649), &mut [One(&mut self_), One(&mut other)])?;
     ops::logaddexp2(&self_, &other)
 }
 
@@ -7863,7 +8075,7 @@ pub fn ldexp(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(633), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(650), &mut [One(&mut self_), One(&mut other)])?;
     ops::ldexp(&self_, &other)
 }
 
@@ -7876,7 +8088,7 @@ pub fn ldexp_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(634), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(651), &mut [One(&mut self_), One(&mut other)])?;
     ops::ldexp_(&self_, &other)
 }
 
@@ -7888,7 +8100,7 @@ pub fn aminmax(self_: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<(Tenso
         return ops::aminmax(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(635), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(652), &mut [One(&mut self_)])?;
     ops::aminmax(&self_, dim, keepdim)
 }
 
@@ -7900,7 +8112,7 @@ pub fn nanmean(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option
         return ops::nanmean(self_, dim, keepdim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(636), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(653), &mut [One(&mut self_)])?;
     ops::nanmean(&self_, dim, keepdim, dtype)
 }
 
@@ -7913,7 +8125,7 @@ pub fn inner(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(637), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(654), &mut [One(&mut self_), One(&mut other)])?;
     ops::inner(&self_, &other)
 }
 
@@ -7925,7 +8137,7 @@ pub fn hardtanh(self_: &Tensor, min_val: Scalar, max_val: Scalar) -> Result<Tens
         return ops::hardtanh(self_, min_val, max_val);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(638), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(655), &mut [One(&mut self_)])?;
     ops::hardtanh(&self_, min_val, max_val)
 }
 
@@ -7937,7 +8149,7 @@ pub fn hardtanh_(self_: &Tensor, min_val: Scalar, max_val: Scalar) -> Result<()>
         return ops::hardtanh_(self_, min_val, max_val);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(639), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(656), &mut [One(&mut self_)])?;
     ops::hardtanh_(&self_, min_val, max_val)
 }
 
@@ -7949,7 +8161,7 @@ pub fn selu(self_: &Tensor) -> Result<Tensor> {
         return ops::selu(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(640), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(657), &mut [One(&mut self_)])?;
     ops::selu(&self_)
 }
 
@@ -7961,7 +8173,7 @@ pub fn selu_(self_: &Tensor) -> Result<()> {
         return ops::selu_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(641), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(658), &mut [One(&mut self_)])?;
     ops::selu_(&self_)
 }
 
@@ -7973,7 +8185,7 @@ pub fn celu(self_: &Tensor, alpha: Scalar) -> Result<Tensor> {
         return ops::celu(self_, alpha);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(642), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(659), &mut [One(&mut self_)])?;
     ops::celu(&self_, alpha)
 }
 
@@ -7985,7 +8197,7 @@ pub fn celu_(self_: &Tensor, alpha: Scalar) -> Result<()> {
         return ops::celu_(self_, alpha);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(643), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(660), &mut [One(&mut self_)])?;
     ops::celu_(&self_, alpha)
 }
 
@@ -7997,7 +8209,7 @@ pub fn mish(self_: &Tensor) -> Result<Tensor> {
         return ops::mish(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(644), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(661), &mut [One(&mut self_)])?;
     ops::mish(&self_)
 }
 
@@ -8009,7 +8221,7 @@ pub fn softsign(self_: &Tensor) -> Result<Tensor> {
         return ops::softsign(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(645), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(662), &mut [One(&mut self_)])?;
     ops::softsign(&self_)
 }
 
@@ -8021,7 +8233,7 @@ pub fn tanhshrink(self_: &Tensor) -> Result<Tensor> {
         return ops::tanhshrink(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(646), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(663), &mut [One(&mut self_)])?;
     ops::tanhshrink(&self_)
 }
 
@@ -8033,7 +8245,7 @@ pub fn hardshrink(self_: &Tensor, lambd: Scalar) -> Result<Tensor> {
         return ops::hardshrink(self_, lambd);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(647), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(664), &mut [One(&mut self_)])?;
     ops::hardshrink(&self_, lambd)
 }
 
@@ -8045,7 +8257,7 @@ pub fn softshrink(self_: &Tensor, lambd: Scalar) -> Result<Tensor> {
         return ops::softshrink(self_, lambd);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(648), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(665), &mut [One(&mut self_)])?;
     ops::softshrink(&self_, lambd)
 }
 
@@ -8057,7 +8269,7 @@ pub fn threshold(self_: &Tensor, threshold: Scalar, value: Scalar) -> Result<Ten
         return ops::threshold(self_, threshold, value);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(649), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(666), &mut [One(&mut self_)])?;
     ops::threshold(&self_, threshold, value)
 }
 
@@ -8069,7 +8281,7 @@ pub fn threshold_(self_: &Tensor, threshold: Scalar, value: Scalar) -> Result<()
         return ops::threshold_(self_, threshold, value);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(650), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(667), &mut [One(&mut self_)])?;
     ops::threshold_(&self_, threshold, value)
 }
 
@@ -8082,7 +8294,7 @@ pub fn prelu(self_: &Tensor, weight: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut weight = weight.clone();
-    let _op = enter(OpId(651), &mut [One(&mut self_), One(&mut weight)])?;
+    let _op = enter(OpId(668), &mut [One(&mut self_), One(&mut weight)])?;
     ops::prelu(&self_, &weight)
 }
 
@@ -8094,7 +8306,7 @@ pub fn rrelu(self_: &Tensor, lower: Scalar, upper: Scalar, training: bool, gener
         return ops::rrelu(self_, lower, upper, training, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(652), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(669), &mut [One(&mut self_)])?;
     ops::rrelu(&self_, lower, upper, training, generator)
 }
 
@@ -8106,7 +8318,7 @@ pub fn rrelu_(self_: &Tensor, lower: Scalar, upper: Scalar, training: bool, gene
         return ops::rrelu_(self_, lower, upper, training, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(653), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(670), &mut [One(&mut self_)])?;
     ops::rrelu_(&self_, lower, upper, training, generator)
 }
 
@@ -8120,7 +8332,7 @@ pub fn conv1d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: &[
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(654), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(671), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv1d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)
 }
 
@@ -8134,7 +8346,7 @@ pub fn conv2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: &[
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(655), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(672), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv2d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)
 }
 
@@ -8148,7 +8360,7 @@ pub fn conv3d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: &[
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(656), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(673), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv3d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)
 }
 
@@ -8162,7 +8374,7 @@ pub fn conv_padded(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, strid
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(657), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(674), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_padded(&input, &weight, bias.as_ref(), stride, padding, dilation, groups, padding_mode, auto_padding)
 }
 
@@ -8176,7 +8388,7 @@ pub fn conv_transpose1d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, 
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(658), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(675), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_transpose1d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)
 }
 
@@ -8190,7 +8402,7 @@ pub fn conv_transpose2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, 
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(659), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(676), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_transpose2d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)
 }
 
@@ -8204,7 +8416,7 @@ pub fn conv_transpose3d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, 
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(660), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(677), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_transpose3d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)
 }
 
@@ -8218,7 +8430,7 @@ pub fn conv_transpose_sized(input: &Tensor, weight: &Tensor, bias: Option<&Tenso
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(661), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(678), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_transpose_sized(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation, output_size)
 }
 
@@ -8232,8 +8444,22 @@ pub fn conv_tbc(self_: &Tensor, weight: &Tensor, bias: &Tensor, pad: i64) -> Res
     let mut self_ = self_.clone();
     let mut weight = weight.clone();
     let mut bias = bias.clone();
-    let _op = enter(OpId(662), &mut [One(&mut self_), One(&mut weight), One(&mut bias)])?;
+    let _op = enter(OpId(679), &mut [One(&mut self_), One(&mut weight), One(&mut bias)])?;
     ops::conv_tbc(&self_, &weight, &bias, pad)
+}
+
+/// A convolution, or where transposed its transpose, of as many dimensions as the weight has.
+#[rustfmt::skip]
+#[inline]
+pub fn convolution(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: &[i64], padding: &[i64], dilation: &[i64], transposed: bool, output_padding: &[i64], groups: i64) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding, groups);
+    }
+    let mut input = input.clone();
+    let mut weight = weight.clone();
+    let mut bias = bias.cloned();
+    let _op = enter(OpId(680), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    ops::convolution(&input, &weight, bias.as_ref(), stride, padding, dilation, transposed, output_padding, groups)
 }
 
 /// Largest element of each window; stride defaults to kernel_size.
@@ -8244,7 +8470,7 @@ pub fn max_pool1d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::max_pool1d(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(663), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(681), &mut [One(&mut self_)])?;
     ops::max_pool1d(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -8256,7 +8482,7 @@ pub fn max_pool2d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::max_pool2d(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(664), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(682), &mut [One(&mut self_)])?;
     ops::max_pool2d(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -8268,7 +8494,7 @@ pub fn max_pool3d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::max_pool3d(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(665), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(683), &mut [One(&mut self_)])?;
     ops::max_pool3d(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -8280,7 +8506,7 @@ pub fn max_pool2d_with_indices(self_: &Tensor, kernel_size: &[i64], stride: &[i6
         return ops::max_pool2d_with_indices(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(666), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(684), &mut [One(&mut self_)])?;
     ops::max_pool2d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -8292,7 +8518,7 @@ pub fn max_pool1d_with_indices(self_: &Tensor, kernel_size: &[i64], stride: &[i6
         return ops::max_pool1d_with_indices(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(667), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(685), &mut [One(&mut self_)])?;
     ops::max_pool1d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -8304,7 +8530,7 @@ pub fn max_pool3d_with_indices(self_: &Tensor, kernel_size: &[i64], stride: &[i6
         return ops::max_pool3d_with_indices(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(668), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(686), &mut [One(&mut self_)])?;
     ops::max_pool3d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -8316,7 +8542,7 @@ pub fn avg_pool1d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::avg_pool1d(self_, kernel_size, stride, padding, ceil_mode, count_include_pad);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(669), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(687), &mut [One(&mut self_)])?;
     ops::avg_pool1d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad)
 }
 
@@ -8328,7 +8554,7 @@ pub fn avg_pool2d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::avg_pool2d(self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(670), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(688), &mut [One(&mut self_)])?;
     ops::avg_pool2d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 }
 
@@ -8340,7 +8566,7 @@ pub fn avg_pool3d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::avg_pool3d(self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(671), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(689), &mut [One(&mut self_)])?;
     ops::avg_pool3d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 }
 
@@ -8352,7 +8578,7 @@ pub fn adaptive_avg_pool1d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_avg_pool1d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(672), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(690), &mut [One(&mut self_)])?;
     ops::adaptive_avg_pool1d(&self_, output_size)
 }
 
@@ -8364,7 +8590,7 @@ pub fn adaptive_avg_pool2d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_avg_pool2d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(673), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(691), &mut [One(&mut self_)])?;
     ops::adaptive_avg_pool2d(&self_, output_size)
 }
 
@@ -8376,7 +8602,7 @@ pub fn adaptive_avg_pool3d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_avg_pool3d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(674), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(692), &mut [One(&mut self_)])?;
     ops::adaptive_avg_pool3d(&self_, output_size)
 }
 
@@ -8388,7 +8614,7 @@ pub fn adaptive_max_pool1d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_max_pool1d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(675), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(693), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool1d(&self_, output_size)
 }
 
@@ -8400,7 +8626,7 @@ pub fn adaptive_max_pool1d_with_indices(self_: &Tensor, output_size: &[i64]) -> 
         return ops::adaptive_max_pool1d_with_indices(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(676), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(694), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool1d_with_indices(&self_, output_size)
 }
 
@@ -8412,7 +8638,7 @@ pub fn adaptive_max_pool2d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_max_pool2d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(677), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(695), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool2d(&self_, output_size)
 }
 
@@ -8424,7 +8650,7 @@ pub fn adaptive_max_pool2d_with_indices(self_: &Tensor, output_size: &[i64]) -> 
         return ops::adaptive_max_pool2d_with_indices(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(678), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(696), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool2d_with_indices(&self_, output_size)
 }
 
@@ -8436,7 +8662,7 @@ pub fn adaptive_max_pool3d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_max_pool3d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(679), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(697), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool3d(&self_, output_size)
 }
 
@@ -8448,7 +8674,7 @@ pub fn adaptive_max_pool3d_with_indices(self_: &Tensor, output_size: &[i64]) -> 
         return ops::adaptive_max_pool3d_with_indices(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(680), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(698), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool3d_with_indices(&self_, output_size)
 }
 
@@ -8460,7 +8686,7 @@ pub fn lp_pool1d(self_: &Tensor, norm_type: f64, kernel_size: &[i64], stride: Op
         return ops::lp_pool1d(self_, norm_type, kernel_size, stride, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(681), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(699), &mut [One(&mut self_)])?;
     ops::lp_pool1d(&self_, norm_type, kernel_size, stride, ceil_mode)
 }
 
@@ -8472,7 +8698,7 @@ pub fn lp_pool2d(self_: &Tensor, norm_type: f64, kernel_size: &[i64], stride: Op
         return ops::lp_pool2d(self_, norm_type, kernel_size, stride, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(682), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(700), &mut [One(&mut self_)])?;
     ops::lp_pool2d(&self_, norm_type, kernel_size, stride, ceil_mode)
 }
 
@@ -8484,7 +8710,7 @@ pub fn lp_pool3d(self_: &Tensor, norm_type: f64, kernel_size: &[i64], stride: Op
         return ops::lp_pool3d(self_, norm_type, kernel_size, stride, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(683), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(701), &mut [One(&mut self_)])?;
     ops::lp_pool3d(&self_, norm_type, kernel_size, stride, ceil_mode)
 }
 
@@ -8497,7 +8723,7 @@ pub fn max_unpool1d(self_: &Tensor, indices: &Tensor, kernel_size: &[i64], strid
     }
     let mut self_ = self_.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(684), &mut [One(&mut self_), One(&mut indices)])?;
+    let _op = enter(OpId(702), &mut [One(&mut self_), One(&mut indices)])?;
     ops::max_unpool1d(&self_, &indices, kernel_size, stride, padding, output_size)
 }
 
@@ -8510,7 +8736,7 @@ pub fn max_unpool2d(self_: &Tensor, indices: &Tensor, kernel_size: &[i64], strid
     }
     let mut self_ = self_.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(685), &mut [One(&mut self_), One(&mut indices)])?;
+    let _op = enter(OpId(703), &mut [One(&mut self_), One(&mut indices)])?;
     ops::max_unpool2d(&self_, &indices, kernel_size, stride, padding, output_size)
 }
 
@@ -8523,7 +8749,7 @@ pub fn max_unpool3d(self_: &Tensor, indices: &Tensor, kernel_size: &[i64], strid
     }
     let mut self_ = self_.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(686), &mut [One(&mut self_), One(&mut indices)])?;
+    let _op = enter(OpId(704), &mut [One(&mut self_), One(&mut indices)])?;
     ops::max_unpool3d(&self_, &indices, kernel_size, stride, padding, output_size)
 }
 
@@ -8536,7 +8762,7 @@ pub fn fractional_max_pool2d_with_indices(self_: &Tensor, kernel_size: &[i64], o
     }
     let mut self_ = self_.clone();
     let mut random_samples = random_samples.cloned();
-    let _op = enter(OpId(687), &mut [One(&mut self_), Opt(&mut random_samples)])?;
+    let _op = enter(OpId(705), &mut [One(&mut self_), Opt(&mut random_samples)])?;
     ops::fractional_max_pool2d_with_indices(&self_, kernel_size, output_size, random_samples.as_ref(), generator)
 }
 
@@ -8549,7 +8775,7 @@ pub fn fractional_max_pool3d_with_indices(self_: &Tensor, kernel_size: &[i64], o
     }
     let mut self_ = self_.clone();
     let mut random_samples = random_samples.cloned();
-    let _op = enter(OpId(688), &mut [One(&mut self_), Opt(&mut random_samples)])?;
+    let _op = enter(OpId(706), &mut [One(&mut self_), Opt(&mut random_samples)])?;
     ops::fractional_max_pool3d_with_indices(&self_, kernel_size, output_size, random_samples.as_ref(), generator)
 }
 
@@ -8561,7 +8787,7 @@ pub fn im2col(self_: &Tensor, kernel_size: &[i64], dilation: &[i64], padding: &[
         return ops::im2col(self_, kernel_size, dilation, padding, stride);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(689), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(707), &mut [One(&mut self_)])?;
     ops::im2col(&self_, kernel_size, dilation, padding, stride)
 }
 
@@ -8573,7 +8799,7 @@ pub fn col2im(self_: &Tensor, output_size: &[i64], kernel_size: &[i64], dilation
         return ops::col2im(self_, output_size, kernel_size, dilation, padding, stride);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(690), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(708), &mut [One(&mut self_)])?;
     ops::col2im(&self_, output_size, kernel_size, dilation, padding, stride)
 }
 
@@ -8586,8 +8812,21 @@ pub fn grid_sample(input: &Tensor, grid: &Tensor, mode: &str, padding_mode: &str
     }
     let mut input = input.clone();
     let mut grid = grid.clone();
-    let _op = enter(OpId(691), &mut [One(&mut input), One(&mut grid)])?;
+    let _op = enter(OpId(709), &mut [One(&mut input), One(&mut grid)])?;
     ops::grid_sample(&input, &grid, mode, padding_mode, align_corners)
+}
+
+/// grid_sample with numbers: mode 0 bilinear, 1 nearest, 2 bicubic; padding 0 zeros, 1 border, 2 reflection.
+#[rustfmt::skip]
+#[inline]
+pub fn grid_sampler(input: &Tensor, grid: &Tensor, interpolation_mode: i64, padding_mode: i64, align_corners: bool) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners);
+    }
+    let mut input = input.clone();
+    let mut grid = grid.clone();
+    let _op = enter(OpId(710), &mut [One(&mut input), One(&mut grid)])?;
+    ops::grid_sampler(&input, &grid, interpolation_mode, padding_mode, align_corners)
 }
 
 /// The grid for grid_sample of affine maps theta [n, 2, 3] (or [n, 3, 4]); size is the sampled image's.
@@ -8598,7 +8837,7 @@ pub fn affine_grid(theta: &Tensor, size: &[i64], align_corners: bool) -> Result<
         return ops::affine_grid(theta, size, align_corners);
     }
     let mut theta = theta.clone();
-    let _op = enter(OpId(692), &mut [One(&mut theta)])?;
+    let _op = enter(OpId(711), &mut [One(&mut theta)])?;
     ops::affine_grid(&theta, size, align_corners)
 }
 
@@ -8612,7 +8851,7 @@ pub fn layer_norm(input: &Tensor, normalized_shape: &[i64], weight: Option<&Tens
     let mut input = input.clone();
     let mut weight = weight.cloned();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(693), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(712), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
     ops::layer_norm(&input, normalized_shape, weight.as_ref(), bias.as_ref(), eps)
 }
 
@@ -8625,7 +8864,7 @@ pub fn rms_norm(input: &Tensor, normalized_shape: &[i64], weight: Option<&Tensor
     }
     let mut input = input.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(694), &mut [One(&mut input), Opt(&mut weight)])?;
+    let _op = enter(OpId(713), &mut [One(&mut input), Opt(&mut weight)])?;
     ops::rms_norm(&input, normalized_shape, weight.as_ref(), eps)
 }
 
@@ -8639,7 +8878,7 @@ pub fn group_norm(input: &Tensor, num_groups: i64, weight: Option<&Tensor>, bias
     let mut input = input.clone();
     let mut weight = weight.cloned();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(695), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(714), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
     ops::group_norm(&input, num_groups, weight.as_ref(), bias.as_ref(), eps)
 }
 
@@ -8655,8 +8894,52 @@ pub fn batch_norm(input: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>
     let mut bias = bias.cloned();
     let mut running_mean = running_mean.cloned();
     let mut running_var = running_var.cloned();
-    let _op = enter(OpId(696), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+    let _op = enter(OpId(715), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
     ops::batch_norm(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, momentum, eps)
+}
+
+/// layer_norm, and the mean and the inverse standard deviation that it used.
+#[rustfmt::skip]
+#[inline]
+pub fn native_layer_norm(input: &Tensor, normalized_shape: &[i64], weight: Option<&Tensor>, bias: Option<&Tensor>, eps: f64) -> Result<(Tensor, Tensor, Tensor)> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::native_layer_norm(input, normalized_shape, weight, bias, eps);
+    }
+    let mut input = input.clone();
+    let mut weight = weight.cloned();
+    let mut bias = bias.cloned();
+    let _op = enter(OpId(716), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+    ops::native_layer_norm(&input, normalized_shape, weight.as_ref(), bias.as_ref(), eps)
+}
+
+/// group_norm of N samples of C channels of HxW places, and the groups' means and inverse standard deviations.
+#[rustfmt::skip]
+#[inline]
+pub fn native_group_norm(input: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>, N: i64, C: i64, HxW: i64, group: i64, eps: f64) -> Result<(Tensor, Tensor, Tensor)> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::native_group_norm(input, weight, bias, N, C, HxW, group, eps);
+    }
+    let mut input = input.clone();
+    let mut weight = weight.cloned();
+    let mut bias = bias.cloned();
+    let _op = enter(OpId(717), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+    ops::native_group_norm(&input, weight.as_ref(), bias.as_ref(), N, C, HxW, group, eps)
+}
+
+/// batch_norm, and the batch's means and inverse standard deviations (without training, nothing).
+#[rustfmt::skip]
+#[inline]
+pub fn native_batch_norm(input: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>, running_mean: Option<&Tensor>, running_var: Option<&Tensor>, training: bool, momentum: f64, eps: f64) -> Result<(Tensor, Tensor, Tensor)> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::native_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps);
+    }
+    let mut input = input.clone();
+    let mut weight = weight.cloned();
+    let mut bias = bias.cloned();
+    let mut running_mean = running_mean.cloned();
+    let mut running_var = running_var.cloned();
+    let _op = enter(OpId(718), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+    ops::native_batch_norm(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, momentum, eps)
 }
 
 /// Standardised per sample and channel.
@@ -8669,7 +8952,7 @@ pub fn instance_norm(input: &Tensor, weight: Option<&Tensor>, bias: Option<&Tens
     let mut input = input.clone();
     let mut weight = weight.cloned();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(697), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(719), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
     ops::instance_norm(&input, weight.as_ref(), bias.as_ref(), eps)
 }
 
@@ -8686,7 +8969,7 @@ pub fn batch_norm_tracked(input: &Tensor, weight: Option<&Tensor>, bias: Option<
     let mut running_mean = running_mean.cloned();
     let mut running_var = running_var.cloned();
     let mut num_batches_tracked = num_batches_tracked.cloned();
-    let _op = enter(OpId(698), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var), Opt(&mut num_batches_tracked)])?;
+    let _op = enter(OpId(720), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var), Opt(&mut num_batches_tracked)])?;
     ops::batch_norm_tracked(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), num_batches_tracked.as_ref(), training, track_running_stats, momentum, eps)
 }
 
@@ -8702,7 +8985,7 @@ pub fn instance_norm_tracked(input: &Tensor, weight: Option<&Tensor>, bias: Opti
     let mut bias = bias.cloned();
     let mut running_mean = running_mean.cloned();
     let mut running_var = running_var.cloned();
-    let _op = enter(OpId(699), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+    let _op = enter(OpId(721), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
     ops::instance_norm_tracked(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, track_running_stats, momentum, eps, dims)
 }
 
@@ -8714,7 +8997,7 @@ pub fn local_response_norm(input: &Tensor, size: i64, alpha: f64, beta: f64, k: 
         return ops::local_response_norm(input, size, alpha, beta, k);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(700), &mut [One(&mut input)])?;
+    let _op = enter(OpId(722), &mut [One(&mut input)])?;
     ops::local_response_norm(&input, size, alpha, beta, k)
 }
 
@@ -8726,7 +9009,7 @@ pub fn cross_map_lrn2d(input: &Tensor, size: i64, alpha: f64, beta: f64, k: f64)
         return ops::cross_map_lrn2d(input, size, alpha, beta, k);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(701), &mut [One(&mut input)])?;
+    let _op = enter(OpId(723), &mut [One(&mut input)])?;
     ops::cross_map_lrn2d(&input, size, alpha, beta, k)
 }
 
@@ -8738,7 +9021,7 @@ pub fn normalize(input: &Tensor, p: f64, dim: i64, eps: f64) -> Result<Tensor> {
         return ops::normalize(input, p, dim, eps);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(702), &mut [One(&mut input)])?;
+    let _op = enter(OpId(724), &mut [One(&mut input)])?;
     ops::normalize(&input, p, dim, eps)
 }
 
@@ -8751,7 +9034,7 @@ pub fn cosine_similarity(x1: &Tensor, x2: &Tensor, dim: i64, eps: f64) -> Result
     }
     let mut x1 = x1.clone();
     let mut x2 = x2.clone();
-    let _op = enter(OpId(703), &mut [One(&mut x1), One(&mut x2)])?;
+    let _op = enter(OpId(725), &mut [One(&mut x1), One(&mut x2)])?;
     ops::cosine_similarity(&x1, &x2, dim, eps)
 }
 
@@ -8764,7 +9047,7 @@ pub fn pairwise_distance(x1: &Tensor, x2: &Tensor, p: f64, eps: f64, keepdim: bo
     }
     let mut x1 = x1.clone();
     let mut x2 = x2.clone();
-    let _op = enter(OpId(704), &mut [One(&mut x1), One(&mut x2)])?;
+    let _op = enter(OpId(726), &mut [One(&mut x1), One(&mut x2)])?;
     ops::pairwise_distance(&x1, &x2, p, eps, keepdim)
 }
 
@@ -8776,8 +9059,20 @@ pub fn pad(input: &Tensor, pad: &[i64], mode: &str, value: Option<f64>) -> Resul
         return ops::pad(input, pad, mode, value);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(705), &mut [One(&mut input), Case(matches!((mode, pad.len()), ("reflect", 2 | 4) | ("replicate", 2 | 4 | 6)))])?;
+    let _op = enter(OpId(727), &mut [One(&mut input), Case(matches!((mode, pad.len()), ("reflect", 2 | 4) | ("replicate", 2 | 4 | 6)))])?;
     ops::pad(&input, pad, mode, value)
+}
+
+/// Padding with a number: pairs (before, after) from the last dimension backwards.
+#[rustfmt::skip]
+#[inline]
+pub fn constant_pad_nd(self_: &Tensor, pad: &[i64], value: Scalar) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::constant_pad_nd(self_, pad, value);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(728), &mut [One(&mut self_)])?;
+    ops::constant_pad_nd(&self_, pad, value)
 }
 
 /// softmax(query @ key^T * scale + mask) @ value; a bool mask keeps where it is true; enable_gqa: groups of query heads share a head of key and value.
@@ -8791,7 +9086,7 @@ pub fn scaled_dot_product_attention(query: &Tensor, key: &Tensor, value: &Tensor
     let mut key = key.clone();
     let mut value = value.clone();
     let mut attn_mask = attn_mask.cloned();
-    let _op = enter(OpId(706), &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut attn_mask)])?;
+    let _op = enter(OpId(729), &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut attn_mask)])?;
     ops::scaled_dot_product_attention(&query, &key, &value, attn_mask.as_ref(), dropout_p, is_causal, scale, enable_gqa)
 }
 
@@ -8802,7 +9097,7 @@ pub fn generate_square_subsequent_mask(sz: i64, dtype: Option<DType>, device: Op
     if watch::word() & watch::GATED == 0 {
         return ops::generate_square_subsequent_mask(sz, dtype, device);
     }
-    let _op = enter(OpId(707), &mut [])?;
+    let _op = enter(OpId(730), &mut [])?;
     ops::generate_square_subsequent_mask(sz, dtype, device)
 }
 
@@ -8829,7 +9124,7 @@ pub fn multi_head_attention_forward(query: &Tensor, key: &Tensor, value: &Tensor
     let mut v_proj_weight = v_proj_weight.cloned();
     let mut static_k = static_k.cloned();
     let mut static_v = static_v.cloned();
-    let _op = enter(OpId(708), &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut in_proj_weight), Opt(&mut in_proj_bias), Opt(&mut bias_k), Opt(&mut bias_v), One(&mut out_proj_weight), Opt(&mut out_proj_bias), Opt(&mut key_padding_mask), Opt(&mut attn_mask), Opt(&mut q_proj_weight), Opt(&mut k_proj_weight), Opt(&mut v_proj_weight), Opt(&mut static_k), Opt(&mut static_v)])?;
+    let _op = enter(OpId(731), &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut in_proj_weight), Opt(&mut in_proj_bias), Opt(&mut bias_k), Opt(&mut bias_v), One(&mut out_proj_weight), Opt(&mut out_proj_bias), Opt(&mut key_padding_mask), Opt(&mut attn_mask), Opt(&mut q_proj_weight), Opt(&mut k_proj_weight), Opt(&mut v_proj_weight), Opt(&mut static_k), Opt(&mut static_v)])?;
     ops::multi_head_attention_forward(&query, &key, &value, embed_dim_to_check, num_heads, in_proj_weight.as_ref(), in_proj_bias.as_ref(), bias_k.as_ref(), bias_v.as_ref(), add_zero_attn, dropout_p, &out_proj_weight, out_proj_bias.as_ref(), training, key_padding_mask.as_ref(), need_weights, attn_mask.as_ref(), use_separate_proj_weight, q_proj_weight.as_ref(), k_proj_weight.as_ref(), v_proj_weight.as_ref(), static_k.as_ref(), static_v.as_ref(), average_attn_weights, is_causal)
 }
 
@@ -8841,7 +9136,7 @@ pub fn pixel_shuffle(self_: &Tensor, upscale_factor: i64) -> Result<Tensor> {
         return ops::pixel_shuffle(self_, upscale_factor);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(709), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(732), &mut [One(&mut self_)])?;
     ops::pixel_shuffle(&self_, upscale_factor)
 }
 
@@ -8853,7 +9148,7 @@ pub fn interpolate(input: &Tensor, size: Option<&[i64]>, scale_factor: Option<f6
         return ops::interpolate(input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias, scale_h, scale_w);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(710), &mut [One(&mut input)])?;
+    let _op = enter(OpId(733), &mut [One(&mut input)])?;
     ops::interpolate(&input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias, scale_h, scale_w)
 }
 
@@ -8865,7 +9160,7 @@ pub fn pixel_unshuffle(self_: &Tensor, downscale_factor: i64) -> Result<Tensor> 
         return ops::pixel_unshuffle(self_, downscale_factor);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(711), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(734), &mut [One(&mut self_)])?;
     ops::pixel_unshuffle(&self_, downscale_factor)
 }
 
@@ -8877,7 +9172,7 @@ pub fn channel_shuffle(self_: &Tensor, groups: i64) -> Result<Tensor> {
         return ops::channel_shuffle(self_, groups);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(712), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(735), &mut [One(&mut self_)])?;
     ops::channel_shuffle(&self_, groups)
 }
 
@@ -8891,7 +9186,7 @@ pub fn lstm(input: &Tensor, hx: &[Tensor], params: &[Tensor], has_biases: bool, 
     let mut input = input.clone();
     let mut hx = hx.to_vec();
     let mut params = params.to_vec();
-    let _op = enter(OpId(713), &mut [One(&mut input), List(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(736), &mut [One(&mut input), List(&mut hx), List(&mut params)])?;
     ops::lstm(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 }
 
@@ -8906,7 +9201,7 @@ pub fn lstm_data(data: &Tensor, batch_sizes: &Tensor, hx: &[Tensor], params: &[T
     let mut batch_sizes = batch_sizes.clone();
     let mut hx = hx.to_vec();
     let mut params = params.to_vec();
-    let _op = enter(OpId(714), &mut [One(&mut data), One(&mut batch_sizes), List(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(737), &mut [One(&mut data), One(&mut batch_sizes), List(&mut hx), List(&mut params)])?;
     ops::lstm_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)
 }
 
@@ -8920,7 +9215,7 @@ pub fn gru(input: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool, num
     let mut input = input.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(715), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(738), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
     ops::gru(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 }
 
@@ -8935,7 +9230,7 @@ pub fn gru_data(data: &Tensor, batch_sizes: &Tensor, hx: &Tensor, params: &[Tens
     let mut batch_sizes = batch_sizes.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(716), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(739), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
     ops::gru_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)
 }
 
@@ -8949,7 +9244,7 @@ pub fn rnn_tanh(input: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool
     let mut input = input.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(717), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(740), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
     ops::rnn_tanh(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 }
 
@@ -8964,7 +9259,7 @@ pub fn rnn_tanh_data(data: &Tensor, batch_sizes: &Tensor, hx: &Tensor, params: &
     let mut batch_sizes = batch_sizes.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(718), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(741), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
     ops::rnn_tanh_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)
 }
 
@@ -8978,7 +9273,7 @@ pub fn rnn_relu(input: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool
     let mut input = input.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(719), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(742), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
     ops::rnn_relu(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 }
 
@@ -8993,7 +9288,7 @@ pub fn rnn_relu_data(data: &Tensor, batch_sizes: &Tensor, hx: &Tensor, params: &
     let mut batch_sizes = batch_sizes.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(720), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(743), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
     ops::rnn_relu_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)
 }
 
@@ -9010,7 +9305,7 @@ pub fn lstm_cell(input: &Tensor, hx: &[Tensor], w_ih: &Tensor, w_hh: &Tensor, b_
     let mut w_hh = w_hh.clone();
     let mut b_ih = b_ih.cloned();
     let mut b_hh = b_hh.cloned();
-    let _op = enter(OpId(721), &mut [One(&mut input), List(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+    let _op = enter(OpId(744), &mut [One(&mut input), List(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
     ops::lstm_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())
 }
 
@@ -9027,7 +9322,7 @@ pub fn gru_cell(input: &Tensor, hx: &Tensor, w_ih: &Tensor, w_hh: &Tensor, b_ih:
     let mut w_hh = w_hh.clone();
     let mut b_ih = b_ih.cloned();
     let mut b_hh = b_hh.cloned();
-    let _op = enter(OpId(722), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+    let _op = enter(OpId(745), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
     ops::gru_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())
 }
 
@@ -9044,7 +9339,7 @@ pub fn rnn_tanh_cell(input: &Tensor, hx: &Tensor, w_ih: &Tensor, w_hh: &Tensor, 
     let mut w_hh = w_hh.clone();
     let mut b_ih = b_ih.cloned();
     let mut b_hh = b_hh.cloned();
-    let _op = enter(OpId(723), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+    let _op = enter(OpId(746), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
     ops::rnn_tanh_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())
 }
 
@@ -9061,7 +9356,7 @@ pub fn rnn_relu_cell(input: &Tensor, hx: &Tensor, w_ih: &Tensor, w_hh: &Tensor, 
     let mut w_hh = w_hh.clone();
     let mut b_ih = b_ih.cloned();
     let mut b_hh = b_hh.cloned();
-    let _op = enter(OpId(724), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+    let _op = enter(OpId(747), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
     ops::rnn_relu_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())
 }
 
@@ -9074,7 +9369,7 @@ pub fn mse_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Result<Tens
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(725), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(748), &mut [One(&mut input), One(&mut target)])?;
     ops::mse_loss(&input, &target, reduction)
 }
 
@@ -9087,7 +9382,7 @@ pub fn l1_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Result<Tenso
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(726), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(749), &mut [One(&mut input), One(&mut target)])?;
     ops::l1_loss(&input, &target, reduction)
 }
 
@@ -9100,7 +9395,7 @@ pub fn smooth_l1_loss(input: &Tensor, target: &Tensor, reduction: &str, beta: f6
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(727), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(750), &mut [One(&mut input), One(&mut target)])?;
     ops::smooth_l1_loss(&input, &target, reduction, beta)
 }
 
@@ -9113,7 +9408,7 @@ pub fn huber_loss(input: &Tensor, target: &Tensor, reduction: &str, delta: f64) 
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(728), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(751), &mut [One(&mut input), One(&mut target)])?;
     ops::huber_loss(&input, &target, reduction, delta)
 }
 
@@ -9127,7 +9422,7 @@ pub fn binary_cross_entropy(input: &Tensor, target: &Tensor, weight: Option<&Ten
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(729), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(752), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::binary_cross_entropy(&input, &target, weight.as_ref(), reduction)
 }
 
@@ -9142,7 +9437,7 @@ pub fn binary_cross_entropy_with_logits(input: &Tensor, target: &Tensor, weight:
     let mut target = target.clone();
     let mut weight = weight.cloned();
     let mut pos_weight = pos_weight.cloned();
-    let _op = enter(OpId(730), &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
+    let _op = enter(OpId(753), &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
     ops::binary_cross_entropy_with_logits(&input, &target, weight.as_ref(), pos_weight.as_ref(), reduction)
 }
 
@@ -9155,7 +9450,7 @@ pub fn kl_div(input: &Tensor, target: &Tensor, reduction: &str, log_target: bool
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(731), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(754), &mut [One(&mut input), One(&mut target)])?;
     ops::kl_div(&input, &target, reduction, log_target)
 }
 
@@ -9169,7 +9464,7 @@ pub fn nll_loss(input: &Tensor, target: &Tensor, weight: Option<&Tensor>, ignore
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(732), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(755), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::nll_loss(&input, &target, weight.as_ref(), ignore_index, reduction)
 }
 
@@ -9183,7 +9478,7 @@ pub fn cross_entropy(input: &Tensor, target: &Tensor, weight: Option<&Tensor>, i
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(733), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(756), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::cross_entropy(&input, &target, weight.as_ref(), ignore_index, reduction, label_smoothing)
 }
 
@@ -9196,7 +9491,7 @@ pub fn hinge_embedding_loss(input: &Tensor, target: &Tensor, margin: f64, reduct
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(734), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(757), &mut [One(&mut input), One(&mut target)])?;
     ops::hinge_embedding_loss(&input, &target, margin, reduction)
 }
 
@@ -9209,7 +9504,7 @@ pub fn soft_margin_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Res
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(735), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(758), &mut [One(&mut input), One(&mut target)])?;
     ops::soft_margin_loss(&input, &target, reduction)
 }
 
@@ -9223,7 +9518,7 @@ pub fn margin_ranking_loss(input1: &Tensor, input2: &Tensor, target: &Tensor, ma
     let mut input1 = input1.clone();
     let mut input2 = input2.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(736), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+    let _op = enter(OpId(759), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
     ops::margin_ranking_loss(&input1, &input2, &target, margin, reduction)
 }
 
@@ -9237,7 +9532,7 @@ pub fn cosine_embedding_loss(input1: &Tensor, input2: &Tensor, target: &Tensor, 
     let mut input1 = input1.clone();
     let mut input2 = input2.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(737), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+    let _op = enter(OpId(760), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
     ops::cosine_embedding_loss(&input1, &input2, &target, margin, reduction)
 }
 
@@ -9251,7 +9546,7 @@ pub fn triplet_margin_loss(anchor: &Tensor, positive: &Tensor, negative: &Tensor
     let mut anchor = anchor.clone();
     let mut positive = positive.clone();
     let mut negative = negative.clone();
-    let _op = enter(OpId(738), &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
+    let _op = enter(OpId(761), &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
     ops::triplet_margin_loss(&anchor, &positive, &negative, margin, p, eps, swap, reduction)
 }
 
@@ -9265,7 +9560,7 @@ pub fn multilabel_soft_margin_loss(input: &Tensor, target: &Tensor, weight: Opti
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(739), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(762), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::multilabel_soft_margin_loss(&input, &target, weight.as_ref(), reduction)
 }
 
@@ -9279,7 +9574,7 @@ pub fn multi_margin_loss(input: &Tensor, target: &Tensor, p: Scalar, margin: f64
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(740), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(763), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::multi_margin_loss(&input, &target, p, margin, weight.as_ref(), reduction)
 }
 
@@ -9292,7 +9587,7 @@ pub fn poisson_nll_loss(input: &Tensor, target: &Tensor, log_input: bool, full: 
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(741), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(764), &mut [One(&mut input), One(&mut target)])?;
     ops::poisson_nll_loss(&input, &target, log_input, full, eps, reduction)
 }
 
@@ -9306,7 +9601,7 @@ pub fn gaussian_nll_loss(input: &Tensor, target: &Tensor, var: &Tensor, full: bo
     let mut input = input.clone();
     let mut target = target.clone();
     let mut var = var.clone();
-    let _op = enter(OpId(742), &mut [One(&mut input), One(&mut target), One(&mut var)])?;
+    let _op = enter(OpId(765), &mut [One(&mut input), One(&mut target), One(&mut var)])?;
     ops::gaussian_nll_loss(&input, &target, &var, full, eps, reduction)
 }
 
@@ -9319,7 +9614,7 @@ pub fn multilabel_margin_loss(input: &Tensor, target: &Tensor, reduction: &str) 
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(743), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(766), &mut [One(&mut input), One(&mut target)])?;
     ops::multilabel_margin_loss(&input, &target, reduction)
 }
 
@@ -9334,7 +9629,7 @@ pub fn ctc_loss(log_probs: &Tensor, targets: &Tensor, input_lengths: &Tensor, ta
     let mut targets = targets.clone();
     let mut input_lengths = input_lengths.clone();
     let mut target_lengths = target_lengths.clone();
-    let _op = enter(OpId(744), &mut [One(&mut log_probs), One(&mut targets), One(&mut input_lengths), One(&mut target_lengths)])?;
+    let _op = enter(OpId(767), &mut [One(&mut log_probs), One(&mut targets), One(&mut input_lengths), One(&mut target_lengths)])?;
     ops::ctc_loss(&log_probs, &targets, &input_lengths, &target_lengths, blank, reduction, zero_infinity)
 }
 
@@ -9347,7 +9642,7 @@ pub fn ctc_loss_int_list(log_probs: &Tensor, targets: &Tensor, input_lengths: &[
     }
     let mut log_probs = log_probs.clone();
     let mut targets = targets.clone();
-    let _op = enter(OpId(745), &mut [One(&mut log_probs), One(&mut targets)])?;
+    let _op = enter(OpId(768), &mut [One(&mut log_probs), One(&mut targets)])?;
     ops::ctc_loss_int_list(&log_probs, &targets, input_lengths, target_lengths, blank, reduction, zero_infinity)
 }
 
@@ -9358,7 +9653,7 @@ pub fn rand(size: &[i64], generator: Option<&Generator>, dtype: Option<DType>, d
     if watch::word() & watch::GATED == 0 {
         return ops::rand(size, generator, dtype, device);
     }
-    let _op = enter(OpId(746), &mut [])?;
+    let _op = enter(OpId(769), &mut [])?;
     ops::rand(size, generator, dtype, device)
 }
 
@@ -9370,7 +9665,7 @@ pub fn rand_like(self_: &Tensor, generator: Option<&Generator>, dtype: Option<DT
         return ops::rand_like(self_, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(747), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(770), &mut [One(&mut self_)])?;
     ops::rand_like(&self_, generator, dtype, device)
 }
 
@@ -9381,7 +9676,7 @@ pub fn randn(size: &[i64], generator: Option<&Generator>, dtype: Option<DType>, 
     if watch::word() & watch::GATED == 0 {
         return ops::randn(size, generator, dtype, device);
     }
-    let _op = enter(OpId(748), &mut [])?;
+    let _op = enter(OpId(771), &mut [])?;
     ops::randn(size, generator, dtype, device)
 }
 
@@ -9393,7 +9688,7 @@ pub fn randn_like(self_: &Tensor, generator: Option<&Generator>, dtype: Option<D
         return ops::randn_like(self_, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(749), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(772), &mut [One(&mut self_)])?;
     ops::randn_like(&self_, generator, dtype, device)
 }
 
@@ -9404,7 +9699,7 @@ pub fn randint(high: i64, size: &[i64], generator: Option<&Generator>, dtype: Op
     if watch::word() & watch::GATED == 0 {
         return ops::randint(high, size, generator, dtype, device);
     }
-    let _op = enter(OpId(750), &mut [])?;
+    let _op = enter(OpId(773), &mut [])?;
     ops::randint(high, size, generator, dtype, device)
 }
 
@@ -9415,7 +9710,7 @@ pub fn randint_low(low: i64, high: i64, size: &[i64], generator: Option<&Generat
     if watch::word() & watch::GATED == 0 {
         return ops::randint_low(low, high, size, generator, dtype, device);
     }
-    let _op = enter(OpId(751), &mut [])?;
+    let _op = enter(OpId(774), &mut [])?;
     ops::randint_low(low, high, size, generator, dtype, device)
 }
 
@@ -9427,7 +9722,7 @@ pub fn randint_like(self_: &Tensor, high: i64, generator: Option<&Generator>, dt
         return ops::randint_like(self_, high, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(752), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(775), &mut [One(&mut self_)])?;
     ops::randint_like(&self_, high, generator, dtype, device)
 }
 
@@ -9439,7 +9734,7 @@ pub fn randint_like_low(self_: &Tensor, low: i64, high: i64, generator: Option<&
         return ops::randint_like_low(self_, low, high, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(753), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(776), &mut [One(&mut self_)])?;
     ops::randint_like_low(&self_, low, high, generator, dtype, device)
 }
 
@@ -9450,7 +9745,7 @@ pub fn randperm(n: i64, generator: Option<&Generator>, dtype: Option<DType>, dev
     if watch::word() & watch::GATED == 0 {
         return ops::randperm(n, generator, dtype, device);
     }
-    let _op = enter(OpId(754), &mut [])?;
+    let _op = enter(OpId(777), &mut [])?;
     ops::randperm(n, generator, dtype, device)
 }
 
@@ -9462,7 +9757,7 @@ pub fn normal_tensor_float(mean: &Tensor, std: f64, generator: Option<&Generator
         return ops::normal_tensor_float(mean, std, generator);
     }
     let mut mean = mean.clone();
-    let _op = enter(OpId(755), &mut [One(&mut mean)])?;
+    let _op = enter(OpId(778), &mut [One(&mut mean)])?;
     ops::normal_tensor_float(&mean, std, generator)
 }
 
@@ -9474,7 +9769,7 @@ pub fn normal_float_tensor(mean: f64, std: &Tensor, generator: Option<&Generator
         return ops::normal_float_tensor(mean, std, generator);
     }
     let mut std = std.clone();
-    let _op = enter(OpId(756), &mut [One(&mut std)])?;
+    let _op = enter(OpId(779), &mut [One(&mut std)])?;
     ops::normal_float_tensor(mean, &std, generator)
 }
 
@@ -9487,7 +9782,7 @@ pub fn normal_tensor_tensor(mean: &Tensor, std: &Tensor, generator: Option<&Gene
     }
     let mut mean = mean.clone();
     let mut std = std.clone();
-    let _op = enter(OpId(757), &mut [One(&mut mean), One(&mut std)])?;
+    let _op = enter(OpId(780), &mut [One(&mut mean), One(&mut std)])?;
     ops::normal_tensor_tensor(&mean, &std, generator)
 }
 
@@ -9498,7 +9793,7 @@ pub fn normal_float_float(mean: f64, std: f64, size: &[i64], generator: Option<&
     if watch::word() & watch::GATED == 0 {
         return ops::normal_float_float(mean, std, size, generator, dtype, device);
     }
-    let _op = enter(OpId(758), &mut [])?;
+    let _op = enter(OpId(781), &mut [])?;
     ops::normal_float_float(mean, std, size, generator, dtype, device)
 }
 
@@ -9510,7 +9805,7 @@ pub fn bernoulli(self_: &Tensor, generator: Option<&Generator>) -> Result<Tensor
         return ops::bernoulli(self_, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(759), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(782), &mut [One(&mut self_)])?;
     ops::bernoulli(&self_, generator)
 }
 
@@ -9522,7 +9817,7 @@ pub fn bernoulli_p(self_: &Tensor, p: f64, generator: Option<&Generator>) -> Res
         return ops::bernoulli_p(self_, p, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(760), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(783), &mut [One(&mut self_)])?;
     ops::bernoulli_p(&self_, p, generator)
 }
 
@@ -9534,7 +9829,7 @@ pub fn multinomial(self_: &Tensor, num_samples: i64, replacement: bool, generato
         return ops::multinomial(self_, num_samples, replacement, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(761), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(784), &mut [One(&mut self_)])?;
     ops::multinomial(&self_, num_samples, replacement, generator)
 }
 
@@ -9546,7 +9841,7 @@ pub fn poisson(self_: &Tensor, generator: Option<&Generator>) -> Result<Tensor> 
         return ops::poisson(self_, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(762), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(785), &mut [One(&mut self_)])?;
     ops::poisson(&self_, generator)
 }
 
@@ -9559,7 +9854,7 @@ pub fn binomial(count: &Tensor, prob: &Tensor, generator: Option<&Generator>) ->
     }
     let mut count = count.clone();
     let mut prob = prob.clone();
-    let _op = enter(OpId(763), &mut [One(&mut count), One(&mut prob)])?;
+    let _op = enter(OpId(786), &mut [One(&mut count), One(&mut prob)])?;
     ops::binomial(&count, &prob, generator)
 }
 
@@ -9571,7 +9866,7 @@ pub fn standard_gamma(self_: &Tensor, generator: Option<&Generator>) -> Result<T
         return ops::standard_gamma(self_, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(764), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(787), &mut [One(&mut self_)])?;
     ops::standard_gamma(&self_, generator)
 }
 
@@ -9583,7 +9878,7 @@ pub fn sample_dirichlet(self_: &Tensor, generator: Option<&Generator>) -> Result
         return ops::sample_dirichlet(self_, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(765), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(788), &mut [One(&mut self_)])?;
     ops::sample_dirichlet(&self_, generator)
 }
 
@@ -9596,7 +9891,7 @@ pub fn standard_gamma_grad(self_: &Tensor, output: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut output = output.clone();
-    let _op = enter(OpId(766), &mut [One(&mut self_), One(&mut output)])?;
+    let _op = enter(OpId(789), &mut [One(&mut self_), One(&mut output)])?;
     ops::standard_gamma_grad(&self_, &output)
 }
 
@@ -9610,7 +9905,7 @@ pub fn dirichlet_grad(x: &Tensor, alpha: &Tensor, total: &Tensor) -> Result<Tens
     let mut x = x.clone();
     let mut alpha = alpha.clone();
     let mut total = total.clone();
-    let _op = enter(OpId(767), &mut [One(&mut x), One(&mut alpha), One(&mut total)])?;
+    let _op = enter(OpId(790), &mut [One(&mut x), One(&mut alpha), One(&mut total)])?;
     ops::dirichlet_grad(&x, &alpha, &total)
 }
 
@@ -9622,7 +9917,7 @@ pub fn uniform_(self_: &Tensor, from_: f64, to: f64, generator: Option<&Generato
         return ops::uniform_(self_, from_, to, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(768), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(791), &mut [One(&mut self_)])?;
     ops::uniform_(&self_, from_, to, generator)
 }
 
@@ -9634,7 +9929,7 @@ pub fn normal_(self_: &Tensor, mean: f64, std: f64, generator: Option<&Generator
         return ops::normal_(self_, mean, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(769), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(792), &mut [One(&mut self_)])?;
     ops::normal_(&self_, mean, std, generator)
 }
 
@@ -9646,7 +9941,7 @@ pub fn log_normal_(self_: &Tensor, mean: f64, std: f64, generator: Option<&Gener
         return ops::log_normal_(self_, mean, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(770), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(793), &mut [One(&mut self_)])?;
     ops::log_normal_(&self_, mean, std, generator)
 }
 
@@ -9658,7 +9953,7 @@ pub fn cauchy_(self_: &Tensor, median: f64, sigma: f64, generator: Option<&Gener
         return ops::cauchy_(self_, median, sigma, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(771), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(794), &mut [One(&mut self_)])?;
     ops::cauchy_(&self_, median, sigma, generator)
 }
 
@@ -9670,7 +9965,7 @@ pub fn exponential_(self_: &Tensor, lambd: f64, generator: Option<&Generator>) -
         return ops::exponential_(self_, lambd, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(772), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(795), &mut [One(&mut self_)])?;
     ops::exponential_(&self_, lambd, generator)
 }
 
@@ -9682,7 +9977,7 @@ pub fn geometric_(self_: &Tensor, p: f64, generator: Option<&Generator>) -> Resu
         return ops::geometric_(self_, p, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(773), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(796), &mut [One(&mut self_)])?;
     ops::geometric_(&self_, p, generator)
 }
 
@@ -9694,7 +9989,7 @@ pub fn random_(self_: &Tensor, generator: Option<&Generator>) -> Result<()> {
         return ops::random_(self_, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(774), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(797), &mut [One(&mut self_)])?;
     ops::random_(&self_, generator)
 }
 
@@ -9706,7 +10001,7 @@ pub fn random_to_(self_: &Tensor, to: i64, generator: Option<&Generator>) -> Res
         return ops::random_to_(self_, to, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(775), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(798), &mut [One(&mut self_)])?;
     ops::random_to_(&self_, to, generator)
 }
 
@@ -9718,7 +10013,7 @@ pub fn random_from_(self_: &Tensor, from_: i64, to: Option<i64>, generator: Opti
         return ops::random_from_(self_, from_, to, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(776), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(799), &mut [One(&mut self_)])?;
     ops::random_from_(&self_, from_, to, generator)
 }
 
@@ -9731,7 +10026,7 @@ pub fn bernoulli_(self_: &Tensor, p: &Tensor, generator: Option<&Generator>) -> 
     }
     let mut self_ = self_.clone();
     let mut p = p.clone();
-    let _op = enter(OpId(777), &mut [One(&mut self_), One(&mut p)])?;
+    let _op = enter(OpId(800), &mut [One(&mut self_), One(&mut p)])?;
     ops::bernoulli_(&self_, &p, generator)
 }
 
@@ -9743,7 +10038,7 @@ pub fn bernoulli_float_(self_: &Tensor, p: f64, generator: Option<&Generator>) -
         return ops::bernoulli_float_(self_, p, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(778), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(801), &mut [One(&mut self_)])?;
     ops::bernoulli_float_(&self_, p, generator)
 }
 
@@ -9755,7 +10050,7 @@ pub fn dropout(input: &Tensor, p: f64, training: bool, generator: Option<&Genera
         return ops::dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(779), &mut [One(&mut input)])?;
+    let _op = enter(OpId(802), &mut [One(&mut input)])?;
     ops::dropout(&input, p, training, generator)
 }
 
@@ -9767,7 +10062,7 @@ pub fn dropout_(input: &Tensor, p: f64, training: bool, generator: Option<&Gener
         return ops::dropout_(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(780), &mut [One(&mut input)])?;
+    let _op = enter(OpId(803), &mut [One(&mut input)])?;
     ops::dropout_(&input, p, training, generator)
 }
 
@@ -9779,7 +10074,7 @@ pub fn alpha_dropout(input: &Tensor, p: f64, training: bool, generator: Option<&
         return ops::alpha_dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(781), &mut [One(&mut input)])?;
+    let _op = enter(OpId(804), &mut [One(&mut input)])?;
     ops::alpha_dropout(&input, p, training, generator)
 }
 
@@ -9791,7 +10086,7 @@ pub fn feature_dropout(input: &Tensor, p: f64, training: bool, generator: Option
         return ops::feature_dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(782), &mut [One(&mut input)])?;
+    let _op = enter(OpId(805), &mut [One(&mut input)])?;
     ops::feature_dropout(&input, p, training, generator)
 }
 
@@ -9803,8 +10098,56 @@ pub fn feature_alpha_dropout(input: &Tensor, p: f64, training: bool, generator: 
         return ops::feature_alpha_dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(783), &mut [One(&mut input)])?;
+    let _op = enter(OpId(806), &mut [One(&mut input)])?;
     ops::feature_alpha_dropout(&input, p, training, generator)
+}
+
+/// alpha_dropout in place.
+#[rustfmt::skip]
+#[inline]
+pub fn alpha_dropout_(input: &Tensor, p: f64, train: bool, generator: Option<&Generator>) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::alpha_dropout_(input, p, train, generator);
+    }
+    let mut input = input.clone();
+    let _op = enter(OpId(807), &mut [One(&mut input)])?;
+    ops::alpha_dropout_(&input, p, train, generator)
+}
+
+/// feature_dropout in place.
+#[rustfmt::skip]
+#[inline]
+pub fn feature_dropout_(input: &Tensor, p: f64, train: bool, generator: Option<&Generator>) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::feature_dropout_(input, p, train, generator);
+    }
+    let mut input = input.clone();
+    let _op = enter(OpId(808), &mut [One(&mut input)])?;
+    ops::feature_dropout_(&input, p, train, generator)
+}
+
+/// feature_alpha_dropout in place.
+#[rustfmt::skip]
+#[inline]
+pub fn feature_alpha_dropout_(input: &Tensor, p: f64, train: bool, generator: Option<&Generator>) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::feature_alpha_dropout_(input, p, train, generator);
+    }
+    let mut input = input.clone();
+    let _op = enter(OpId(809), &mut [One(&mut input)])?;
+    ops::feature_alpha_dropout_(&input, p, train, generator)
+}
+
+/// Dropout, and which elements it kept.
+#[rustfmt::skip]
+#[inline]
+pub fn native_dropout(input: &Tensor, p: f64, train: Option<bool>, generator: Option<&Generator>) -> Result<(Tensor, Tensor)> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::native_dropout(input, p, train, generator);
+    }
+    let mut input = input.clone();
+    let _op = enter(OpId(810), &mut [One(&mut input)])?;
+    ops::native_dropout(&input, p, train, generator)
 }
 
 /// Zeroes whole channels of (N, C, L) or (C, L).
@@ -9815,7 +10158,7 @@ pub fn dropout1d(input: &Tensor, p: f64, training: bool, generator: Option<&Gene
         return ops::dropout1d(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(784), &mut [One(&mut input)])?;
+    let _op = enter(OpId(811), &mut [One(&mut input)])?;
     ops::dropout1d(&input, p, training, generator)
 }
 
@@ -9827,7 +10170,7 @@ pub fn dropout2d(input: &Tensor, p: f64, training: bool, generator: Option<&Gene
         return ops::dropout2d(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(785), &mut [One(&mut input)])?;
+    let _op = enter(OpId(812), &mut [One(&mut input)])?;
     ops::dropout2d(&input, p, training, generator)
 }
 
@@ -9839,7 +10182,7 @@ pub fn dropout3d(input: &Tensor, p: f64, training: bool, generator: Option<&Gene
         return ops::dropout3d(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(786), &mut [One(&mut input)])?;
+    let _op = enter(OpId(813), &mut [One(&mut input)])?;
     ops::dropout3d(&input, p, training, generator)
 }
 
@@ -9851,7 +10194,7 @@ pub fn gumbel_softmax(logits: &Tensor, tau: f64, hard: bool, dim: i64, generator
         return ops::gumbel_softmax(logits, tau, hard, dim, generator);
     }
     let mut logits = logits.clone();
-    let _op = enter(OpId(787), &mut [One(&mut logits)])?;
+    let _op = enter(OpId(814), &mut [One(&mut logits)])?;
     ops::gumbel_softmax(&logits, tau, hard, dim, generator)
 }
 
@@ -9863,7 +10206,7 @@ pub fn init_uniform_(self_: &Tensor, a: f64, b: f64, generator: Option<&Generato
         return ops::init_uniform_(self_, a, b, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(788), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(815), &mut [One(&mut self_)])?;
     ops::init_uniform_(&self_, a, b, generator)
 }
 
@@ -9875,7 +10218,7 @@ pub fn init_normal_(self_: &Tensor, mean: f64, std: f64, generator: Option<&Gene
         return ops::init_normal_(self_, mean, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(789), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(816), &mut [One(&mut self_)])?;
     ops::init_normal_(&self_, mean, std, generator)
 }
 
@@ -9887,7 +10230,7 @@ pub fn init_constant_(self_: &Tensor, val: f64) -> Result<()> {
         return ops::init_constant_(self_, val);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(790), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(817), &mut [One(&mut self_)])?;
     ops::init_constant_(&self_, val)
 }
 
@@ -9899,7 +10242,7 @@ pub fn init_ones_(self_: &Tensor) -> Result<()> {
         return ops::init_ones_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(791), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(818), &mut [One(&mut self_)])?;
     ops::init_ones_(&self_)
 }
 
@@ -9911,7 +10254,7 @@ pub fn init_zeros_(self_: &Tensor) -> Result<()> {
         return ops::init_zeros_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(792), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(819), &mut [One(&mut self_)])?;
     ops::init_zeros_(&self_)
 }
 
@@ -9923,7 +10266,7 @@ pub fn init_eye_(self_: &Tensor) -> Result<()> {
         return ops::init_eye_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(793), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(820), &mut [One(&mut self_)])?;
     ops::init_eye_(&self_)
 }
 
@@ -9935,7 +10278,7 @@ pub fn init_dirac_(self_: &Tensor, groups: i64) -> Result<()> {
         return ops::init_dirac_(self_, groups);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(794), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(821), &mut [One(&mut self_)])?;
     ops::init_dirac_(&self_, groups)
 }
 
@@ -9947,7 +10290,7 @@ pub fn init_xavier_uniform_(self_: &Tensor, gain: f64, generator: Option<&Genera
         return ops::init_xavier_uniform_(self_, gain, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(795), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(822), &mut [One(&mut self_)])?;
     ops::init_xavier_uniform_(&self_, gain, generator)
 }
 
@@ -9959,7 +10302,7 @@ pub fn init_xavier_normal_(self_: &Tensor, gain: f64, generator: Option<&Generat
         return ops::init_xavier_normal_(self_, gain, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(796), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(823), &mut [One(&mut self_)])?;
     ops::init_xavier_normal_(&self_, gain, generator)
 }
 
@@ -9971,7 +10314,7 @@ pub fn init_kaiming_uniform_(self_: &Tensor, a: f64, mode: &str, nonlinearity: &
         return ops::init_kaiming_uniform_(self_, a, mode, nonlinearity, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(797), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(824), &mut [One(&mut self_)])?;
     ops::init_kaiming_uniform_(&self_, a, mode, nonlinearity, generator)
 }
 
@@ -9983,7 +10326,7 @@ pub fn init_kaiming_normal_(self_: &Tensor, a: f64, mode: &str, nonlinearity: &s
         return ops::init_kaiming_normal_(self_, a, mode, nonlinearity, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(798), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(825), &mut [One(&mut self_)])?;
     ops::init_kaiming_normal_(&self_, a, mode, nonlinearity, generator)
 }
 
@@ -9995,7 +10338,7 @@ pub fn init_trunc_normal_(self_: &Tensor, mean: f64, std: f64, a: f64, b: f64, g
         return ops::init_trunc_normal_(self_, mean, std, a, b, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(799), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(826), &mut [One(&mut self_)])?;
     ops::init_trunc_normal_(&self_, mean, std, a, b, generator)
 }
 
@@ -10007,7 +10350,7 @@ pub fn init_orthogonal_(self_: &Tensor, gain: f64, generator: Option<&Generator>
         return ops::init_orthogonal_(self_, gain, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(800), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(827), &mut [One(&mut self_)])?;
     ops::init_orthogonal_(&self_, gain, generator)
 }
 
@@ -10019,7 +10362,7 @@ pub fn init_sparse_(self_: &Tensor, sparsity: f64, std: f64, generator: Option<&
         return ops::init_sparse_(self_, sparsity, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(801), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(828), &mut [One(&mut self_)])?;
     ops::init_sparse_(&self_, sparsity, std, generator)
 }
 
@@ -10032,7 +10375,7 @@ pub fn init_default_(weight: &Tensor, bias: Option<&Tensor>, generator: Option<&
     }
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(802), &mut [One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(829), &mut [One(&mut weight), Opt(&mut bias)])?;
     ops::init_default_(&weight, bias.as_ref(), generator)
 }
 
@@ -10043,7 +10386,7 @@ pub fn calculate_gain(nonlinearity: &str, param: Option<f64>) -> Result<f64> {
     if watch::word() & watch::GATED == 0 {
         return ops::calculate_gain(nonlinearity, param);
     }
-    let _op = enter(OpId(803), &mut [])?;
+    let _op = enter(OpId(830), &mut [])?;
     ops::calculate_gain(nonlinearity, param)
 }
 
@@ -10055,7 +10398,7 @@ pub fn clip_grad_norm_(parameters: &[Tensor], max_norm: f64, norm_type: f64, err
         return ops::clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite);
     }
     let mut parameters = parameters.to_vec();
-    let _op = enter(OpId(804), &mut [List(&mut parameters)])?;
+    let _op = enter(OpId(831), &mut [List(&mut parameters)])?;
     ops::clip_grad_norm_(&parameters, max_norm, norm_type, error_if_nonfinite)
 }
 
@@ -10067,7 +10410,7 @@ pub fn clip_grad_value_(parameters: &[Tensor], clip_value: f64) -> Result<()> {
         return ops::clip_grad_value_(parameters, clip_value);
     }
     let mut parameters = parameters.to_vec();
-    let _op = enter(OpId(805), &mut [List(&mut parameters)])?;
+    let _op = enter(OpId(832), &mut [List(&mut parameters)])?;
     ops::clip_grad_value_(&parameters, clip_value)
 }
 
@@ -10081,7 +10424,7 @@ pub fn fused_sgd_(params: &[Tensor], grads: &[Tensor], momentum_buffers: &[Tenso
     let mut params = params.to_vec();
     let mut grads = grads.to_vec();
     let mut momentum_buffers = momentum_buffers.to_vec();
-    let _op = enter(OpId(806), &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
+    let _op = enter(OpId(833), &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
     ops::fused_sgd_(&params, &grads, &momentum_buffers, lr, momentum, dampening, weight_decay, nesterov, maximize, is_first_step)
 }
 
@@ -10097,6 +10440,6 @@ pub fn fused_adam_(params: &[Tensor], grads: &[Tensor], exp_avgs: &[Tensor], exp
     let mut exp_avgs = exp_avgs.to_vec();
     let mut exp_avg_sqs = exp_avg_sqs.to_vec();
     let mut max_exp_avg_sqs = max_exp_avg_sqs.to_vec();
-    let _op = enter(OpId(807), &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
+    let _op = enter(OpId(834), &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
     ops::fused_adam_(&params, &grads, &exp_avgs, &exp_avg_sqs, &max_exp_avg_sqs, lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled, step)
 }

@@ -2090,11 +2090,11 @@ fn dropout3d_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
 }
 
 fn alpha_dropout_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
-    calls::in_place(v.bool(1), x[0], |old| ops::alpha_dropout(old, v.float(0), m.is_training(), None)).map(one)
+    calls::written(v.bool(1), x[0], || ops::alpha_dropout_(x[0], v.float(0), m.is_training(), None), || ops::alpha_dropout(x[0], v.float(0), m.is_training(), None)).map(one)
 }
 
 fn feature_alpha_dropout_forward(m: &Module, v: &Values, x: &[&Tensor]) -> Result<Outputs> {
-    calls::in_place(v.bool(1), x[0], |old| ops::feature_alpha_dropout(old, v.float(0), m.is_training(), None)).map(one)
+    calls::written(v.bool(1), x[0], || ops::feature_alpha_dropout_(x[0], v.float(0), m.is_training(), None), || ops::feature_alpha_dropout(x[0], v.float(0), m.is_training(), None)).map(one)
 }
 
 static CONSTANT_PAD_FIELDS: &[Field] = &[

@@ -363,7 +363,12 @@ pub fn quantile_scalar(a: &Tensor, q: f64, dim: Option<i64>, keepdim: bool, inte
     quantile(a, &create::scalar_tensor(Scalar::Float(q), a.dtype(), a.device())?, dim, keepdim, interpolation)
 }
 
-fn scattered(a: &Tensor, src: &Tensor, view: impl FnOnce(&Tensor) -> Result<Tensor>, name: &str) -> Result<Tensor> {
+pub(super) fn scattered(
+    a: &Tensor,
+    src: &Tensor,
+    view: impl FnOnce(&Tensor) -> Result<Tensor>,
+    name: &str,
+) -> Result<Tensor> {
     let out = clone(a)?;
     let place = view(&out)?;
     ensure!(

@@ -123,6 +123,9 @@ fn conv_nd(
         );
     }
     let geo = conv_geometry(op, n, &input.shape(), &weight.shape(), bias, stride, padding, dilation, groups)?;
+    if !input.dtype().is_float() {
+        return whole::conv(input, weight, bias, &geo.params, &geo.out);
+    }
     let out = Tensor::empty(&geo.out, input.dtype(), input.device())?;
     if out.numel() > 0 {
         let (i, w) = (input.materialize(), weight.materialize());
@@ -323,6 +326,9 @@ fn conv_transpose_nd(
         &out[2..]
     );
     let p = ConvParams { stride, padding, dilation, groups };
+    if !input.dtype().is_float() {
+        return whole::conv_transpose(input, weight, bias, &p, &out);
+    }
     let out = conv_input_grad(input, weight, &out, &p)?;
     match bias {
         Some(b) => {

@@ -11,6 +11,10 @@ use crate::{ensure, grads, Dims};
 
 /// out[i][j] = self[index[i][j]][j] for dim 0, and so on.
 pub fn gather(a: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
+    // Of no places even the dtype is not asked for, as in PyTorch.
+    if index.dtype() == DType::I32 || (index.numel() == 0 && index.dtype() != DType::I64) {
+        return gather(a, dim, &cast(index, DType::I64)?);
+    }
     index_dtype("gather", index)?;
     same_rank("gather", a, index)?;
     pointwise::same_device(a, index)?;
@@ -106,6 +110,9 @@ fn scatter_impl(
     index: &Tensor,
     src: &Tensor,
 ) -> Result<Tensor> {
+    if index.dtype() == DType::I32 {
+        return scatter_impl(name, op, a, dim, &cast(index, DType::I64)?, src);
+    }
     if [a, index, src].iter().any(|t| t.ndim() == 0) {
         let (wide, index, src) = (at_least_1d(a)?, at_least_1d(index)?, at_least_1d(src)?);
         return reshape(&scatter_impl(name, op, &wide, dim, &index, &src)?, &a.shape());
@@ -152,7 +159,7 @@ pub fn scatter_value(a: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Res
 }
 /// `scatter_impl` in place.
 fn scatter_impl_(name: &'static str, op: ScatterOp, a: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Result<()> {
-    if !in_place::writes_at_once(a, &[index, src]) {
+    if index.dtype() == DType::I32 || !in_place::writes_at_once(a, &[index, src]) {
         return in_place::write_back(a, false, |x| scatter_impl(name, op, x, dim, index, src));
     }
     tracking::check_inplace(a)?;

@@ -12,27 +12,32 @@ enum Beyond {
     Reflection,
 }
 
-/// The grid's coordinate (-1 to 1) as a place in a dimension of `size` elements.
-fn place(c: &Tensor, size: i64, beyond: Beyond, align_corners: bool) -> Result<Tensor> {
+/// The grid's coordinate (-1 to 1) as a place in a dimension of `size` elements, wherever it lies.
+fn unbounded(c: &Tensor, size: i64, align_corners: bool) -> Result<Tensor> {
     let float = Scalar::Float;
     let n = size as f64;
     // In the order of PyTorch's kernel for the CPU, so that halves round as there.
     let from_zero = add_scalar(c, ONE, ONE)?;
-    let x = if align_corners {
-        mul_scalar(&from_zero, float((n - 1.0) / 2.0))?
+    if align_corners {
+        mul_scalar(&from_zero, float((n - 1.0) / 2.0))
     } else {
-        sub_scalar(&mul_scalar(&from_zero, float(n / 2.0))?, float(0.5), ONE)?
-    };
+        sub_scalar(&mul_scalar(&from_zero, float(n / 2.0))?, float(0.5), ONE)
+    }
+}
+/// Where a place beyond the border is read.
+fn bounded(x: &Tensor, size: i64, beyond: Beyond, align_corners: bool) -> Result<Tensor> {
+    let float = Scalar::Float;
+    let n = size as f64;
     let clipped = |x: &Tensor| clamp(x, Some(Scalar::Int(0)), Some(Scalar::Int(size - 1)));
     match beyond {
-        Beyond::Zeros => Ok(x),
-        Beyond::Border => clipped(&x),
+        Beyond::Zeros => Ok(x.clone()),
+        Beyond::Border => clipped(x),
         Beyond::Reflection => {
             let (low, span) = if align_corners { (0.0, n - 1.0) } else { (-0.5, n) };
             if span == 0.0 {
-                return mul_scalar(&x, Scalar::Int(0));
+                return mul_scalar(x, Scalar::Int(0));
             }
-            let distance = abs(&sub_scalar(&x, float(low), ONE)?)?;
+            let distance = abs(&sub_scalar(x, float(low), ONE)?)?;
             let rest = fmod_scalar(&distance, float(span))?;
             let turns = floor(&div_scalar(&detach(&distance)?, float(span))?)?;
             let odd = ne_scalar(&fmod_scalar(&turns, float(2.0))?, Scalar::Int(0))?;
@@ -40,6 +45,58 @@ fn place(c: &Tensor, size: i64, beyond: Beyond, align_corners: bool) -> Result<T
             clipped(&add_scalar(&folded, float(low), ONE)?)
         }
     }
+}
+/// The weights of the four neighbours of a place that lies `t` behind the second of them (Keys' cubic, as PyTorch's).
+fn cubic(t: &Tensor) -> Result<[Tensor; 4]> {
+    const A: f64 = -0.75;
+    let float = Scalar::Float;
+    let near = |x: &Tensor| -> Result<Tensor> {
+        let slope = sub_scalar(&mul_scalar(x, float(A + 2.0))?, float(A + 3.0), ONE)?;
+        add_scalar(&mul(&mul(&slope, x)?, x)?, ONE, ONE)
+    };
+    let far = |x: &Tensor| -> Result<Tensor> {
+        let y = sub_scalar(&mul_scalar(x, float(A))?, float(5.0 * A), ONE)?;
+        let y = add_scalar(&mul(&y, x)?, float(8.0 * A), ONE)?;
+        sub_scalar(&mul(&y, x)?, float(4.0 * A), ONE)
+    };
+    let back = rsub_scalar(t, ONE, ONE)?;
+    Ok([far(&add_scalar(t, ONE, ONE)?)?, near(t)?, near(&back)?, far(&add_scalar(&back, ONE, ONE)?)?])
+}
+/// The four neighbours of each place along every dimension, weighted by cubics; each is looked for beyond the border by itself.
+fn bicubic(flat: &Tensor, sizes: &[i64], places: &[Tensor], beyond: Beyond, align_corners: bool) -> Result<Tensor> {
+    let mut at: Vec<Vec<Tensor>> = Vec::with_capacity(3);
+    let mut weights = Vec::with_capacity(3);
+    for (p, n) in places.iter().zip(sizes) {
+        let low = floor(&detach(p)?)?;
+        weights.push(cubic(&sub(p, &low, ONE)?)?);
+        let near = (-1..3).map(|i| bounded(&add_scalar(&low, Scalar::Int(i), ONE)?, *n, beyond, align_corners));
+        at.push(near.collect::<Result<_>>()?);
+    }
+    neighbours(flat, sizes, &at, &weights, &mut Vec::with_capacity(3))
+}
+/// The weighted sum over the neighbours along the dimensions for which `chosen` has none yet.
+fn neighbours(
+    flat: &Tensor,
+    sizes: &[i64],
+    at: &[Vec<Tensor>],
+    weights: &[[Tensor; 4]],
+    chosen: &mut Vec<Tensor>,
+) -> Result<Tensor> {
+    let d = chosen.len();
+    if d == sizes.len() {
+        return pick(flat, sizes, chosen);
+    }
+    let mut out: Option<Tensor> = None;
+    for (x, w) in at[d].iter().zip(&weights[d]) {
+        chosen.push(x.clone());
+        let part = mul(&neighbours(flat, sizes, at, weights, chosen)?, &unsqueeze(w, 1)?)?;
+        chosen.pop();
+        out = Some(match out {
+            None => part,
+            Some(o) => add(&o, &part, ONE)?,
+        });
+    }
+    Ok(out.expect("four neighbours"))
 }
 /// Whether places (whole numbers) lie inside.
 fn inside(at: &Tensor, size: i64) -> Result<Tensor> {
@@ -129,9 +186,9 @@ fn sample(input: &Tensor, grid: &Tensor, mode: &str, padding_mode: &str, align_c
         ),
     };
     ensure!(
-        matches!(mode, "bilinear" | "nearest"),
+        matches!(mode, "bilinear" | "nearest" | "bicubic"),
         Value,
-        "nn.functional.grid_sample(): expected mode to be 'bilinear' or 'nearest', but got: '{mode}'"
+        "nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: '{mode}'"
     );
     let sizes = &s[2..];
     let flat = reshape(input, &[s[0], s[1], sizes.iter().product()])?;
@@ -139,9 +196,17 @@ fn sample(input: &Tensor, grid: &Tensor, mode: &str, padding_mode: &str, align_c
     let grid = reshape(grid, &[s[0], points, n as i64])?;
     // The grid names the last dimension first.
     let places = (0..n)
-        .map(|i| place(&select(&grid, 2, (n - 1 - i) as i64)?, sizes[i], beyond, align_corners))
+        .map(|i| {
+            let p = unbounded(&select(&grid, 2, (n - 1 - i) as i64)?, sizes[i], align_corners)?;
+            if mode == "bicubic" {
+                return Ok(p);
+            }
+            bounded(&p, sizes[i], beyond, align_corners)
+        })
         .collect::<Result<Vec<_>>>()?;
-    let out = if mode == "nearest" {
+    let out = if mode == "bicubic" {
+        bicubic(&flat, sizes, &places, beyond, align_corners)?
+    } else if mode == "nearest" {
         let at = places.iter().map(|p| round(&detach(p)?, 0)).collect::<Result<Vec<_>>>()?;
         pick(&flat, sizes, &at)?
     } else {

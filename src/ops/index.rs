@@ -425,7 +425,12 @@ pub fn index_put(a: &Tensor, indices: &[Option<Tensor>], values: &Tensor, accumu
 }
 
 pub(super) fn index_dtype(name: &str, index: &Tensor) -> Result<()> {
-    ensure!(index.dtype() == DType::I64, Runtime, "{name}(): Expected dtype int64 for index, got {}", index.dtype());
+    ensure!(
+        index.dtype() == DType::I64,
+        Runtime,
+        "{name}(): Expected dtype int32/int64 for index, got {}",
+        index.dtype()
+    );
     Ok(())
 }
 pub(super) fn same_rank(name: &str, a: &Tensor, index: &Tensor) -> Result<()> {
@@ -501,10 +506,21 @@ pub fn masked_select(a: &Tensor, mask: &Tensor) -> Result<Tensor> {
 }
 /// Elements of the flattened tensor.
 pub fn take(a: &Tensor, index: &Tensor) -> Result<Tensor> {
-    index_dtype("take", index)?;
+    ensure!(
+        index.dtype() == DType::I64,
+        Index,
+        "take(): Expected a long tensor for index, but got {}",
+        index.dtype().scalar_name()
+    );
     index_advanced(&reshape(a, &[-1])?, &[Some(index.clone())])
 }
 pub fn take_along_dim(a: &Tensor, indices: &Tensor, dim: Option<i64>) -> Result<Tensor> {
+    ensure!(
+        indices.dtype() == DType::I64,
+        Runtime,
+        "torch.take_along_dim(): dtype of indices should be Long but got {}",
+        indices.dtype().scalar_name()
+    );
     match dim {
         None => gather(&reshape(a, &[-1])?, 0, &reshape(indices, &[-1])?),
         Some(d) if a.ndim() == 0 && indices.ndim() == 0 => gather(a, d, indices),
@@ -515,8 +531,11 @@ pub fn take_along_dim(a: &Tensor, indices: &Tensor, dim: Option<i64>) -> Result<
             (sa[w], si[w]) = (1, 1);
             let mut s = broadcast_shapes(&sa, &si)?;
             s[w] = indices.shape()[w];
-            let wide = expand(indices, &s)?;
-            s[w] = a.shape()[w];
+            // Along a dimension indices count round and round, as PyTorch's do.
+            let n = a.shape()[w];
+            let inside = if n > 0 { remainder_scalar(indices, Scalar::Int(n))? } else { indices.clone() };
+            let wide = expand(&inside, &s)?;
+            s[w] = n;
             gather(&expand(a, &s)?, d, &wide)
         }
     }

@@ -193,8 +193,19 @@ fn avg_pool_nd(
     divisor: Option<i64>,
 ) -> Result<Tensor> {
     ensure!(divisor != Some(0), Runtime, "divisor must be not zero");
-    ensure!(input.dtype().is_float(), NotImplemented, "\"{op}\" not implemented for '{}'", input.dtype().scalar_name());
+    let kind = input.dtype();
+    let kernels = if op == "avg_pool1d" { "avg_pool2d" } else { op };
+    ensure!(
+        kind.is_float() || kind == DType::I64,
+        NotImplemented,
+        "\"{kernels}\" not implemented for '{}'",
+        kind.scalar_name()
+    );
     let (p, shape) = pool_geometry(op, n, input, kernel, stride, padding, &[1], ceil_mode)?;
+    if !kind.is_float() {
+        let average = |x: &Tensor, by| avg_pool_raw(name, x, &p, shape.clone(), count_include_pad, by);
+        return whole::avg_pool(input, average, divisor);
+    }
     avg_pool_raw(name, input, &p, shape, count_include_pad, divisor)
 }
 fn avg_pool_raw(

@@ -13,7 +13,7 @@ use crate::rng::{default_generator, Generator};
 use crate::{dispatch, ensure};
 use half::{bf16, f16};
 
-type Gen<'a> = Option<&'a Generator>;
+pub(super) type Gen<'a> = Option<&'a Generator>;
 
 /// Fills `t` from the generator, unrecorded and without counting the write.
 fn draw(t: &Tensor, dist: Distribution, generator: Gen) -> Result<()> {
@@ -582,7 +582,7 @@ fn dropout_impl(x: &Tensor, p: f64, train: bool, feature: bool, alpha: Alpha, ge
     }
 }
 /// Writes the result of a dropout back into its input, recorded.
-fn dropout_inplace(x: &Tensor, y: Result<Tensor>) -> Result<()> {
+pub(super) fn dropout_inplace(x: &Tensor, y: Result<Tensor>) -> Result<()> {
     let y = y?;
     if y.is_same(x) {
         return Ok(());

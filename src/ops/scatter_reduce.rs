@@ -20,6 +20,9 @@ pub fn scatter_reduce_two(
     reduce: &str,
     include_self: bool,
 ) -> Result<Tensor> {
+    if index.dtype() == DType::I32 {
+        return scatter_reduce_two(a, dim, &cast(index, DType::I64)?, src, reduce, include_self);
+    }
     let limits = |largest: bool| match a.dtype() {
         d if d.is_float() => Scalar::Float(if largest { f64::INFINITY } else { f64::NEG_INFINITY }),
         DType::Bool => Scalar::Bool(largest),

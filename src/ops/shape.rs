@@ -558,6 +558,9 @@ pub fn transpose_(a: &Tensor, dim0: i64, dim1: i64) -> Result<()> {
 pub fn t_(a: &Tensor) -> Result<()> {
     relayout(a, t)
 }
+pub fn as_strided_(a: &Tensor, size: &[i64], stride: &[i64], storage_offset: Option<i64>) -> Result<()> {
+    relayout(a, |x| as_strided(x, size, stride, storage_offset))
+}
 
 // joining and repeating
 

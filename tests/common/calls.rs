@@ -7,6 +7,8 @@ use taper::{ops, Result, Scalar};
 /// Names of all ops, as the table writes them.
 pub const NAMES: &[&str] = &[
     "empty",
+    "empty_strided",
+    "empty_permuted",
     "zeros",
     "ones",
     "full",
@@ -170,6 +172,7 @@ pub const NAMES: &[&str] = &[
     "round_",
     "frac",
     "frac_",
+    "frexp",
     "special_bessel_j0",
     "special_bessel_j1",
     "special_bessel_y0",
@@ -356,6 +359,8 @@ pub const NAMES: &[&str] = &[
     "diff",
     "trapezoid.x",
     "trapezoid.dx",
+    "cumulative_trapezoid.x",
+    "cumulative_trapezoid.dx",
     "gradient",
     "gradient.tensorarray",
     "logcumsumexp",
@@ -374,6 +379,8 @@ pub const NAMES: &[&str] = &[
     "renorm",
     "renorm_",
     "mode",
+    "norm_except_dim",
+    "segment_reduce",
     "matmul",
     "mm",
     "bmm",
@@ -391,6 +398,7 @@ pub const NAMES: &[&str] = &[
     "cross",
     "tensordot",
     "kron",
+    "vander",
     "addmv",
     "addmv_",
     "addr",
@@ -494,6 +502,7 @@ pub const NAMES: &[&str] = &[
     "select",
     "slice",
     "narrow",
+    "narrow_copy",
     "diagonal",
     "diag",
     "diag_embed",
@@ -511,6 +520,7 @@ pub const NAMES: &[&str] = &[
     "dsplit.array",
     "unfold",
     "as_strided",
+    "as_strided_",
     "alias",
     "detach",
     "detach_",
@@ -547,6 +557,8 @@ pub const NAMES: &[&str] = &[
     "clone",
     "contiguous",
     "copy_",
+    "fill.Tensor",
+    "fill.Scalar",
     "fill_.Tensor",
     "fill_.Scalar",
     "zero_",
@@ -561,6 +573,9 @@ pub const NAMES: &[&str] = &[
     "scatter.value_reduce",
     "scatter_reduce.two",
     "scatter_reduce_.two",
+    "index_reduce",
+    "index_reduce_",
+    "unravel_index",
     "index_select",
     "index_add",
     "index_add_",
@@ -574,6 +589,7 @@ pub const NAMES: &[&str] = &[
     "index_put",
     "index_put_",
     "nonzero",
+    "nonzero_static",
     "nonzero_numpy",
     "masked_select",
     "take",
@@ -592,6 +608,7 @@ pub const NAMES: &[&str] = &[
     "select_scatter",
     "slice_scatter",
     "diagonal_scatter",
+    "as_strided_scatter",
     "fill_diagonal_",
     "tril_indices",
     "triu_indices",
@@ -669,6 +686,7 @@ pub const NAMES: &[&str] = &[
     "conv_transpose3d",
     "conv_transpose_sized",
     "conv_tbc",
+    "convolution",
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
@@ -698,11 +716,15 @@ pub const NAMES: &[&str] = &[
     "im2col",
     "col2im",
     "grid_sample",
+    "grid_sampler",
     "affine_grid",
     "layer_norm",
     "rms_norm",
     "group_norm",
     "batch_norm",
+    "native_layer_norm",
+    "native_group_norm",
+    "native_batch_norm",
     "instance_norm",
     "batch_norm_tracked",
     "instance_norm_tracked",
@@ -712,6 +734,7 @@ pub const NAMES: &[&str] = &[
     "cosine_similarity",
     "pairwise_distance",
     "pad",
+    "constant_pad_nd",
     "scaled_dot_product_attention",
     "generate_square_subsequent_mask",
     "multi_head_attention_forward",
@@ -790,6 +813,10 @@ pub const NAMES: &[&str] = &[
     "alpha_dropout",
     "feature_dropout",
     "feature_alpha_dropout",
+    "alpha_dropout_",
+    "feature_dropout_",
+    "feature_alpha_dropout_",
+    "native_dropout",
     "dropout1d",
     "dropout2d",
     "dropout3d",
@@ -821,6 +848,8 @@ pub const NAMES: &[&str] = &[
 pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
     Ok(match name {
         "empty" => vec![Value::Tensor(ops::empty(a.ints(0), a.opt_dtype(1), None)?)],
+        "empty_strided" => vec![Value::Tensor(ops::empty_strided(a.ints(0), a.ints(1), a.opt_dtype(2), None)?)],
+        "empty_permuted" => vec![Value::Tensor(ops::empty_permuted(a.ints(0), a.ints(1), a.opt_dtype(2), None)?)],
         "zeros" => vec![Value::Tensor(ops::zeros(a.ints(0), a.opt_dtype(1), None)?)],
         "ones" => vec![Value::Tensor(ops::ones(a.ints(0), a.opt_dtype(1), None)?)],
         "full" => vec![Value::Tensor(ops::full(a.ints(0), a.scalar(1), a.opt_dtype(2), None)?)],
@@ -1179,6 +1208,10 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
             ops::frac_(a.tensor(0))?;
             vec![]
         }
+        "frexp" => {
+            let (r0, r1) = ops::frexp(a.tensor(0))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
         "special_bessel_j0" => vec![Value::Tensor(ops::special_bessel_j0(a.tensor(0))?)],
         "special_bessel_j1" => vec![Value::Tensor(ops::special_bessel_j1(a.tensor(0))?)],
         "special_bessel_y0" => vec![Value::Tensor(ops::special_bessel_y0(a.tensor(0))?)],
@@ -1512,6 +1545,8 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "diff" => vec![Value::Tensor(ops::diff(a.tensor(0), a.int(1), a.int(2), a.opt_tensor(3), a.opt_tensor(4))?)],
         "trapezoid.x" => vec![Value::Tensor(ops::trapezoid_x(a.tensor(0), a.tensor(1), a.int(2))?)],
         "trapezoid.dx" => vec![Value::Tensor(ops::trapezoid_dx(a.tensor(0), a.scalar(1), a.int(2))?)],
+        "cumulative_trapezoid.x" => vec![Value::Tensor(ops::cumulative_trapezoid_x(a.tensor(0), a.tensor(1), a.int(2))?)],
+        "cumulative_trapezoid.dx" => vec![Value::Tensor(ops::cumulative_trapezoid_dx(a.tensor(0), a.scalar(1), a.int(2))?)],
         "gradient" => vec![Value::Tensors(ops::gradient(a.tensor(0), a.opt_scalar(1), a.opt_ints(2), a.int(3))?)],
         "gradient.tensorarray" => vec![Value::Tensors(ops::gradient_tensorarray(a.tensor(0), a.tensors(1), a.opt_ints(2), a.int(3))?)],
         "logcumsumexp" => vec![Value::Tensor(ops::logcumsumexp(a.tensor(0), a.int(1))?)],
@@ -1557,6 +1592,8 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
             let (r0, r1) = ops::mode(a.tensor(0), a.int(1), a.bool(2))?;
             vec![Value::Tensor(r0), Value::Tensor(r1)]
         }
+        "norm_except_dim" => vec![Value::Tensor(ops::norm_except_dim(a.tensor(0), a.int(1), a.int(2))?)],
+        "segment_reduce" => vec![Value::Tensor(ops::segment_reduce(a.tensor(0), a.str(1), a.opt_tensor(2), a.opt_tensor(3), a.opt_tensor(4), a.int(5), a.bool(6), a.opt_scalar(7))?)],
         "matmul" => vec![Value::Tensor(ops::matmul(a.tensor(0), a.tensor(1))?)],
         "mm" => vec![Value::Tensor(ops::mm(a.tensor(0), a.tensor(1))?)],
         "bmm" => vec![Value::Tensor(ops::bmm(a.tensor(0), a.tensor(1))?)],
@@ -1580,6 +1617,7 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "cross" => vec![Value::Tensor(ops::cross(a.tensor(0), a.tensor(1), a.opt_int(2))?)],
         "tensordot" => vec![Value::Tensor(ops::tensordot(a.tensor(0), a.tensor(1), a.ints(2), a.ints(3))?)],
         "kron" => vec![Value::Tensor(ops::kron(a.tensor(0), a.tensor(1))?)],
+        "vander" => vec![Value::Tensor(ops::vander(a.tensor(0), a.opt_int(1), a.bool(2))?)],
         "addmv" => vec![Value::Tensor(ops::addmv(a.tensor(0), a.tensor(1), a.tensor(2), a.scalar(3), a.scalar(4))?)],
         "addmv_" => {
             ops::addmv_(a.tensor(0), a.tensor(1), a.tensor(2), a.scalar(3), a.scalar(4))?;
@@ -1749,6 +1787,7 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "select" => vec![Value::Tensor(ops::select(a.tensor(0), a.int(1), a.int(2))?)],
         "slice" => vec![Value::Tensor(ops::slice(a.tensor(0), a.int(1), a.opt_int(2), a.opt_int(3), a.int(4))?)],
         "narrow" => vec![Value::Tensor(ops::narrow(a.tensor(0), a.int(1), a.int(2), a.int(3))?)],
+        "narrow_copy" => vec![Value::Tensor(ops::narrow_copy(a.tensor(0), a.int(1), a.int(2), a.int(3))?)],
         "diagonal" => vec![Value::Tensor(ops::diagonal(a.tensor(0), a.int(1), a.int(2), a.int(3))?)],
         "diag" => vec![Value::Tensor(ops::diag(a.tensor(0), a.int(1))?)],
         "diag_embed" => vec![Value::Tensor(ops::diag_embed(a.tensor(0), a.int(1), a.int(2), a.int(3))?)],
@@ -1766,6 +1805,10 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "dsplit.array" => vec![Value::Tensors(ops::dsplit_array(a.tensor(0), a.ints(1))?)],
         "unfold" => vec![Value::Tensor(ops::unfold(a.tensor(0), a.int(1), a.int(2), a.int(3))?)],
         "as_strided" => vec![Value::Tensor(ops::as_strided(a.tensor(0), a.ints(1), a.ints(2), a.opt_int(3))?)],
+        "as_strided_" => {
+            ops::as_strided_(a.tensor(0), a.ints(1), a.ints(2), a.opt_int(3))?;
+            vec![]
+        }
         "alias" => vec![Value::Tensor(ops::alias(a.tensor(0))?)],
         "detach" => vec![Value::Tensor(ops::detach(a.tensor(0))?)],
         "detach_" => {
@@ -1823,6 +1866,8 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
             ops::copy_(a.tensor(0), a.tensor(1))?;
             vec![]
         }
+        "fill.Tensor" => vec![Value::Tensor(ops::fill(a.tensor(0), a.tensor(1))?)],
+        "fill.Scalar" => vec![Value::Tensor(ops::fill_scalar(a.tensor(0), a.scalar(1))?)],
         "fill_.Tensor" => {
             ops::fill_(a.tensor(0), a.tensor(1))?;
             vec![]
@@ -1858,6 +1903,12 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
             ops::scatter_reduce_two_(a.tensor(0), a.int(1), a.tensor(2), a.tensor(3), a.str(4), a.bool(5))?;
             vec![]
         }
+        "index_reduce" => vec![Value::Tensor(ops::index_reduce(a.tensor(0), a.int(1), a.tensor(2), a.tensor(3), a.str(4), a.bool(5))?)],
+        "index_reduce_" => {
+            ops::index_reduce_(a.tensor(0), a.int(1), a.tensor(2), a.tensor(3), a.str(4), a.bool(5))?;
+            vec![]
+        }
+        "unravel_index" => vec![Value::Tensors(ops::unravel_index(a.tensor(0), a.ints(1))?)],
         "index_select" => vec![Value::Tensor(ops::index_select(a.tensor(0), a.int(1), a.tensor(2))?)],
         "index_add" => vec![Value::Tensor(ops::index_add(a.tensor(0), a.int(1), a.tensor(2), a.tensor(3), a.scalar(4))?)],
         "index_add_" => {
@@ -1886,6 +1937,7 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
             vec![]
         }
         "nonzero" => vec![Value::Tensor(ops::nonzero(a.tensor(0))?)],
+        "nonzero_static" => vec![Value::Tensor(ops::nonzero_static(a.tensor(0), a.int(1), a.int(2))?)],
         "nonzero_numpy" => vec![Value::Tensors(ops::nonzero_numpy(a.tensor(0))?)],
         "masked_select" => vec![Value::Tensor(ops::masked_select(a.tensor(0), a.tensor(1))?)],
         "take" => vec![Value::Tensor(ops::take(a.tensor(0), a.tensor(1))?)],
@@ -1913,6 +1965,7 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "select_scatter" => vec![Value::Tensor(ops::select_scatter(a.tensor(0), a.tensor(1), a.int(2), a.int(3))?)],
         "slice_scatter" => vec![Value::Tensor(ops::slice_scatter(a.tensor(0), a.tensor(1), a.int(2), a.opt_int(3), a.opt_int(4), a.int(5))?)],
         "diagonal_scatter" => vec![Value::Tensor(ops::diagonal_scatter(a.tensor(0), a.tensor(1), a.int(2), a.int(3), a.int(4))?)],
+        "as_strided_scatter" => vec![Value::Tensor(ops::as_strided_scatter(a.tensor(0), a.tensor(1), a.ints(2), a.ints(3), a.opt_int(4))?)],
         "fill_diagonal_" => {
             ops::fill_diagonal_(a.tensor(0), a.scalar(1), a.bool(2))?;
             vec![]
@@ -2059,6 +2112,7 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "conv_transpose3d" => vec![Value::Tensor(ops::conv_transpose3d(a.tensor(0), a.tensor(1), a.opt_tensor(2), a.ints(3), a.ints(4), a.ints(5), a.int(6), a.ints(7))?)],
         "conv_transpose_sized" => vec![Value::Tensor(ops::conv_transpose_sized(a.tensor(0), a.tensor(1), a.opt_tensor(2), a.ints(3), a.ints(4), a.ints(5), a.int(6), a.ints(7), a.opt_ints(8))?)],
         "conv_tbc" => vec![Value::Tensor(ops::conv_tbc(a.tensor(0), a.tensor(1), a.tensor(2), a.int(3))?)],
+        "convolution" => vec![Value::Tensor(ops::convolution(a.tensor(0), a.tensor(1), a.opt_tensor(2), a.ints(3), a.ints(4), a.ints(5), a.bool(6), a.ints(7), a.int(8))?)],
         "max_pool1d" => vec![Value::Tensor(ops::max_pool1d(a.tensor(0), a.ints(1), a.ints(2), a.ints(3), a.ints(4), a.bool(5))?)],
         "max_pool2d" => vec![Value::Tensor(ops::max_pool2d(a.tensor(0), a.ints(1), a.ints(2), a.ints(3), a.ints(4), a.bool(5))?)],
         "max_pool3d" => vec![Value::Tensor(ops::max_pool3d(a.tensor(0), a.ints(1), a.ints(2), a.ints(3), a.ints(4), a.bool(5))?)],
@@ -2112,11 +2166,24 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "im2col" => vec![Value::Tensor(ops::im2col(a.tensor(0), a.ints(1), a.ints(2), a.ints(3), a.ints(4))?)],
         "col2im" => vec![Value::Tensor(ops::col2im(a.tensor(0), a.ints(1), a.ints(2), a.ints(3), a.ints(4), a.ints(5))?)],
         "grid_sample" => vec![Value::Tensor(ops::grid_sample(a.tensor(0), a.tensor(1), a.str(2), a.str(3), a.bool(4))?)],
+        "grid_sampler" => vec![Value::Tensor(ops::grid_sampler(a.tensor(0), a.tensor(1), a.int(2), a.int(3), a.bool(4))?)],
         "affine_grid" => vec![Value::Tensor(ops::affine_grid(a.tensor(0), a.ints(1), a.bool(2))?)],
         "layer_norm" => vec![Value::Tensor(ops::layer_norm(a.tensor(0), a.ints(1), a.opt_tensor(2), a.opt_tensor(3), a.float(4))?)],
         "rms_norm" => vec![Value::Tensor(ops::rms_norm(a.tensor(0), a.ints(1), a.opt_tensor(2), a.opt_float(3))?)],
         "group_norm" => vec![Value::Tensor(ops::group_norm(a.tensor(0), a.int(1), a.opt_tensor(2), a.opt_tensor(3), a.float(4))?)],
         "batch_norm" => vec![Value::Tensor(ops::batch_norm(a.tensor(0), a.opt_tensor(1), a.opt_tensor(2), a.opt_tensor(3), a.opt_tensor(4), a.bool(5), a.float(6), a.float(7))?)],
+        "native_layer_norm" => {
+            let (r0, r1, r2) = ops::native_layer_norm(a.tensor(0), a.ints(1), a.opt_tensor(2), a.opt_tensor(3), a.float(4))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1), Value::Tensor(r2)]
+        }
+        "native_group_norm" => {
+            let (r0, r1, r2) = ops::native_group_norm(a.tensor(0), a.opt_tensor(1), a.opt_tensor(2), a.int(3), a.int(4), a.int(5), a.int(6), a.float(7))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1), Value::Tensor(r2)]
+        }
+        "native_batch_norm" => {
+            let (r0, r1, r2) = ops::native_batch_norm(a.tensor(0), a.opt_tensor(1), a.opt_tensor(2), a.opt_tensor(3), a.opt_tensor(4), a.bool(5), a.float(6), a.float(7))?;
+            vec![Value::Tensor(r0), Value::Tensor(r1), Value::Tensor(r2)]
+        }
         "instance_norm" => vec![Value::Tensor(ops::instance_norm(a.tensor(0), a.opt_tensor(1), a.opt_tensor(2), a.float(3))?)],
         "batch_norm_tracked" => vec![Value::Tensor(ops::batch_norm_tracked(a.tensor(0), a.opt_tensor(1), a.opt_tensor(2), a.opt_tensor(3), a.opt_tensor(4), a.opt_tensor(5), a.bool(6), a.bool(7), a.opt_float(8), a.float(9))?)],
         "instance_norm_tracked" => vec![Value::Tensor(ops::instance_norm_tracked(a.tensor(0), a.opt_tensor(1), a.opt_tensor(2), a.opt_tensor(3), a.opt_tensor(4), a.bool(5), a.bool(6), a.opt_float(7), a.float(8), a.opt_int(9))?)],
@@ -2126,6 +2193,7 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "cosine_similarity" => vec![Value::Tensor(ops::cosine_similarity(a.tensor(0), a.tensor(1), a.int(2), a.float(3))?)],
         "pairwise_distance" => vec![Value::Tensor(ops::pairwise_distance(a.tensor(0), a.tensor(1), a.float(2), a.float(3), a.bool(4))?)],
         "pad" => vec![Value::Tensor(ops::pad(a.tensor(0), a.ints(1), a.str(2), a.opt_float(3))?)],
+        "constant_pad_nd" => vec![Value::Tensor(ops::constant_pad_nd(a.tensor(0), a.ints(1), a.scalar(2))?)],
         "scaled_dot_product_attention" => vec![Value::Tensor(ops::scaled_dot_product_attention(a.tensor(0), a.tensor(1), a.tensor(2), a.opt_tensor(3), a.float(4), a.bool(5), a.opt_float(6), a.bool(7))?)],
         "generate_square_subsequent_mask" => vec![Value::Tensor(ops::generate_square_subsequent_mask(a.int(0), a.opt_dtype(1), None)?)],
         "multi_head_attention_forward" => {
@@ -2270,6 +2338,22 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
         "alpha_dropout" => vec![Value::Tensor(ops::alpha_dropout(a.tensor(0), a.float(1), a.bool(2), None)?)],
         "feature_dropout" => vec![Value::Tensor(ops::feature_dropout(a.tensor(0), a.float(1), a.bool(2), None)?)],
         "feature_alpha_dropout" => vec![Value::Tensor(ops::feature_alpha_dropout(a.tensor(0), a.float(1), a.bool(2), None)?)],
+        "alpha_dropout_" => {
+            ops::alpha_dropout_(a.tensor(0), a.float(1), a.bool(2), None)?;
+            vec![]
+        }
+        "feature_dropout_" => {
+            ops::feature_dropout_(a.tensor(0), a.float(1), a.bool(2), None)?;
+            vec![]
+        }
+        "feature_alpha_dropout_" => {
+            ops::feature_alpha_dropout_(a.tensor(0), a.float(1), a.bool(2), None)?;
+            vec![]
+        }
+        "native_dropout" => {
+            let (r0, r1) = ops::native_dropout(a.tensor(0), a.float(1), a.opt_bool(2), None)?;
+            vec![Value::Tensor(r0), Value::Tensor(r1)]
+        }
         "dropout1d" => vec![Value::Tensor(ops::dropout1d(a.tensor(0), a.float(1), a.bool(2), None)?)],
         "dropout2d" => vec![Value::Tensor(ops::dropout2d(a.tensor(0), a.float(1), a.bool(2), None)?)],
         "dropout3d" => vec![Value::Tensor(ops::dropout3d(a.tensor(0), a.float(1), a.bool(2), None)?)],

@@ -56,7 +56,13 @@ KNOWN = {
     "resize_as_": "memory as it was",
     "svd_lowrank": "random",
     "pca_lowrank": "random",
+    "nn.functional.fractional_max_pool2d": "random",
+    "nn.functional.fractional_max_pool3d": "random",
+    "nn.functional.rrelu": "random",
+    "nn.functional.triplet_margin_with_distance_loss": "its sample is given a module of PyTorch",
 }
+_BESSEL = "PyTorch's doubles have an error of 1e-6 there"
+_SIGN = "vectors are given up to their sign"
 _WHICH = "which of equal elements is named first is open"
 # Kinds of differences of single entries that are explained.
 EXPLAINED = {
@@ -68,11 +74,23 @@ EXPLAINED = {
     ("as_strided.partial_views", "value"): "the sample is a window of memory that is not handed over here",
     ("nn.functional.local_response_norm", "value"): "of integers: their mean is cut there",
     ("nn.functional.layer_norm", "gradient"): "a gradient that is zero, but for rounding",
+    ("as_strided_scatter", "gradient"): "PyTorch gives the window's gradient for that of self",
+    ("special.bessel_j0", "value"): _BESSEL,
+    ("special.bessel_j1", "value"): _BESSEL,
+    ("special.bessel_y0", "value"): _BESSEL,
+    ("special.bessel_y1", "value"): _BESSEL,
+    ("svd", "value"): _SIGN,
+    ("linalg.svd", "value"): _SIGN,
+    ("linalg.eigh", "value"): _SIGN,
 }
 # PyTorch's entries whose order of arguments is their own.
 ORDER = {
     "where": lambda f: lambda x, condition, other: f(condition, x, other),
     "nn.functional.embedding": lambda f: lambda weight, index, **k: f(index, weight, **k),
+    "nn.functional.embedding_bag": lambda f: lambda weight, index, **k: f(index, weight, **k),
+    "einsum": lambda f: lambda operands, equation: f(equation, *operands),
+    "zero_": lambda f: lambda x: f(x.clone()),
+    "fill_": lambda f: lambda x, v: f(x.clone(), v),
 }
 TOLERANCE = {"float64": 1e-8, "float32": 2e-5, "float16": 2e-3, "bfloat16": 2e-2}
 
@@ -88,9 +106,13 @@ def find(op):
     """Taper's function or method of an entry; None when it has none."""
     try:
         found = resolve(op.name)
+        if isinstance(found, taper.dtype):  # bool, float, ..: methods in PyTorch's database
+            raise AttributeError
         return ORDER[op.name](found) if op.name in ORDER else found
     except AttributeError:
         pass
+    if isinstance(getattr(taper.Tensor, op.name, None), property):
+        return lambda t: getattr(t, op.name)
     if hasattr(taper.Tensor, op.name):
         return lambda t, *a, **k: getattr(t, op.name)(*a, **k)
     return None

@@ -796,6 +796,13 @@ const T &frac_() const {
     detail::check(taper_frac_(this->raw_handle()));
     return static_cast<const T &>(*this);
 }
+/// self = mantissa * 2^exponent with mantissas within [0.5, 1) and exponents of int32; 0, infinity and NaN are their own mantissa.
+std::tuple<T, T> frexp() const {
+    taper_tensor *mantissa_{};
+    taper_tensor *exponent_{};
+    detail::check(taper_frexp(this->raw_handle(), &mantissa_, &exponent_));
+    return {T::adopt(mantissa_), T::adopt(exponent_)};
+}
 /// The regularised lower incomplete gamma function of shape self at other; differentiable for other.
 T igamma(const T &other) const {
     taper_tensor *out_{};
@@ -1964,6 +1971,12 @@ typename ViewOf<T>::One narrow(int64_t dim, int64_t start, int64_t length) const
     detail::check(taper_narrow(this->raw_handle(), dim, start, length, &out_));
     return typename ViewOf<T>::One(T::adopt(out_));
 }
+/// A copy of a part of a dimension.
+T narrow_copy(int64_t dim, int64_t start, int64_t length) const {
+    taper_tensor *out_{};
+    detail::check(taper_narrow_copy(this->raw_handle(), dim, start, length, &out_));
+    return T::adopt(out_);
+}
 /// A diagonal over two dimensions, appended as the last.
 typename ViewOf<T>::One diagonal(int64_t offset = 0, int64_t dim1 = 0, int64_t dim2 = 1) const {
     taper_tensor *out_{};
@@ -2065,6 +2078,11 @@ typename ViewOf<T>::One as_strided(const IntList &size, const IntList &stride, s
     taper_tensor *out_{};
     detail::check(taper_as_strided(this->raw_handle(), size.data(), size.size(), stride.data(), stride.size(), storage_offset ? &*storage_offset : nullptr, &out_));
     return typename ViewOf<T>::One(T::adopt(out_));
+}
+/// Any sizes, strides and (absolute) storage offset, in place.
+const T &as_strided_(const IntList &size, const IntList &stride, std::optional<int64_t> storage_offset = std::nullopt) const {
+    detail::check(taper_as_strided_(this->raw_handle(), size.data(), size.size(), stride.data(), stride.size(), storage_offset ? &*storage_offset : nullptr));
+    return static_cast<const T &>(*this);
 }
 /// A view of the whole tensor.
 typename ViewOf<T>::One alias() const {
@@ -2274,6 +2292,17 @@ const T &scatter_reduce_(int64_t dim, const T &index, const T &src, const std::s
     detail::check(taper_scatter_reduce_two_(this->raw_handle(), dim, index.handle(), src.handle(), detail::text(reduce), include_self));
     return static_cast<const T &>(*this);
 }
+/// The slices of source reduced (prod, mean, amax, amin) into the places along dim that index names, together with what is there unless include_self is false.
+T index_reduce(int64_t dim, const T &index, const T &source, const std::string &reduce, bool include_self = true) const {
+    taper_tensor *out_{};
+    detail::check(taper_index_reduce(this->raw_handle(), dim, index.handle(), source.handle(), detail::text(reduce), include_self, &out_));
+    return T::adopt(out_);
+}
+/// index_reduce in place.
+const T &index_reduce_(int64_t dim, const T &index, const T &source, const std::string &reduce, bool include_self = true) const {
+    detail::check(taper_index_reduce_(this->raw_handle(), dim, index.handle(), source.handle(), detail::text(reduce), include_self));
+    return static_cast<const T &>(*this);
+}
 /// Rows along dim picked by a vector of positions.
 T index_select(int64_t dim, const T &index) const {
     taper_tensor *out_{};
@@ -2350,6 +2379,12 @@ T nonzero() const {
     detail::check(taper_nonzero(this->raw_handle(), &out_));
     return T::adopt(out_);
 }
+/// nonzero with a fixed number of rows: the first ones, and rows of fill_value where there are fewer.
+T nonzero_static(int64_t size, int64_t fill_value = -1) const {
+    taper_tensor *out_{};
+    detail::check(taper_nonzero_static(this->raw_handle(), size, fill_value, &out_));
+    return T::adopt(out_);
+}
 /// Positions of nonzero elements, one vector per dimension.
 std::vector<T> nonzero_numpy() const {
     taper_tensor_list *out_{};
@@ -2424,6 +2459,12 @@ T slice_scatter(const T &src, int64_t dim = 0, std::optional<int64_t> start = st
 T diagonal_scatter(const T &src, int64_t offset = 0, int64_t dim1 = 0, int64_t dim2 = 1) const {
     taper_tensor *out_{};
     detail::check(taper_diagonal_scatter(this->raw_handle(), src.handle(), offset, dim1, dim2, &out_));
+    return T::adopt(out_);
+}
+/// self with src in place of a window of its memory.
+T as_strided_scatter(const T &src, const IntList &size, const IntList &stride, std::optional<int64_t> storage_offset = std::nullopt) const {
+    taper_tensor *out_{};
+    detail::check(taper_as_strided_scatter(this->raw_handle(), src.handle(), size.data(), size.size(), stride.data(), stride.size(), storage_offset ? &*storage_offset : nullptr, &out_));
     return T::adopt(out_);
 }
 /// Fills the main diagonal; wrap goes on below in tall matrices.
@@ -2762,6 +2803,18 @@ const T &bernoulli_(double p = 0.5, const Generator *generator = nullptr) const 
 inline Tensor empty(const IntList &size, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_empty(size.data(), size.size(), detail::raw(dtype), detail::raw(device), &out_));
+    return Tensor::adopt(out_);
+}
+/// Uninitialised memory with the given strides.
+inline Tensor empty_strided(const IntList &size, const IntList &stride, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_empty_strided(size.data(), size.size(), stride.data(), stride.size(), detail::raw(dtype), detail::raw(device), &out_));
+    return Tensor::adopt(out_);
+}
+/// Uninitialised memory whose dimensions lie in the given order, from the outermost to the innermost.
+inline Tensor empty_permuted(const IntList &size, const IntList &physical_layout, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_empty_permuted(size.data(), size.size(), physical_layout.data(), physical_layout.size(), detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
 /// A tensor of zeros; dtype defaults to the default float type.
@@ -3633,6 +3686,18 @@ inline Tensor frac(const Tensor &self) {
     taper_tensor *out_{};
     detail::check(taper_frac(self.handle(), &out_));
     return Tensor::adopt(out_);
+}
+/// self - trunc(self), written into self.
+inline const Tensor &frac_(const Tensor &self) {
+    detail::check(taper_frac_(self.handle()));
+    return self;
+}
+/// self = mantissa * 2^exponent with mantissas within [0.5, 1) and exponents of int32; 0, infinity and NaN are their own mantissa.
+inline std::tuple<Tensor, Tensor> frexp(const Tensor &self) {
+    taper_tensor *mantissa_{};
+    taper_tensor *exponent_{};
+    detail::check(taper_frexp(self.handle(), &mantissa_, &exponent_));
+    return {Tensor::adopt(mantissa_), Tensor::adopt(exponent_)};
 }
 /// The Bessel function of the first kind of order 0.
 inline Tensor special_bessel_j0(const Tensor &self) {
@@ -4512,6 +4577,18 @@ inline Tensor trapezoid(const Tensor &y, Scalar dx = 1, int64_t dim = -1) {
     detail::check(taper_trapezoid_dx(y.handle(), dx.raw(), dim, &out_));
     return Tensor::adopt(out_);
 }
+/// The integrals by the trapezoidal rule up to each sample, of samples at the places x.
+inline Tensor cumulative_trapezoid(const Tensor &y, const Tensor &x, int64_t dim = -1) {
+    taper_tensor *out_{};
+    detail::check(taper_cumulative_trapezoid_x(y.handle(), x.handle(), dim, &out_));
+    return Tensor::adopt(out_);
+}
+/// The integrals by the trapezoidal rule up to each sample, of samples dx apart.
+inline Tensor cumulative_trapezoid(const Tensor &y, Scalar dx = 1, int64_t dim = -1) {
+    taper_tensor *out_{};
+    detail::check(taper_cumulative_trapezoid_dx(y.handle(), dx.raw(), dim, &out_));
+    return Tensor::adopt(out_);
+}
 /// Slopes of samples that are spacing (1) apart, along each of the dimensions: of both neighbours, at the ends of two (edge_order 1) or three points.
 inline std::vector<Tensor> gradient(const Tensor &self, std::optional<Scalar> spacing = std::nullopt, const OptionalIntList &dim = std::nullopt, int64_t edge_order = 1) {
     const detail::OptionalScalar spacing_raw(spacing);
@@ -4624,6 +4701,19 @@ inline std::tuple<Tensor, Tensor> mode(const Tensor &self, int64_t dim = -1, boo
     detail::check(taper_mode(self.handle(), dim, keepdim, &values_, &indices_));
     return {Tensor::adopt(values_), Tensor::adopt(indices_)};
 }
+/// The norm of power pow over all dimensions but one (-1: over all).
+inline Tensor norm_except_dim(const Tensor &v, int64_t pow = 2, int64_t dim = 0) {
+    taper_tensor *out_{};
+    detail::check(taper_norm_except_dim(v.handle(), pow, dim, &out_));
+    return Tensor::adopt(out_);
+}
+/// Segments of a dimension (of the given lengths, or between offsets) reduced: sum, mean, prod, max or min, beginning with initial. indices are refused; unchecked leaves the lengths unlooked at.
+inline Tensor segment_reduce(const Tensor &data, const std::string &reduce, const Tensor &lengths = {}, const Tensor &indices = {}, const Tensor &offsets = {}, int64_t axis = 0, bool unchecked = false, std::optional<Scalar> initial = std::nullopt) {
+    const detail::OptionalScalar initial_raw(initial);
+    taper_tensor *out_{};
+    detail::check(taper_segment_reduce(data.handle(), detail::text(reduce), lengths.handle(), indices.handle(), offsets.handle(), axis, unchecked, initial_raw.get(), &out_));
+    return Tensor::adopt(out_);
+}
 /// Matrix product with PyTorch's rules for vectors, matrices and broadcast batches.
 inline Tensor matmul(const Tensor &self, const Tensor &other) {
     taper_tensor *out_{};
@@ -4723,6 +4813,12 @@ inline Tensor tensordot(const Tensor &self, const Tensor &other, const IntList &
 inline Tensor kron(const Tensor &self, const Tensor &other) {
     taper_tensor *out_{};
     detail::check(taper_kron(self.handle(), other.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The powers of a vector's elements as columns, from N - 1 down to 0, or rising.
+inline Tensor vander(const Tensor &x, std::optional<int64_t> N = std::nullopt, bool increasing = false) {
+    taper_tensor *out_{};
+    detail::check(taper_vander(x.handle(), N ? &*N : nullptr, increasing, &out_));
     return Tensor::adopt(out_);
 }
 /// beta * self + alpha * (mat @ vec).
@@ -5290,6 +5386,12 @@ inline TensorView narrow(const Tensor &self, int64_t dim, int64_t start, int64_t
     detail::check(taper_narrow(self.handle(), dim, start, length, &out_));
     return TensorView(Tensor::adopt(out_));
 }
+/// A copy of a part of a dimension.
+inline Tensor narrow_copy(const Tensor &self, int64_t dim, int64_t start, int64_t length) {
+    taper_tensor *out_{};
+    detail::check(taper_narrow_copy(self.handle(), dim, start, length, &out_));
+    return Tensor::adopt(out_);
+}
 /// A diagonal over two dimensions, appended as the last.
 inline TensorView diagonal(const Tensor &self, int64_t offset = 0, int64_t dim1 = 0, int64_t dim2 = 1) {
     taper_tensor *out_{};
@@ -5385,6 +5487,11 @@ inline TensorView as_strided(const Tensor &self, const IntList &size, const IntL
     taper_tensor *out_{};
     detail::check(taper_as_strided(self.handle(), size.data(), size.size(), stride.data(), stride.size(), storage_offset ? &*storage_offset : nullptr, &out_));
     return TensorView(Tensor::adopt(out_));
+}
+/// Any sizes, strides and (absolute) storage offset, in place.
+inline const Tensor &as_strided_(const Tensor &self, const IntList &size, const IntList &stride, std::optional<int64_t> storage_offset = std::nullopt) {
+    detail::check(taper_as_strided_(self.handle(), size.data(), size.size(), stride.data(), stride.size(), storage_offset ? &*storage_offset : nullptr));
+    return self;
 }
 /// The same memory without history.
 inline TensorView detach(const Tensor &self) {
@@ -5538,6 +5645,33 @@ inline Tensor clone(const Tensor &self) {
     detail::check(taper_clone(self.handle(), &out_));
     return Tensor::adopt(out_);
 }
+/// self's shape and dtype, filled with the value of a 0-dim tensor.
+inline Tensor fill(const Tensor &self, const Tensor &value) {
+    taper_tensor *out_{};
+    detail::check(taper_fill(self.handle(), value.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// self's shape and dtype, filled with a number.
+inline Tensor fill(const Tensor &self, Scalar value) {
+    taper_tensor *out_{};
+    detail::check(taper_fill_scalar(self.handle(), value.raw(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Writes a 0-dim tensor's value into every element.
+inline const Tensor &fill_(const Tensor &self, const Tensor &value) {
+    detail::check(taper_fill_(self.handle(), value.handle()));
+    return self;
+}
+/// Writes a number into every element.
+inline const Tensor &fill_(const Tensor &self, Scalar value) {
+    detail::check(taper_fill_scalar_(self.handle(), value.raw()));
+    return self;
+}
+/// Writes zeros.
+inline const Tensor &zero_(const Tensor &self) {
+    detail::check(taper_zero_(self.handle()));
+    return self;
+}
 /// out[i][j] = self[index[i][j]][j] for dim 0, and so on; index is int64.
 inline Tensor gather(const Tensor &self, int64_t dim, const Tensor &index) {
     taper_tensor *out_{};
@@ -5599,6 +5733,23 @@ inline Tensor scatter_reduce(const Tensor &self, int64_t dim, const Tensor &inde
 inline const Tensor &scatter_reduce_(const Tensor &self, int64_t dim, const Tensor &index, const Tensor &src, const std::string &reduce, bool include_self = true) {
     detail::check(taper_scatter_reduce_two_(self.handle(), dim, index.handle(), src.handle(), detail::text(reduce), include_self));
     return self;
+}
+/// The slices of source reduced (prod, mean, amax, amin) into the places along dim that index names, together with what is there unless include_self is false.
+inline Tensor index_reduce(const Tensor &self, int64_t dim, const Tensor &index, const Tensor &source, const std::string &reduce, bool include_self = true) {
+    taper_tensor *out_{};
+    detail::check(taper_index_reduce(self.handle(), dim, index.handle(), source.handle(), detail::text(reduce), include_self, &out_));
+    return Tensor::adopt(out_);
+}
+/// index_reduce in place.
+inline const Tensor &index_reduce_(const Tensor &self, int64_t dim, const Tensor &index, const Tensor &source, const std::string &reduce, bool include_self = true) {
+    detail::check(taper_index_reduce_(self.handle(), dim, index.handle(), source.handle(), detail::text(reduce), include_self));
+    return self;
+}
+/// The coordinates in a shape of places in its elements' order, one tensor for each dimension.
+inline std::vector<Tensor> unravel_index(const Tensor &indices, const IntList &shape) {
+    taper_tensor_list *out_{};
+    detail::check(taper_unravel_index(indices.handle(), shape.data(), shape.size(), &out_));
+    return detail::adopt_list<Tensor>(out_);
 }
 /// Rows along dim picked by a vector of positions.
 inline Tensor index_select(const Tensor &self, int64_t dim, const Tensor &index) {
@@ -5667,6 +5818,12 @@ inline const Tensor &index_put_(const Tensor &self, const std::vector<Tensor> &i
 inline Tensor nonzero(const Tensor &self) {
     taper_tensor *out_{};
     detail::check(taper_nonzero(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// nonzero with a fixed number of rows: the first ones, and rows of fill_value where there are fewer.
+inline Tensor nonzero_static(const Tensor &self, int64_t size, int64_t fill_value = -1) {
+    taper_tensor *out_{};
+    detail::check(taper_nonzero_static(self.handle(), size, fill_value, &out_));
     return Tensor::adopt(out_);
 }
 /// The elements where the bool mask holds, as a vector.
@@ -5749,6 +5906,12 @@ inline Tensor slice_scatter(const Tensor &self, const Tensor &src, int64_t dim =
 inline Tensor diagonal_scatter(const Tensor &self, const Tensor &src, int64_t offset = 0, int64_t dim1 = 0, int64_t dim2 = 1) {
     taper_tensor *out_{};
     detail::check(taper_diagonal_scatter(self.handle(), src.handle(), offset, dim1, dim2, &out_));
+    return Tensor::adopt(out_);
+}
+/// self with src in place of a window of its memory.
+inline Tensor as_strided_scatter(const Tensor &self, const Tensor &src, const IntList &size, const IntList &stride, std::optional<int64_t> storage_offset = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_as_strided_scatter(self.handle(), src.handle(), size.data(), size.size(), stride.data(), stride.size(), storage_offset ? &*storage_offset : nullptr, &out_));
     return Tensor::adopt(out_);
 }
 /// Rows and columns of the lower triangle of a row by col matrix, [2, n].
@@ -6031,6 +6194,48 @@ inline Tensor conv_tbc(const Tensor &self, const Tensor &weight, const Tensor &b
     detail::check(taper_conv_tbc(self.handle(), weight.handle(), bias.handle(), pad, &out_));
     return Tensor::adopt(out_);
 }
+/// A convolution, or where transposed its transpose, of as many dimensions as the weight has.
+inline Tensor convolution(const Tensor &input, const Tensor &weight, const Tensor &bias, const IntList &stride, const IntList &padding, const IntList &dilation, bool transposed, const IntList &output_padding, int64_t groups) {
+    taper_tensor *out_{};
+    detail::check(taper_convolution(input.handle(), weight.handle(), bias.handle(), stride.data(), stride.size(), padding.data(), padding.size(), dilation.data(), dilation.size(), transposed, output_padding.data(), output_padding.size(), groups, &out_));
+    return Tensor::adopt(out_);
+}
+/// grid_sample with numbers: mode 0 bilinear, 1 nearest, 2 bicubic; padding 0 zeros, 1 border, 2 reflection.
+inline Tensor grid_sampler(const Tensor &input, const Tensor &grid, int64_t interpolation_mode, int64_t padding_mode, bool align_corners) {
+    taper_tensor *out_{};
+    detail::check(taper_grid_sampler(input.handle(), grid.handle(), interpolation_mode, padding_mode, align_corners, &out_));
+    return Tensor::adopt(out_);
+}
+/// layer_norm, and the mean and the inverse standard deviation that it used.
+inline std::tuple<Tensor, Tensor, Tensor> native_layer_norm(const Tensor &input, const IntList &normalized_shape, const Tensor &weight, const Tensor &bias, double eps) {
+    taper_tensor *output_{};
+    taper_tensor *mean_{};
+    taper_tensor *rstd_{};
+    detail::check(taper_native_layer_norm(input.handle(), normalized_shape.data(), normalized_shape.size(), weight.handle(), bias.handle(), eps, &output_, &mean_, &rstd_));
+    return {Tensor::adopt(output_), Tensor::adopt(mean_), Tensor::adopt(rstd_)};
+}
+/// group_norm of N samples of C channels of HxW places, and the groups' means and inverse standard deviations.
+inline std::tuple<Tensor, Tensor, Tensor> native_group_norm(const Tensor &input, const Tensor &weight, const Tensor &bias, int64_t N, int64_t C, int64_t HxW, int64_t group, double eps) {
+    taper_tensor *output_{};
+    taper_tensor *mean_{};
+    taper_tensor *rstd_{};
+    detail::check(taper_native_group_norm(input.handle(), weight.handle(), bias.handle(), N, C, HxW, group, eps, &output_, &mean_, &rstd_));
+    return {Tensor::adopt(output_), Tensor::adopt(mean_), Tensor::adopt(rstd_)};
+}
+/// batch_norm, and the batch's means and inverse standard deviations (without training, nothing).
+inline std::tuple<Tensor, Tensor, Tensor> native_batch_norm(const Tensor &input, const Tensor &weight, const Tensor &bias, const Tensor &running_mean, const Tensor &running_var, bool training, double momentum, double eps) {
+    taper_tensor *output_{};
+    taper_tensor *mean_{};
+    taper_tensor *rstd_{};
+    detail::check(taper_native_batch_norm(input.handle(), weight.handle(), bias.handle(), running_mean.handle(), running_var.handle(), training, momentum, eps, &output_, &mean_, &rstd_));
+    return {Tensor::adopt(output_), Tensor::adopt(mean_), Tensor::adopt(rstd_)};
+}
+/// Padding with a number: pairs (before, after) from the last dimension backwards.
+inline Tensor constant_pad_nd(const Tensor &self, const IntList &pad, Scalar value = 0) {
+    taper_tensor *out_{};
+    detail::check(taper_constant_pad_nd(self.handle(), pad.data(), pad.size(), value.raw(), &out_));
+    return Tensor::adopt(out_);
+}
 /// Long short-term memory over (time, batch, features), or batch first; hx is h and c, (layers * directions, batch, hidden) each; params are w_ih, w_hh, b_ih and b_hh of each layer and direction (without biases two), and w_hr where h is projected.
 inline std::tuple<Tensor, Tensor, Tensor> lstm(const Tensor &input, const std::vector<Tensor> &hx, const std::vector<Tensor> &params, bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional, bool batch_first) {
     const auto hx_list = detail::handles(hx);
@@ -6256,6 +6461,28 @@ inline Tensor _dirichlet_grad(const Tensor &x, const Tensor &alpha, const Tensor
     taper_tensor *out_{};
     detail::check(taper_dirichlet_grad(x.handle(), alpha.handle(), total.handle(), &out_));
     return Tensor::adopt(out_);
+}
+/// alpha_dropout in place.
+inline const Tensor &alpha_dropout_(const Tensor &input, double p, bool train, const Generator *generator = nullptr) {
+    detail::check(taper_alpha_dropout_(input.handle(), p, train, detail::raw(generator)));
+    return input;
+}
+/// feature_dropout in place.
+inline const Tensor &feature_dropout_(const Tensor &input, double p, bool train, const Generator *generator = nullptr) {
+    detail::check(taper_feature_dropout_(input.handle(), p, train, detail::raw(generator)));
+    return input;
+}
+/// feature_alpha_dropout in place.
+inline const Tensor &feature_alpha_dropout_(const Tensor &input, double p, bool train, const Generator *generator = nullptr) {
+    detail::check(taper_feature_alpha_dropout_(input.handle(), p, train, detail::raw(generator)));
+    return input;
+}
+/// Dropout, and which elements it kept.
+inline std::tuple<Tensor, Tensor> native_dropout(const Tensor &input, double p, std::optional<bool> train, const Generator *generator = nullptr) {
+    taper_tensor *output_{};
+    taper_tensor *mask_{};
+    detail::check(taper_native_dropout(input.handle(), p, train ? &*train : nullptr, detail::raw(generator), &output_, &mask_));
+    return {Tensor::adopt(output_), Tensor::adopt(mask_)};
 }
 /// Uniform in [a, b). Initialisers write without being recorded.
 inline const Tensor &init_uniform_(const Tensor &self, double a = 0.0, double b = 1.0, const Generator *generator = nullptr) {

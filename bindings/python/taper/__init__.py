@@ -46,7 +46,7 @@ _HOMES = {
         "_random": "Generator default_generator get_rng_state initial_seed manual_seed seed set_rng_state",
         "_settings": "are_deterministic_algorithms_enabled compile get_default_device get_device_module "
         "get_float32_matmul_precision get_num_interop_threads get_num_threads is_anomaly_check_nan_enabled is_anomaly_enabled "
-        "is_inference_mode_enabled is_storage "
+        "is_deterministic_algorithms_warn_only_enabled is_inference_mode_enabled is_storage "
         "set_default_device set_default_dtype set_default_tensor_type set_float32_matmul_precision set_flush_denormal "
         "set_log_callback set_num_interop_threads set_num_threads set_printoptions typename use_deterministic_algorithms",
         "amp": "autocast",

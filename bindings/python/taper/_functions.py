@@ -168,7 +168,7 @@ def gradient(input, *, spacing=M, dim=None, edge_order=1):
     """Slopes of samples along dimensions; spacing is a distance, one for each, or tensors of places."""
     if isinstance(dim, int):
         dim = (dim,)
-    if spacing is M or isinstance(spacing, (int, float)):
+    if spacing is M or spacing is None or isinstance(spacing, (int, float)):
         return tuple(g.gradient(input, None if spacing is M else spacing, dim, edge_order))
     spacing = [
         s if isinstance(s, Tensor) else g.full((), s, dtype=_dtype.float64, device=input.device) for s in spacing

@@ -197,4 +197,4 @@ def install():
     operators["__divmod__"] = lambda self, other: (self // other, self % other)
     for name, function in operators.items():
         setattr(Tensor, name, function)
-    Tensor.__div__ = Tensor.__truediv__
+    Tensor.__div__, Tensor.__rdiv__ = Tensor.__truediv__, Tensor.__rtruediv__

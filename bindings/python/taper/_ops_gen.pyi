@@ -15,6 +15,10 @@ _Number = Union[int, float, bool]
 _Ints = Union[int, Sequence[int]]
 _Device = Union[_device, str, int, None]
 
+class _mantissa_exponent(NamedTuple):
+    mantissa: Tensor
+    exponent: Tensor
+
 class _var_mean(NamedTuple):
     var: Tensor
     mean: Tensor
@@ -115,6 +119,11 @@ class _min_max(NamedTuple):
     min: Tensor
     max: Tensor
 
+class _output_mean_rstd(NamedTuple):
+    output: Tensor
+    mean: Tensor
+    rstd: Tensor
+
 class _output_h_n_c_n(NamedTuple):
     output: Tensor
     h_n: Tensor
@@ -127,8 +136,16 @@ class _output_h_n(NamedTuple):
 class _h_1_c_1(NamedTuple):
     h_1: Tensor
     c_1: Tensor
+
+class _output_mask(NamedTuple):
+    output: Tensor
+    mask: Tensor
 def empty(*size: _Ints, dtype: Optional[_dtype] = ..., device: _Device = ..., layout: Any = ..., pin_memory: _bool = ..., requires_grad: _bool = ..., memory_format: Any = ..., out: Any = ...) -> Tensor:
     """Uninitialised memory; dtype defaults to the default float type."""
+def empty_strided(size: _Ints, stride: _Ints, *, dtype: Optional[_dtype] = ..., device: _Device = ..., layout: Any = ..., pin_memory: _bool = ..., requires_grad: _bool = ..., out: Any = ...) -> Tensor:
+    """Uninitialised memory with the given strides."""
+def empty_permuted(size: _Ints, physical_layout: _Ints, *, dtype: Optional[_dtype] = ..., device: _Device = ..., layout: Any = ..., pin_memory: _bool = ..., requires_grad: _bool = ..., out: Any = ...) -> Tensor:
+    """Uninitialised memory whose dimensions lie in the given order, from the outermost to the innermost."""
 def zeros(*size: _Ints, dtype: Optional[_dtype] = ..., device: _Device = ..., layout: Any = ..., pin_memory: _bool = ..., requires_grad: _bool = ..., out: Any = ...) -> Tensor:
     """A tensor of zeros; dtype defaults to the default float type."""
 def ones(*size: _Ints, dtype: Optional[_dtype] = ..., device: _Device = ..., layout: Any = ..., pin_memory: _bool = ..., requires_grad: _bool = ..., out: Any = ...) -> Tensor:
@@ -456,6 +473,10 @@ def round_(input: Tensor) -> Tensor:
     """Nearest integer, halves to even, written into self."""
 def frac(input: Tensor, *, out: Any = ...) -> Tensor:
     """self - trunc(self)."""
+def frac_(input: Tensor) -> Tensor:
+    """self - trunc(self), written into self."""
+def frexp(input: Tensor, *, out: Any = ...) -> _mantissa_exponent:
+    """self = mantissa * 2^exponent with mantissas within [0.5, 1) and exponents of int32; 0, infinity and NaN are their own mantissa."""
 def special_bessel_j0(input: Tensor, *, out: Any = ...) -> Tensor:
     """The Bessel function of the first kind of order 0."""
 def special_bessel_j1(input: Tensor, *, out: Any = ...) -> Tensor:
@@ -773,6 +794,12 @@ def trapezoid(y: Tensor, x: Tensor, *, dim: _int = ..., out: Any = ...) -> Tenso
 def trapezoid(y: Tensor, *, dx: _Number = ..., dim: _int = ..., out: Any = ...) -> Tensor:
     """The integral by the trapezoidal rule, of samples dx apart."""
 @overload
+def cumulative_trapezoid(y: Tensor, x: Tensor, *, dim: _int = ..., out: Any = ...) -> Tensor:
+    """The integrals by the trapezoidal rule up to each sample, of samples at the places x."""
+@overload
+def cumulative_trapezoid(y: Tensor, *, dx: _Number = ..., dim: _int = ..., out: Any = ...) -> Tensor:
+    """The integrals by the trapezoidal rule up to each sample, of samples dx apart."""
+@overload
 def gradient(input: Tensor, spacing: Optional[_Number] = ..., dim: Optional[_Ints] = ..., edge_order: _int = ...) -> Tuple[Tensor, ...]:
     """Slopes of samples that are spacing (1) apart, along each of the dimensions: of both neighbours, at the ends of two (edge_order 1) or three points."""
 @overload
@@ -808,6 +835,10 @@ def renorm(input: Tensor, p: _Number, dim: _int, maxnorm: _Number, *, out: Any =
     """self with slices along dim scaled down to a p-norm of at most maxnorm."""
 def mode(input: Tensor, dim: _int = ..., keepdim: _bool = ..., *, out: Any = ...) -> _values_indices:
     """The most frequent element along a dimension, the smallest of several, and its last position."""
+def norm_except_dim(v: Tensor, pow: _int = ..., dim: _int = ..., *, out: Any = ...) -> Tensor:
+    """The norm of power pow over all dimensions but one (-1: over all)."""
+def segment_reduce(data: Tensor, reduce: _str, *, lengths: Optional[Tensor] = ..., indices: Optional[Tensor] = ..., offsets: Optional[Tensor] = ..., axis: _int = ..., unchecked: _bool = ..., initial: Optional[_Number] = ..., out: Any = ...) -> Tensor:
+    """Segments of a dimension (of the given lengths, or between offsets) reduced: sum, mean, prod, max or min, beginning with initial. indices are refused; unchecked leaves the lengths unlooked at."""
 def matmul(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
     """Matrix product with PyTorch's rules for vectors, matrices and broadcast batches."""
 def mm(input: Tensor, mat2: Tensor, *, out: Any = ...) -> Tensor:
@@ -836,6 +867,8 @@ def cross(input: Tensor, other: Tensor, dim: Optional[_int] = ..., *, out: Any =
     """The vector product along a dimension of size 3, the first one that is if none is named."""
 def kron(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
     """The Kronecker product: each element of self times the whole other."""
+def vander(x: Tensor, N: Optional[_int] = ..., increasing: _bool = ..., *, out: Any = ...) -> Tensor:
+    """The powers of a vector's elements as columns, from N - 1 down to 0, or rising."""
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: _Number = ..., alpha: _Number = ..., out: Any = ...) -> Tensor:
     """beta * self + alpha * (mat @ vec)."""
 def addmv_(input: Tensor, mat: Tensor, vec: Tensor, *, beta: _Number = ..., alpha: _Number = ...) -> Tensor:
@@ -913,6 +946,8 @@ def select(input: Tensor, dim: _int, index: _int) -> Tensor:
     """One index of a dimension, which disappears."""
 def narrow(input: Tensor, dim: _int, start: _int, length: _int) -> Tensor:
     """length elements of a dimension from start."""
+def narrow_copy(input: Tensor, dim: _int, start: _int, length: _int, *, out: Any = ...) -> Tensor:
+    """A copy of a part of a dimension."""
 def diagonal(input: Tensor, offset: _int = ..., dim1: _int = ..., dim2: _int = ...) -> Tensor:
     """A diagonal over two dimensions, appended as the last."""
 def diag(input: Tensor, diagonal: _int = ..., *, out: Any = ...) -> Tensor:
@@ -945,6 +980,8 @@ def dsplit(input: Tensor, *indices: _Ints) -> Tuple[Tensor, ...]:
     """The tensor cut along the third dimension before each of the indices, as views."""
 def as_strided(input: Tensor, size: _Ints, stride: _Ints, storage_offset: Optional[_int] = ...) -> Tensor:
     """A window on the memory with any sizes, strides and offset."""
+def as_strided_(input: Tensor, size: _Ints, stride: _Ints, storage_offset: Optional[_int] = ...) -> Tensor:
+    """Any sizes, strides and (absolute) storage offset, in place."""
 def detach(input: Tensor) -> Tensor:
     """The same memory without history."""
 def detach_(input: Tensor) -> Tensor:
@@ -983,6 +1020,20 @@ def repeat_interleave(input: Tensor, repeats: _int, dim: Optional[_int] = ..., *
     """Each element repeated."""
 def clone(input: Tensor, *, memory_format: Any = ..., out: Any = ...) -> Tensor:
     """A copy with its own memory."""
+@overload
+def fill(input: Tensor, value: Tensor, *, out: Any = ...) -> Tensor:
+    """self's shape and dtype, filled with the value of a 0-dim tensor."""
+@overload
+def fill(input: Tensor, value: _Number, *, out: Any = ...) -> Tensor:
+    """self's shape and dtype, filled with a number."""
+@overload
+def fill_(input: Tensor, value: Tensor) -> Tensor:
+    """Writes a 0-dim tensor's value into every element."""
+@overload
+def fill_(input: Tensor, value: _Number) -> Tensor:
+    """Writes a number into every element."""
+def zero_(input: Tensor) -> Tensor:
+    """Writes zeros."""
 def gather(input: Tensor, dim: _int, index: Tensor, *, out: Any = ...) -> Tensor:
     """out[i][j] = self[index[i][j]][j] for dim 0, and so on; index is int64."""
 def scatter_add(input: Tensor, dim: _int, index: Tensor, src: Tensor, *, out: Any = ...) -> Tensor:
@@ -993,6 +1044,12 @@ def scatter_reduce(input: Tensor, dim: _int, index: Tensor, src: Tensor, reduce:
     """src reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the places that index names, with what is there or without."""
 def scatter_reduce_(input: Tensor, dim: _int, index: Tensor, src: Tensor, reduce: _str, *, include_self: _bool = ...) -> Tensor:
     """Reduces src into self, in place."""
+def index_reduce(input: Tensor, dim: _int, index: Tensor, source: Tensor, reduce: _str, *, include_self: _bool = ..., out: Any = ...) -> Tensor:
+    """The slices of source reduced (prod, mean, amax, amin) into the places along dim that index names, together with what is there unless include_self is false."""
+def index_reduce_(input: Tensor, dim: _int, index: Tensor, source: Tensor, reduce: _str, *, include_self: _bool = ...) -> Tensor:
+    """index_reduce in place."""
+def unravel_index(indices: Tensor, shape: _Ints) -> Tuple[Tensor, ...]:
+    """The coordinates in a shape of places in its elements' order, one tensor for each dimension."""
 def index_select(input: Tensor, dim: _int, index: Tensor, *, out: Any = ...) -> Tensor:
     """Rows along dim picked by a vector of positions."""
 def index_add(input: Tensor, dim: _int, index: Tensor, source: Tensor, *, alpha: _Number = ..., out: Any = ...) -> Tensor:
@@ -1019,6 +1076,8 @@ def index_put(input: Tensor, indices: Sequence[Optional[Tensor]], values: Tensor
     """self with values written (or added) at the indexed places."""
 def index_put_(input: Tensor, indices: Sequence[Optional[Tensor]], values: Tensor, accumulate: _bool = ...) -> Tensor:
     """Writes (or adds) values at the indexed places."""
+def nonzero_static(input: Tensor, *, size: _int, fill_value: _int = ..., out: Any = ...) -> Tensor:
+    """nonzero with a fixed number of rows: the first ones, and rows of fill_value where there are fewer."""
 def masked_select(input: Tensor, mask: Tensor, *, out: Any = ...) -> Tensor:
     """The elements where the bool mask holds, as a vector."""
 def take(input: Tensor, index: Tensor, *, out: Any = ...) -> Tensor:
@@ -1047,6 +1106,8 @@ def slice_scatter(input: Tensor, src: Tensor, dim: _int = ..., start: Optional[_
     """self with src in place of a slice of a dimension."""
 def diagonal_scatter(input: Tensor, src: Tensor, offset: _int = ..., dim1: _int = ..., dim2: _int = ..., *, out: Any = ...) -> Tensor:
     """self with src on a diagonal."""
+def as_strided_scatter(input: Tensor, src: Tensor, size: _Ints, stride: _Ints, storage_offset: Optional[_int] = ..., *, out: Any = ...) -> Tensor:
+    """self with src in place of a window of its memory."""
 def tril_indices(row: _int, col: _int, offset: _int = ..., *, dtype: Optional[_dtype] = ..., device: _Device = ..., layout: Any = ..., pin_memory: _bool = ..., requires_grad: _bool = ..., out: Any = ...) -> Tensor:
     """Rows and columns of the lower triangle of a row by col matrix, [2, n]."""
 def triu_indices(row: _int, col: _int, offset: _int = ..., *, dtype: Optional[_dtype] = ..., device: _Device = ..., layout: Any = ..., pin_memory: _bool = ..., requires_grad: _bool = ..., out: Any = ...) -> Tensor:
@@ -1152,6 +1213,18 @@ def inner(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
     """Sums of products over the last dimensions of both."""
 def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: _int = ..., *, out: Any = ...) -> Tensor:
     """A convolution over (time, batch, channels); weight [width, in, out]."""
+def convolution(input: Tensor, weight: Tensor, bias: Optional[Tensor], stride: _Ints, padding: _Ints, dilation: _Ints, transposed: _bool, output_padding: _Ints, groups: _int, *, out: Any = ...) -> Tensor:
+    """A convolution, or where transposed its transpose, of as many dimensions as the weight has."""
+def grid_sampler(input: Tensor, grid: Tensor, interpolation_mode: _int, padding_mode: _int, align_corners: _bool, *, out: Any = ...) -> Tensor:
+    """grid_sample with numbers: mode 0 bilinear, 1 nearest, 2 bicubic; padding 0 zeros, 1 border, 2 reflection."""
+def native_layer_norm(input: Tensor, normalized_shape: _Ints, weight: Optional[Tensor], bias: Optional[Tensor], eps: _float, *, out: Any = ...) -> _output_mean_rstd:
+    """layer_norm, and the mean and the inverse standard deviation that it used."""
+def native_group_norm(input: Tensor, weight: Optional[Tensor], bias: Optional[Tensor], N: _int, C: _int, HxW: _int, group: _int, eps: _float, *, out: Any = ...) -> _output_mean_rstd:
+    """group_norm of N samples of C channels of HxW places, and the groups' means and inverse standard deviations."""
+def native_batch_norm(input: Tensor, weight: Optional[Tensor], bias: Optional[Tensor], running_mean: Optional[Tensor], running_var: Optional[Tensor], training: _bool, momentum: _float, eps: _float, *, out: Any = ...) -> _output_mean_rstd:
+    """batch_norm, and the batch's means and inverse standard deviations (without training, nothing)."""
+def constant_pad_nd(input: Tensor, pad: _Ints, value: _Number = ..., *, out: Any = ...) -> Tensor:
+    """Padding with a number: pairs (before, after) from the last dimension backwards."""
 @overload
 def lstm(input: Tensor, hx: Sequence[Tensor], params: Sequence[Tensor], has_biases: _bool, num_layers: _int, dropout: _float, train: _bool, bidirectional: _bool, batch_first: _bool, *, out: Any = ...) -> _output_h_n_c_n:
     """Long short-term memory over (time, batch, features), or batch first; hx is h and c, (layers * directions, batch, hidden) each; params are w_ih, w_hh, b_ih and b_hh of each layer and direction (without biases two), and w_hr where h is projected."""
@@ -1206,6 +1279,14 @@ def poisson(input: Tensor, *, generator: Optional[_Generator] = ..., out: Any = 
     """Poisson random numbers of the rates in self. These and the four below are drawn one after the other, by the host."""
 def binomial(count: Tensor, prob: Tensor, *, generator: Optional[_Generator] = ..., out: Any = ...) -> Tensor:
     """Binomial random numbers: successes among count trials of probability prob, broadcast."""
+def alpha_dropout_(input: Tensor, p: _float, train: _bool, *, generator: Optional[_Generator] = ...) -> Tensor:
+    """alpha_dropout in place."""
+def feature_dropout_(input: Tensor, p: _float, train: _bool, *, generator: Optional[_Generator] = ...) -> Tensor:
+    """feature_dropout in place."""
+def feature_alpha_dropout_(input: Tensor, p: _float, train: _bool, *, generator: Optional[_Generator] = ...) -> Tensor:
+    """feature_alpha_dropout in place."""
+def native_dropout(input: Tensor, p: _float, train: Optional[_bool], *, generator: Optional[_Generator] = ..., out: Any = ...) -> _output_mask:
+    """Dropout, and which elements it kept."""
 def calculate_gain(nonlinearity: _str, param: Optional[_float] = ...) -> _float:
     """The recommended gain of a nonlinearity for the initialisers."""
 
@@ -1516,6 +1597,8 @@ class TensorOps:
         """self - trunc(self)."""
     def frac_(self) -> Tensor:
         """self - trunc(self), written into self."""
+    def frexp(self) -> _mantissa_exponent:
+        """self = mantissa * 2^exponent with mantissas within [0.5, 1) and exponents of int32; 0, infinity and NaN are their own mantissa."""
     def igamma(self, other: Tensor) -> Tensor:
         """The regularised lower incomplete gamma function of shape self at other; differentiable for other."""
     def igamma_(self, other: Tensor) -> Tensor:
@@ -1955,6 +2038,8 @@ class TensorOps:
         """Elements start, start + step, .. below end of a dimension; bounds are clamped."""
     def narrow(self, dim: _int, start: _int, length: _int) -> Tensor:
         """length elements of a dimension from start."""
+    def narrow_copy(self, dim: _int, start: _int, length: _int) -> Tensor:
+        """A copy of a part of a dimension."""
     def diagonal(self, offset: _int = ..., dim1: _int = ..., dim2: _int = ...) -> Tensor:
         """A diagonal over two dimensions, appended as the last."""
     def diag(self, diagonal: _int = ...) -> Tensor:
@@ -1989,6 +2074,8 @@ class TensorOps:
         """Windows of size every step along a dimension, appended as the last."""
     def as_strided(self, size: _Ints, stride: _Ints, storage_offset: Optional[_int] = ...) -> Tensor:
         """A window on the memory with any sizes, strides and offset."""
+    def as_strided_(self, size: _Ints, stride: _Ints, storage_offset: Optional[_int] = ...) -> Tensor:
+        """Any sizes, strides and (absolute) storage offset, in place."""
     def alias(self) -> Tensor:
         """A view of the whole tensor."""
     def detach(self) -> Tensor:
@@ -2057,6 +2144,10 @@ class TensorOps:
         """src reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the places that index names, with what is there or without."""
     def scatter_reduce_(self, dim: _int, index: Tensor, src: Tensor, reduce: _str, *, include_self: _bool = ...) -> Tensor:
         """Reduces src into self, in place."""
+    def index_reduce(self, dim: _int, index: Tensor, source: Tensor, reduce: _str, *, include_self: _bool = ...) -> Tensor:
+        """The slices of source reduced (prod, mean, amax, amin) into the places along dim that index names, together with what is there unless include_self is false."""
+    def index_reduce_(self, dim: _int, index: Tensor, source: Tensor, reduce: _str, *, include_self: _bool = ...) -> Tensor:
+        """index_reduce in place."""
     def index_select(self, dim: _int, index: Tensor) -> Tensor:
         """Rows along dim picked by a vector of positions."""
     def index_add(self, dim: _int, index: Tensor, source: Tensor, *, alpha: _Number = ...) -> Tensor:
@@ -2085,6 +2176,8 @@ class TensorOps:
         """self with values written (or added) at the indexed places."""
     def index_put_(self, indices: Sequence[Optional[Tensor]], values: Tensor, accumulate: _bool = ...) -> Tensor:
         """Writes (or adds) values at the indexed places."""
+    def nonzero_static(self, *, size: _int, fill_value: _int = ...) -> Tensor:
+        """nonzero with a fixed number of rows: the first ones, and rows of fill_value where there are fewer."""
     def nonzero_numpy(self) -> Tuple[Tensor, ...]:
         """Positions of nonzero elements, one vector per dimension."""
     def masked_select(self, mask: Tensor) -> Tensor:
@@ -2111,6 +2204,8 @@ class TensorOps:
         """self with src in place of a slice of a dimension."""
     def diagonal_scatter(self, src: Tensor, offset: _int = ..., dim1: _int = ..., dim2: _int = ...) -> Tensor:
         """self with src on a diagonal."""
+    def as_strided_scatter(self, src: Tensor, size: _Ints, stride: _Ints, storage_offset: Optional[_int] = ...) -> Tensor:
+        """self with src in place of a window of its memory."""
     def fill_diagonal_(self, fill_value: _Number, wrap: _bool = ...) -> Tensor:
         """Fills the main diagonal; wrap goes on below in tall matrices."""
     def diagflat(self, offset: _int = ...) -> Tensor:

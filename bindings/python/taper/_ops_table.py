@@ -7,46 +7,46 @@ Letters of a prototype: V pointer, S taper_scalar, I int64, F double, B bool, C 
 
 PROTOTYPES = dict(
     entry.split(":")
-    for entry in """empty:VNCDV zeros:VNCDV ones:VNCDV full:VNSCDV empty_like:VCDV zeros_like:VCDV ones_like:VCDV full_like:VSCDV
-arange:SCDV arange_start:SSCDV arange_start_step:SSSCDV linspace:SSICDV logspace:SSIFCDV eye:ICDV eye_m:IICDV
-hann_window:IBCDV hamming_window:IBFFCDV blackman_window:IBCDV bartlett_window:IBCDV kaiser_window:IBFCDV tril:VIV
-triu:VIV tril_:VI triu_:VI add:VVSV add_scalar:VSSV add_:VVS add_scalar_:VSS sub:VVSV sub_scalar:VSSV sub_:VVS
-sub_scalar_:VSS mul:VVV mul_scalar:VSV mul_:VV mul_scalar_:VS div:VVV div_scalar:VSV div_:VV div_scalar_:VS
-div_tensor_mode:VVZV div_scalar_mode:VSZV floor_divide:VVV floor_divide_scalar:VSV floor_divide_:VV
-floor_divide_scalar_:VS remainder:VVV remainder_scalar:VSV remainder_:VV remainder_scalar_:VS fmod:VVV
-fmod_scalar:VSV fmod_:VV fmod_scalar_:VS rsub:VVSV rsub_scalar:VSSV rdiv:VSV rfloor_divide:VSV rremainder:VSV
-pow:VVV pow_scalar:VSV pow_scalar_base:SVV pow_:VV pow_scalar_:VS maximum:VVV minimum:VVV fmax:VVV fmin:VVV
-atan2:VVV atan2_:VV hypot:VVV hypot_:VV gcd:VVV gcd_:VV lcm:VVV lcm_:VV nextafter:VVV nextafter_:VV logaddexp:VVV
-xlogy:VVV xlogy_:VV lerp:VVVV lerp_scalar:VVSV lerp_scalar_:VVS addcmul:VVVSV addcmul_:VVVS addcdiv:VVVSV
-addcdiv_:VVVS exp:VV exp_:V exp2:VV exp2_:V expm1:VV expm1_:V log:VV log_:V log2:VV log2_:V log10:VV log10_:V
-log1p:VV log1p_:V sqrt:VV sqrt_:V rsqrt:VV rsqrt_:V reciprocal:VV reciprocal_:V sin:VV sin_:V cos:VV cos_:V tan:VV
-tan_:V asin:VV asin_:V acos:VV acos_:V atan:VV atan_:V sinh:VV sinh_:V cosh:VV cosh_:V asinh:VV asinh_:V acosh:VV
-acosh_:V atanh:VV atanh_:V erf:VV erf_:V erfc:VV erfc_:V erfinv:VV erfinv_:V sigmoid:VV sigmoid_:V tanh:VV tanh_:V
-i0:VV i0_:V lgamma:VV lgamma_:V digamma:VV digamma_:V neg:VV neg_:V abs:VV abs_:V square:VV square_:V sign:VV
-sign_:V floor:VV floor_:V ceil:VV ceil_:V trunc:VV trunc_:V round:VIV round_:V frac:VV frac_:V special_bessel_j0:VV
-special_bessel_j1:VV special_bessel_y0:VV special_bessel_y1:VV special_modified_bessel_i0:VV
-special_modified_bessel_i1:VV special_modified_bessel_k0:VV special_modified_bessel_k1:VV
-special_scaled_modified_bessel_k0:VV special_scaled_modified_bessel_k1:VV special_spherical_bessel_j0:VV
-special_airy_ai:VV special_i0e:VV special_i1:VV special_i1e:VV special_erfcx:VV special_ndtr:VV special_log_ndtr:VV
-special_ndtri:VV special_entr:VV special_xlog1py:VVV special_zeta:VVV polygamma:IVV igamma:VVV igamma_:VV
-igammac:VVV igammac_:VV mvlgamma:VIV mvlgamma_:VI special_chebyshev_polynomial_t:VVV
-special_chebyshev_polynomial_u:VVV special_chebyshev_polynomial_v:VVV special_chebyshev_polynomial_w:VVV
-special_shifted_chebyshev_polynomial_t:VVV special_shifted_chebyshev_polynomial_u:VVV
-special_shifted_chebyshev_polynomial_v:VVV special_shifted_chebyshev_polynomial_w:VVV
-special_hermite_polynomial_h:VVV special_hermite_polynomial_he:VVV special_laguerre_polynomial_l:VVV
-special_legendre_polynomial_p:VVV relu:VV relu_:V silu:VV silu_:V gelu:VZV leaky_relu:VSV leaky_relu_:VS elu:VSV
-elu_:VS softplus:VSSV logsigmoid:VV hardswish:VV hardsigmoid:VV relu6:VV glu:VIV logit:VVV logit_:VV softmax:VICV
-softmin:VICV log_softmax:VICV eq:VVV eq_scalar:VSV eq_:VV eq_scalar_:VS ne:VVV ne_scalar:VSV ne_:VV ne_scalar_:VS
-lt:VVV lt_scalar:VSV lt_:VV lt_scalar_:VS le:VVV le_scalar:VSV le_:VV le_scalar_:VS gt:VVV gt_scalar:VSV gt_:VV
-gt_scalar_:VS ge:VVV ge_scalar:VSV ge_:VV ge_scalar_:VS logical_and:VVV logical_and_:VV logical_or:VVV
-logical_or_:VV logical_xor:VVV logical_xor_:VV logical_not:VV logical_not_:V bitwise_and:VVV bitwise_and_scalar:VSV
-bitwise_and_:VV bitwise_and_scalar_:VS bitwise_or:VVV bitwise_or_scalar:VSV bitwise_or_:VV bitwise_or_scalar_:VS
-bitwise_xor:VVV bitwise_xor_scalar:VSV bitwise_xor_:VV bitwise_xor_scalar_:VS bitwise_left_shift:VVV
-bitwise_left_shift_scalar:VSV bitwise_left_shift_:VV bitwise_left_shift_scalar_:VS bitwise_right_shift:VVV
-bitwise_right_shift_scalar:VSV bitwise_right_shift_:VV bitwise_right_shift_scalar_:VS bitwise_not:VV bitwise_not_:V
-isnan:VV isinf:VV isfinite:VV isclose:VVFFBV allclose:VVFFBV equal:VVV where:VVVV where_scalar_self:VSVV
-where_scalar_other:VVSV where_scalar:VSSV masked_fill:VVVV masked_fill_scalar:VVSV masked_fill_:VVV
-masked_fill_scalar_:VVS clamp:VVVV clamp_tensors:VVVV clamp_:VVV clamp_tensors_:VVV clamp_min:VSV
+    for entry in """empty:VNCDV empty_strided:VNVNCDV empty_permuted:VNVNCDV zeros:VNCDV ones:VNCDV full:VNSCDV empty_like:VCDV
+zeros_like:VCDV ones_like:VCDV full_like:VSCDV arange:SCDV arange_start:SSCDV arange_start_step:SSSCDV
+linspace:SSICDV logspace:SSIFCDV eye:ICDV eye_m:IICDV hann_window:IBCDV hamming_window:IBFFCDV
+blackman_window:IBCDV bartlett_window:IBCDV kaiser_window:IBFCDV tril:VIV triu:VIV tril_:VI triu_:VI add:VVSV
+add_scalar:VSSV add_:VVS add_scalar_:VSS sub:VVSV sub_scalar:VSSV sub_:VVS sub_scalar_:VSS mul:VVV mul_scalar:VSV
+mul_:VV mul_scalar_:VS div:VVV div_scalar:VSV div_:VV div_scalar_:VS div_tensor_mode:VVZV div_scalar_mode:VSZV
+floor_divide:VVV floor_divide_scalar:VSV floor_divide_:VV floor_divide_scalar_:VS remainder:VVV
+remainder_scalar:VSV remainder_:VV remainder_scalar_:VS fmod:VVV fmod_scalar:VSV fmod_:VV fmod_scalar_:VS rsub:VVSV
+rsub_scalar:VSSV rdiv:VSV rfloor_divide:VSV rremainder:VSV pow:VVV pow_scalar:VSV pow_scalar_base:SVV pow_:VV
+pow_scalar_:VS maximum:VVV minimum:VVV fmax:VVV fmin:VVV atan2:VVV atan2_:VV hypot:VVV hypot_:VV gcd:VVV gcd_:VV
+lcm:VVV lcm_:VV nextafter:VVV nextafter_:VV logaddexp:VVV xlogy:VVV xlogy_:VV lerp:VVVV lerp_scalar:VVSV
+lerp_scalar_:VVS addcmul:VVVSV addcmul_:VVVS addcdiv:VVVSV addcdiv_:VVVS exp:VV exp_:V exp2:VV exp2_:V expm1:VV
+expm1_:V log:VV log_:V log2:VV log2_:V log10:VV log10_:V log1p:VV log1p_:V sqrt:VV sqrt_:V rsqrt:VV rsqrt_:V
+reciprocal:VV reciprocal_:V sin:VV sin_:V cos:VV cos_:V tan:VV tan_:V asin:VV asin_:V acos:VV acos_:V atan:VV
+atan_:V sinh:VV sinh_:V cosh:VV cosh_:V asinh:VV asinh_:V acosh:VV acosh_:V atanh:VV atanh_:V erf:VV erf_:V erfc:VV
+erfc_:V erfinv:VV erfinv_:V sigmoid:VV sigmoid_:V tanh:VV tanh_:V i0:VV i0_:V lgamma:VV lgamma_:V digamma:VV
+digamma_:V neg:VV neg_:V abs:VV abs_:V square:VV square_:V sign:VV sign_:V floor:VV floor_:V ceil:VV ceil_:V
+trunc:VV trunc_:V round:VIV round_:V frac:VV frac_:V frexp:VVV special_bessel_j0:VV special_bessel_j1:VV
+special_bessel_y0:VV special_bessel_y1:VV special_modified_bessel_i0:VV special_modified_bessel_i1:VV
+special_modified_bessel_k0:VV special_modified_bessel_k1:VV special_scaled_modified_bessel_k0:VV
+special_scaled_modified_bessel_k1:VV special_spherical_bessel_j0:VV special_airy_ai:VV special_i0e:VV special_i1:VV
+special_i1e:VV special_erfcx:VV special_ndtr:VV special_log_ndtr:VV special_ndtri:VV special_entr:VV
+special_xlog1py:VVV special_zeta:VVV polygamma:IVV igamma:VVV igamma_:VV igammac:VVV igammac_:VV mvlgamma:VIV
+mvlgamma_:VI special_chebyshev_polynomial_t:VVV special_chebyshev_polynomial_u:VVV
+special_chebyshev_polynomial_v:VVV special_chebyshev_polynomial_w:VVV special_shifted_chebyshev_polynomial_t:VVV
+special_shifted_chebyshev_polynomial_u:VVV special_shifted_chebyshev_polynomial_v:VVV
+special_shifted_chebyshev_polynomial_w:VVV special_hermite_polynomial_h:VVV special_hermite_polynomial_he:VVV
+special_laguerre_polynomial_l:VVV special_legendre_polynomial_p:VVV relu:VV relu_:V silu:VV silu_:V gelu:VZV
+leaky_relu:VSV leaky_relu_:VS elu:VSV elu_:VS softplus:VSSV logsigmoid:VV hardswish:VV hardsigmoid:VV relu6:VV
+glu:VIV logit:VVV logit_:VV softmax:VICV softmin:VICV log_softmax:VICV eq:VVV eq_scalar:VSV eq_:VV eq_scalar_:VS
+ne:VVV ne_scalar:VSV ne_:VV ne_scalar_:VS lt:VVV lt_scalar:VSV lt_:VV lt_scalar_:VS le:VVV le_scalar:VSV le_:VV
+le_scalar_:VS gt:VVV gt_scalar:VSV gt_:VV gt_scalar_:VS ge:VVV ge_scalar:VSV ge_:VV ge_scalar_:VS logical_and:VVV
+logical_and_:VV logical_or:VVV logical_or_:VV logical_xor:VVV logical_xor_:VV logical_not:VV logical_not_:V
+bitwise_and:VVV bitwise_and_scalar:VSV bitwise_and_:VV bitwise_and_scalar_:VS bitwise_or:VVV bitwise_or_scalar:VSV
+bitwise_or_:VV bitwise_or_scalar_:VS bitwise_xor:VVV bitwise_xor_scalar:VSV bitwise_xor_:VV bitwise_xor_scalar_:VS
+bitwise_left_shift:VVV bitwise_left_shift_scalar:VSV bitwise_left_shift_:VV bitwise_left_shift_scalar_:VS
+bitwise_right_shift:VVV bitwise_right_shift_scalar:VSV bitwise_right_shift_:VV bitwise_right_shift_scalar_:VS
+bitwise_not:VV bitwise_not_:V isnan:VV isinf:VV isfinite:VV isclose:VVFFBV allclose:VVFFBV equal:VVV where:VVVV
+where_scalar_self:VSVV where_scalar_other:VVSV where_scalar:VSSV masked_fill:VVVV masked_fill_scalar:VVSV
+masked_fill_:VVV masked_fill_scalar_:VVS clamp:VVVV clamp_tensors:VVVV clamp_:VVV clamp_tensors_:VVV clamp_min:VSV
 clamp_min_tensors:VVV clamp_max:VSV clamp_max_tensors:VVV clamp_min_:VS clamp_min_tensors_:VV clamp_max_:VS
 clamp_max_tensors_:VV sum:VCV sum_dim:VVNBCV sum_to_size:VVNV nansum:VVNBCV mean:VCV mean_dim:VVNBCV var:VBV
 var_dim:VVNBBV var_correction:VVNVBV std:VBV std_dim:VVNBBV std_correction:VVNVBV var_mean_correction:VVNVBVV
@@ -54,68 +54,72 @@ std_mean_correction:VVNVBVV prod:VCV prod_dim:VIBCV any:VV any_dims:VVNBV any_di
 all_dim:VIBV count_nonzero:VVV count_nonzero_dim_int_list:VVNV max:VV max_dim:VIBVV max_other:VVV amax:VVNBV
 argmax:VVBV min:VV min_dim:VIBVV min_other:VVV amin:VVNBV argmin:VVBV logsumexp:VVNBV norm:VSV norm_dim:VVVNBV
 dist:VVSV cumsum:VICV cumprod:VICV cumsum_:VIC cumprod_:VIC diff:VIIVVV trapezoid_x:VVIV trapezoid_dx:VSIV
-gradient:VVVNIV gradient_tensorarray:VVNVNIV logcumsumexp:VIV cummax:VIVV cummin:VIVV sort:VIBVV argsort:VIBV
-topk:VIIBBVV kthvalue:VIIBVV median:VV median_dim:VIBVV nanmedian:VV nanmedian_dim:VIBVV cov:VIVVV corrcoef:VV
-renorm:VSISV renorm_:VSIS mode:VIBVV matmul:VVV mm:VVV bmm:VVV mv:VVV dot:VVV outer:VVV addmm:VVVSSV addmm_:VVVSS
-_addmm_activation:VVVSSBV baddbmm:VVVSSV baddbmm_:VVVSS matrix_power:VIV einsum:ZVNV trace:VV cross:VVVV
-tensordot:VVVNVNV kron:VVV addmv:VVVSSV addmv_:VVVSS addr:VVVSSV addr_:VVVSS addbmm:VVVSSV addbmm_:VVVSS
-chain_matmul:VNV cdist:VVFVV pdist:VFV linear:VVVV bilinear:VVVVV _linear_activation:VVVBV linalg_inv:VV
-linalg_inv_ex:VBVV inverse:VV linalg_det:VV det:VV linalg_slogdet:VVV slogdet:VVV logdet:VV linalg_solve:VVBV
-linalg_solve_ex:VVBBVV linalg_solve_triangular:VVBBBV triangular_solve:VVBBBVV linalg_lu_factor:VBVV
-linalg_lu_factor_ex:VBBVVV linalg_lu:VBVVV lu_unpack:VVBBVVV linalg_lu_solve:VVVBBV lu_solve:VVVV
-linalg_cholesky:VBV linalg_cholesky_ex:VBBVV cholesky_solve:VVBV cholesky_inverse:VBV linalg_ldl_factor:VBVV
-linalg_ldl_factor_ex:VBBVVV linalg_ldl_solve:VVVBV linalg_qr:VZVV geqrf:VVV linalg_householder_product:VVV
-orgqr:VVV ormqr:VVVBBV linalg_eigh:VZVV linalg_eigvalsh:VZV linalg_svd:VBZVVV linalg_svdvals:VZV svd:VBBVVV
-linalg_polar:VVV linalg_matrix_sqrth:VV linalg_lstsq:VVVZVVVV linalg_pinv:VFBV linalg_pinv_atol_rtol_float:VVVBV
-linalg_pinv_atol_rtol_tensor:VVVBV pinverse:VFV linalg_matrix_rank:VFBV linalg_matrix_rank_atol_rtol_float:VVVBV
-linalg_matrix_rank_atol_rtol_tensor:VVVBV linalg_cond:VVV linalg_cond_p_str:VZV matrix_exp:VV linalg_matrix_exp:VV
-linalg_matrix_power:VIV linalg_matmul:VVV linalg_multi_dot:VNV linalg_tensorsolve:VVVNV linalg_tensorinv:VIV
-linalg_vander:VVV linalg_vecdot:VVIV linalg_cross:VVIV linalg_diagonal:VIIIV! linalg_norm:VVVNBCV
-linalg_norm_ord_str:VZVNBCV linalg_vector_norm:VSVNBCV linalg_matrix_norm:VSVNBCV
-linalg_matrix_norm_str_ord:VZVNBCV frobenius_norm:VVNBV nuclear_norm:VBV nuclear_norm_dim:VVNBV view:VVNV!
-view_as:VVV! view_dtype:VCV! reshape:VVNV reshape_as:VVV flatten:VIIV ravel:VV unflatten:VIVNV! permute:VVNV!
-transpose:VIIV! t:VV! numpy_t:VV! mt:VV! movedim:VVNVNV! unsqueeze:VIV! squeeze:VV! squeeze_dim:VIV!
-squeeze_dims:VVNV! expand:VVNV! expand_as:VVV! broadcast_to:VVNV! broadcast_tensors:VNV select:VIIV! slice:VIVVIV!
-narrow:VIIIV! diagonal:VIIIV! diag:VIV diag_embed:VIIIV unbind:VIV split:VIIV split_with_sizes:VVNIV chunk:VIIV
-tensor_split_sections:VIIV tensor_split_indices:VVNIV hsplit_int:VIV hsplit_array:VVNV vsplit_int:VIV
-vsplit_array:VVNV dsplit_int:VIV dsplit_array:VVNV unfold:VIIIV! as_strided:VVNVNVV! alias:VV! detach:VV! detach_:V
-unsqueeze_:VI squeeze_:V squeeze_dim_:VI transpose_:VII t_:V cat:VNIV stack:VNIV atleast_1d:VV atleast_2d:VV
-atleast_3d:VV hstack:VNV vstack:VNV dstack:VNV column_stack:VNV block_diag:VNV cartesian_prod:VNV combinations:VIBV
-repeat:VVNV tile:VVNV flip:VVNV fliplr:VV flipud:VV rot90:VIVNV roll:VVNVNV meshgrid:VNZV repeat_interleave:VVVV
-repeat_interleave_int:VIVV cast:VCV to:VCDBV to_device:VDV clone:VV contiguous:VV copy_:VV fill_:VV fill_scalar_:VS
-zero_:V gather:VIVV scatter_src:VIVVV scatter_value:VIVSV scatter_add:VIVVV scatter_src_:VIVV scatter_value_:VIVS
-scatter_add_:VIVV scatter_reduce:VIVVZV scatter_value_reduce:VIVSZV scatter_reduce_two:VIVVZBV
-scatter_reduce_two_:VIVVZB index_select:VIVV index_add:VIVVSV index_add_:VIVVS index_copy:VIVVV index_copy_:VIVV
-index_fill:VIVVV index_fill_scalar:VIVSV index_fill_:VIVV index_fill_scalar_:VIVS index:VVNV index_put:VVNVBV
-index_put_:VVNVB nonzero:VV nonzero_numpy:VV masked_select:VVV take:VVV take_along_dim:VVVV put:VVVBV put_:VVVB
-embedding:VVIV embedding_full:VVVVFBV embedding_renorm_:VVFF embedding_bag:VVVVFBZBVBVV one_hot:VIV bincount:VVIV
-argwhere:VV masked_scatter:VVVV masked_scatter_:VVV select_scatter:VVIIV slice_scatter:VVIVVIV
-diagonal_scatter:VVIIIV fill_diagonal_:VSB tril_indices:IIICDV triu_indices:IIICDV diagflat:VIV
-searchsorted:VVBBZVV searchsorted_scalar:VSBBZVV bucketize:VVBBV bucketize_scalar:SVBBV isin_tensor_tensor:VVBBV
-isin_tensor_scalar:VSBBV isin_scalar_tensor:SVBBV unique:VBBBVVV unique_dim:VIBBBVVV unique_consecutive:VBBVVVV
-histc:VISSV quantile:VVVBZV quantile_scalar:VFVBZV nanquantile:VVVBZV nanquantile_scalar:VFVBZV histogram:VIVVVBVV
-histogram_bins_tensor:VVVBVV msort:VV deg2rad:VV deg2rad_:V rad2deg:VV rad2deg_:V positive:VV sgn:VV sgn_:V
-signbit:VV isposinf:VV isneginf:VV copysign:VVV copysign_scalar:VSV copysign_:VV copysign_scalar_:VS heaviside:VVV
-heaviside_:VV nan_to_num:VVVVV nan_to_num_:VVVV sinc:VV sinc_:V float_power:VVV float_power_scalar:VSV
-float_power_:VV float_power_scalar_:VS logaddexp2:VVV ldexp:VVV ldexp_:VV aminmax:VVBVV nanmean:VVNBCV inner:VVV
-hardtanh:VSSV hardtanh_:VSS selu:VV selu_:V celu:VSV celu_:VS mish:VV softsign:VV tanhshrink:VV hardshrink:VSV
-softshrink:VSV threshold:VSSV threshold_:VSS prelu:VVV rrelu:VSSBVV rrelu_:VSSBV conv1d:VVVVNVNVNIV
-conv2d:VVVVNVNVNIV conv3d:VVVVNVNVNIV conv_padded:VVVVNVNVNIZZV conv_transpose1d:VVVVNVNVNIVNV
-conv_transpose2d:VVVVNVNVNIVNV conv_transpose3d:VVVVNVNVNIVNV conv_transpose_sized:VVVVNVNVNIVNVNV conv_tbc:VVVIV
-max_pool1d:VVNVNVNVNBV max_pool2d:VVNVNVNVNBV max_pool3d:VVNVNVNVNBV max_pool2d_with_indices:VVNVNVNVNBVV
+cumulative_trapezoid_x:VVIV cumulative_trapezoid_dx:VSIV gradient:VVVNIV gradient_tensorarray:VVNVNIV
+logcumsumexp:VIV cummax:VIVV cummin:VIVV sort:VIBVV argsort:VIBV topk:VIIBBVV kthvalue:VIIBVV median:VV
+median_dim:VIBVV nanmedian:VV nanmedian_dim:VIBVV cov:VIVVV corrcoef:VV renorm:VSISV renorm_:VSIS mode:VIBVV
+norm_except_dim:VIIV segment_reduce:VZVVVIBVV matmul:VVV mm:VVV bmm:VVV mv:VVV dot:VVV outer:VVV addmm:VVVSSV
+addmm_:VVVSS _addmm_activation:VVVSSBV baddbmm:VVVSSV baddbmm_:VVVSS matrix_power:VIV einsum:ZVNV trace:VV
+cross:VVVV tensordot:VVVNVNV kron:VVV vander:VVBV addmv:VVVSSV addmv_:VVVSS addr:VVVSSV addr_:VVVSS addbmm:VVVSSV
+addbmm_:VVVSS chain_matmul:VNV cdist:VVFVV pdist:VFV linear:VVVV bilinear:VVVVV _linear_activation:VVVBV
+linalg_inv:VV linalg_inv_ex:VBVV inverse:VV linalg_det:VV det:VV linalg_slogdet:VVV slogdet:VVV logdet:VV
+linalg_solve:VVBV linalg_solve_ex:VVBBVV linalg_solve_triangular:VVBBBV triangular_solve:VVBBBVV
+linalg_lu_factor:VBVV linalg_lu_factor_ex:VBBVVV linalg_lu:VBVVV lu_unpack:VVBBVVV linalg_lu_solve:VVVBBV
+lu_solve:VVVV linalg_cholesky:VBV linalg_cholesky_ex:VBBVV cholesky_solve:VVBV cholesky_inverse:VBV
+linalg_ldl_factor:VBVV linalg_ldl_factor_ex:VBBVVV linalg_ldl_solve:VVVBV linalg_qr:VZVV geqrf:VVV
+linalg_householder_product:VVV orgqr:VVV ormqr:VVVBBV linalg_eigh:VZVV linalg_eigvalsh:VZV linalg_svd:VBZVVV
+linalg_svdvals:VZV svd:VBBVVV linalg_polar:VVV linalg_matrix_sqrth:VV linalg_lstsq:VVVZVVVV linalg_pinv:VFBV
+linalg_pinv_atol_rtol_float:VVVBV linalg_pinv_atol_rtol_tensor:VVVBV pinverse:VFV linalg_matrix_rank:VFBV
+linalg_matrix_rank_atol_rtol_float:VVVBV linalg_matrix_rank_atol_rtol_tensor:VVVBV linalg_cond:VVV
+linalg_cond_p_str:VZV matrix_exp:VV linalg_matrix_exp:VV linalg_matrix_power:VIV linalg_matmul:VVV
+linalg_multi_dot:VNV linalg_tensorsolve:VVVNV linalg_tensorinv:VIV linalg_vander:VVV linalg_vecdot:VVIV
+linalg_cross:VVIV linalg_diagonal:VIIIV! linalg_norm:VVVNBCV linalg_norm_ord_str:VZVNBCV linalg_vector_norm:VSVNBCV
+linalg_matrix_norm:VSVNBCV linalg_matrix_norm_str_ord:VZVNBCV frobenius_norm:VVNBV nuclear_norm:VBV
+nuclear_norm_dim:VVNBV view:VVNV! view_as:VVV! view_dtype:VCV! reshape:VVNV reshape_as:VVV flatten:VIIV ravel:VV
+unflatten:VIVNV! permute:VVNV! transpose:VIIV! t:VV! numpy_t:VV! mt:VV! movedim:VVNVNV! unsqueeze:VIV! squeeze:VV!
+squeeze_dim:VIV! squeeze_dims:VVNV! expand:VVNV! expand_as:VVV! broadcast_to:VVNV! broadcast_tensors:VNV
+select:VIIV! slice:VIVVIV! narrow:VIIIV! narrow_copy:VIIIV diagonal:VIIIV! diag:VIV diag_embed:VIIIV unbind:VIV
+split:VIIV split_with_sizes:VVNIV chunk:VIIV tensor_split_sections:VIIV tensor_split_indices:VVNIV hsplit_int:VIV
+hsplit_array:VVNV vsplit_int:VIV vsplit_array:VVNV dsplit_int:VIV dsplit_array:VVNV unfold:VIIIV!
+as_strided:VVNVNVV! as_strided_:VVNVNV alias:VV! detach:VV! detach_:V unsqueeze_:VI squeeze_:V squeeze_dim_:VI
+transpose_:VII t_:V cat:VNIV stack:VNIV atleast_1d:VV atleast_2d:VV atleast_3d:VV hstack:VNV vstack:VNV dstack:VNV
+column_stack:VNV block_diag:VNV cartesian_prod:VNV combinations:VIBV repeat:VVNV tile:VVNV flip:VVNV fliplr:VV
+flipud:VV rot90:VIVNV roll:VVNVNV meshgrid:VNZV repeat_interleave:VVVV repeat_interleave_int:VIVV cast:VCV to:VCDBV
+to_device:VDV clone:VV contiguous:VV copy_:VV fill:VVV fill_scalar:VSV fill_:VV fill_scalar_:VS zero_:V gather:VIVV
+scatter_src:VIVVV scatter_value:VIVSV scatter_add:VIVVV scatter_src_:VIVV scatter_value_:VIVS scatter_add_:VIVV
+scatter_reduce:VIVVZV scatter_value_reduce:VIVSZV scatter_reduce_two:VIVVZBV scatter_reduce_two_:VIVVZB
+index_reduce:VIVVZBV index_reduce_:VIVVZB unravel_index:VVNV index_select:VIVV index_add:VIVVSV index_add_:VIVVS
+index_copy:VIVVV index_copy_:VIVV index_fill:VIVVV index_fill_scalar:VIVSV index_fill_:VIVV index_fill_scalar_:VIVS
+index:VVNV index_put:VVNVBV index_put_:VVNVB nonzero:VV nonzero_static:VIIV nonzero_numpy:VV masked_select:VVV
+take:VVV take_along_dim:VVVV put:VVVBV put_:VVVB embedding:VVIV embedding_full:VVVVFBV embedding_renorm_:VVFF
+embedding_bag:VVVVFBZBVBVV one_hot:VIV bincount:VVIV argwhere:VV masked_scatter:VVVV masked_scatter_:VVV
+select_scatter:VVIIV slice_scatter:VVIVVIV diagonal_scatter:VVIIIV as_strided_scatter:VVVNVNVV fill_diagonal_:VSB
+tril_indices:IIICDV triu_indices:IIICDV diagflat:VIV searchsorted:VVBBZVV searchsorted_scalar:VSBBZVV
+bucketize:VVBBV bucketize_scalar:SVBBV isin_tensor_tensor:VVBBV isin_tensor_scalar:VSBBV isin_scalar_tensor:SVBBV
+unique:VBBBVVV unique_dim:VIBBBVVV unique_consecutive:VBBVVVV histc:VISSV quantile:VVVBZV quantile_scalar:VFVBZV
+nanquantile:VVVBZV nanquantile_scalar:VFVBZV histogram:VIVVVBVV histogram_bins_tensor:VVVBVV msort:VV deg2rad:VV
+deg2rad_:V rad2deg:VV rad2deg_:V positive:VV sgn:VV sgn_:V signbit:VV isposinf:VV isneginf:VV copysign:VVV
+copysign_scalar:VSV copysign_:VV copysign_scalar_:VS heaviside:VVV heaviside_:VV nan_to_num:VVVVV nan_to_num_:VVVV
+sinc:VV sinc_:V float_power:VVV float_power_scalar:VSV float_power_:VV float_power_scalar_:VS logaddexp2:VVV
+ldexp:VVV ldexp_:VV aminmax:VVBVV nanmean:VVNBCV inner:VVV hardtanh:VSSV hardtanh_:VSS selu:VV selu_:V celu:VSV
+celu_:VS mish:VV softsign:VV tanhshrink:VV hardshrink:VSV softshrink:VSV threshold:VSSV threshold_:VSS prelu:VVV
+rrelu:VSSBVV rrelu_:VSSBV conv1d:VVVVNVNVNIV conv2d:VVVVNVNVNIV conv3d:VVVVNVNVNIV conv_padded:VVVVNVNVNIZZV
+conv_transpose1d:VVVVNVNVNIVNV conv_transpose2d:VVVVNVNVNIVNV conv_transpose3d:VVVVNVNVNIVNV
+conv_transpose_sized:VVVVNVNVNIVNVNV conv_tbc:VVVIV convolution:VVVVNVNVNBVNIV max_pool1d:VVNVNVNVNBV
+max_pool2d:VVNVNVNVNBV max_pool3d:VVNVNVNVNBV max_pool2d_with_indices:VVNVNVNVNBVV
 max_pool1d_with_indices:VVNVNVNVNBVV max_pool3d_with_indices:VVNVNVNVNBVV avg_pool1d:VVNVNVNBBV
 avg_pool2d:VVNVNVNBBVV avg_pool3d:VVNVNVNBBVV adaptive_avg_pool1d:VVNV adaptive_avg_pool2d:VVNV
 adaptive_avg_pool3d:VVNV adaptive_max_pool1d:VVNV adaptive_max_pool1d_with_indices:VVNVV adaptive_max_pool2d:VVNV
 adaptive_max_pool2d_with_indices:VVNVV adaptive_max_pool3d:VVNV adaptive_max_pool3d_with_indices:VVNVV
 lp_pool1d:VFVNVNBV lp_pool2d:VFVNVNBV lp_pool3d:VFVNVNBV max_unpool1d:VVVNVNVNVNV max_unpool2d:VVVNVNVNVNV
 max_unpool3d:VVVNVNVNVNV fractional_max_pool2d_with_indices:VVNVNVVVV fractional_max_pool3d_with_indices:VVNVNVVVV
-im2col:VVNVNVNVNV col2im:VVNVNVNVNVNV grid_sample:VVZZBV affine_grid:VVNBV layer_norm:VVNVVFV rms_norm:VVNVVV
-group_norm:VIVVFV batch_norm:VVVVVBFFV instance_norm:VVVFV batch_norm_tracked:VVVVVVBBVFV
-instance_norm_tracked:VVVVVBBVFVV local_response_norm:VIFFFV cross_map_lrn2d:VIFFFV normalize:VFIFV
-cosine_similarity:VVIFV pairwise_distance:VVFFBV pad:VVNZVV scaled_dot_product_attention:VVVVFBVBV
-generate_square_subsequent_mask:ICDV multi_head_attention_forward:VVVIIVVVVBFVVBVBVBVVVVVBBVV pixel_shuffle:VIV
-interpolate:VVNVZVVBVVV pixel_unshuffle:VIV channel_shuffle:VIV lstm:VVNVNBIFBBBVVV lstm_data:VVVNVNBIFBBVVV
-gru:VVVNBIFBBBVV gru_data:VVVVNBIFBBVV rnn_tanh:VVVNBIFBBBVV rnn_tanh_data:VVVVNBIFBBVV rnn_relu:VVVNBIFBBBVV
+im2col:VVNVNVNVNV col2im:VVNVNVNVNVNV grid_sample:VVZZBV grid_sampler:VVIIBV affine_grid:VVNBV layer_norm:VVNVVFV
+rms_norm:VVNVVV group_norm:VIVVFV batch_norm:VVVVVBFFV native_layer_norm:VVNVVFVVV native_group_norm:VVVIIIIFVVV
+native_batch_norm:VVVVVBFFVVV instance_norm:VVVFV batch_norm_tracked:VVVVVVBBVFV instance_norm_tracked:VVVVVBBVFVV
+local_response_norm:VIFFFV cross_map_lrn2d:VIFFFV normalize:VFIFV cosine_similarity:VVIFV pairwise_distance:VVFFBV
+pad:VVNZVV constant_pad_nd:VVNSV scaled_dot_product_attention:VVVVFBVBV generate_square_subsequent_mask:ICDV
+multi_head_attention_forward:VVVIIVVVVBFVVBVBVBVVVVVBBVV pixel_shuffle:VIV interpolate:VVNVZVVBVVV
+pixel_unshuffle:VIV channel_shuffle:VIV lstm:VVNVNBIFBBBVVV lstm_data:VVVNVNBIFBBVVV gru:VVVNBIFBBBVV
+gru_data:VVVVNBIFBBVV rnn_tanh:VVVNBIFBBBVV rnn_tanh_data:VVVVNBIFBBVV rnn_relu:VVVNBIFBBBVV
 rnn_relu_data:VVVVNBIFBBVV lstm_cell:VVNVVVVVV gru_cell:VVVVVVV rnn_tanh_cell:VVVVVVV rnn_relu_cell:VVVVVVV
 mse_loss:VVZV l1_loss:VVZV smooth_l1_loss:VVZFV huber_loss:VVZFV binary_cross_entropy:VVVZV
 binary_cross_entropy_with_logits:VVVVZV kl_div:VVZBV nll_loss:VVVIZV cross_entropy:VVVIZFV
@@ -128,25 +132,27 @@ normal_float_float:FFVNVCDV bernoulli:VVV bernoulli_p:VFVV multinomial:VIBVV poi
 _standard_gamma:VVV _sample_dirichlet:VVV _standard_gamma_grad:VVV _dirichlet_grad:VVVV uniform_:VFFV normal_:VFFV
 log_normal_:VFFV cauchy_:VFFV exponential_:VFV geometric_:VFV random_:VV random_to_:VIV random_from_:VIVV
 bernoulli_:VVV bernoulli_float_:VFV dropout:VFBVV dropout_:VFBV alpha_dropout:VFBVV feature_dropout:VFBVV
-feature_alpha_dropout:VFBVV dropout1d:VFBVV dropout2d:VFBVV dropout3d:VFBVV gumbel_softmax:VFBIVV
-init_uniform_:VFFV init_normal_:VFFV init_constant_:VF init_ones_:V init_zeros_:V init_eye_:V init_dirac_:VI
-init_xavier_uniform_:VFV init_xavier_normal_:VFV init_kaiming_uniform_:VFZZV init_kaiming_normal_:VFZZV
-init_trunc_normal_:VFFFFV init_orthogonal_:VFV init_sparse_:VFFV init_default_:VVV calculate_gain:ZVV
-clip_grad_norm_:VNFFBV clip_grad_value_:VNF fused_sgd_:VNVNVNFFFFBBB fused_adam_:VNVNVNVNVNFFFFFBBBI""".split()
+feature_alpha_dropout:VFBVV alpha_dropout_:VFBV feature_dropout_:VFBV feature_alpha_dropout_:VFBV
+native_dropout:VFVVVV dropout1d:VFBVV dropout2d:VFBVV dropout3d:VFBVV gumbel_softmax:VFBIVV init_uniform_:VFFV
+init_normal_:VFFV init_constant_:VF init_ones_:V init_zeros_:V init_eye_:V init_dirac_:VI init_xavier_uniform_:VFV
+init_xavier_normal_:VFV init_kaiming_uniform_:VFZZV init_kaiming_normal_:VFZZV init_trunc_normal_:VFFFFV
+init_orthogonal_:VFV init_sparse_:VFFV init_default_:VVV calculate_gain:ZVV clip_grad_norm_:VNFFBV
+clip_grad_value_:VNF fused_sgd_:VNVNVNFFFFBBB fused_adam_:VNVNVNVNVNFFFFFBBBI""".split()
 )
 
 # File of `_ops` -> the functions that it has.
 SECTIONS = {
-    "creation_gen": """empty zeros ones full empty_like zeros_like ones_like full_like op_arange op_arange_start op_arange_start_step
-linspace logspace eye hann_window hamming_window blackman_window bartlett_window kaiser_window tril triu tril_
-triu_""".split(),
+    "creation_gen": """empty empty_strided empty_permuted zeros ones full empty_like zeros_like ones_like full_like op_arange
+op_arange_start op_arange_start_step linspace logspace eye hann_window hamming_window blackman_window
+bartlett_window kaiser_window tril triu tril_ triu_""".split(),
     "arithmetic_gen": """add add_ sub sub_ mul mul_ div div_ floor_divide floor_divide_ remainder remainder_ fmod fmod_ rsub rdiv
 rfloor_divide rremainder pow pow_ maximum minimum fmax fmin atan2 atan2_ hypot hypot_ gcd gcd_ lcm lcm_ nextafter
 nextafter_ logaddexp xlogy xlogy_ lerp lerp_ addcmul addcmul_ addcdiv addcdiv_""".split(),
     "functions_gen": """exp exp_ exp2 exp2_ expm1 expm1_ log log_ log2 log2_ log10 log10_ log1p log1p_ sqrt sqrt_ rsqrt rsqrt_ reciprocal
 reciprocal_ sin sin_ cos cos_ tan tan_ asin asin_ acos acos_ atan atan_ sinh sinh_ cosh cosh_ asinh asinh_ acosh
 acosh_ atanh atanh_ erf erf_ erfc erfc_ erfinv erfinv_ sigmoid sigmoid_ tanh tanh_ i0 i0_ lgamma lgamma_ digamma
-digamma_ neg neg_ abs abs_ square square_ sign sign_ floor floor_ ceil ceil_ trunc trunc_ round round_ frac frac_""".split(),
+digamma_ neg neg_ abs abs_ square square_ sign sign_ floor floor_ ceil ceil_ trunc trunc_ round round_ frac frac_
+frexp""".split(),
     "special_gen": """special_bessel_j0 special_bessel_j1 special_bessel_y0 special_bessel_y1 special_modified_bessel_i0
 special_modified_bessel_i1 special_modified_bessel_k0 special_modified_bessel_k1 special_scaled_modified_bessel_k0
 special_scaled_modified_bessel_k1 special_spherical_bessel_j0 special_airy_ai special_i0e special_i1 special_i1e
@@ -165,10 +171,11 @@ isinf isfinite isclose allclose equal where masked_fill masked_fill_ clamp clamp
 clamp_max_""".split(),
     "reductions_gen": """sum sum_to_size nansum mean op_var op_var_dim op_var_correction op_std op_std_dim op_std_correction var_mean
 std_mean prod any all count_nonzero max amax argmax min amin argmin logsumexp norm dist cumsum cumprod cumsum_
-cumprod_ diff trapezoid gradient logcumsumexp cummax cummin sort argsort topk kthvalue median nanmedian cov
-corrcoef renorm renorm_ mode""".split(),
+cumprod_ diff trapezoid cumulative_trapezoid gradient logcumsumexp cummax cummin sort argsort topk kthvalue median
+nanmedian cov corrcoef renorm renorm_ mode norm_except_dim segment_reduce""".split(),
     "linear_gen": """matmul mm bmm mv dot outer addmm addmm_ _addmm_activation baddbmm baddbmm_ matrix_power einsum trace cross
-tensordot kron addmv addmv_ addr addr_ addbmm addbmm_ chain_matmul cdist pdist linear bilinear _linear_activation""".split(),
+tensordot kron vander addmv addmv_ addr addr_ addbmm addbmm_ chain_matmul cdist pdist linear bilinear
+_linear_activation""".split(),
     "factorisations_gen": """linalg_inv linalg_inv_ex inverse linalg_det det linalg_slogdet slogdet logdet linalg_solve linalg_solve_ex
 linalg_solve_triangular triangular_solve linalg_lu_factor linalg_lu_factor_ex linalg_lu lu_unpack linalg_lu_solve
 lu_solve linalg_cholesky linalg_cholesky_ex cholesky_solve cholesky_inverse linalg_ldl_factor linalg_ldl_factor_ex
@@ -179,32 +186,33 @@ op_linalg_matrix_rank_atol_rtol_tensor linalg_cond matrix_exp linalg_matrix_exp 
 linalg_multi_dot linalg_tensorsolve linalg_tensorinv linalg_vander linalg_vecdot linalg_cross linalg_diagonal
 linalg_norm linalg_vector_norm linalg_matrix_norm frobenius_norm op_nuclear_norm op_nuclear_norm_dim""".split(),
     "views_gen": """view view_as view_dtype reshape reshape_as flatten ravel unflatten permute transpose t numpy_t mt movedim unsqueeze
-squeeze expand expand_as broadcast_to broadcast_tensors select slice narrow diagonal diag diag_embed unbind split
-split_with_sizes chunk tensor_split op_hsplit_int op_hsplit_array op_vsplit_int op_vsplit_array op_dsplit_int
-op_dsplit_array unfold as_strided alias detach detach_ unsqueeze_ squeeze_ transpose_ t_""".split(),
+squeeze expand expand_as broadcast_to broadcast_tensors select slice narrow narrow_copy diagonal diag diag_embed
+unbind split split_with_sizes chunk tensor_split op_hsplit_int op_hsplit_array op_vsplit_int op_vsplit_array
+op_dsplit_int op_dsplit_array unfold as_strided as_strided_ alias detach detach_ unsqueeze_ squeeze_ transpose_ t_""".split(),
     "joining_gen": """cat stack atleast_1d atleast_2d atleast_3d hstack vstack dstack column_stack block_diag cartesian_prod combinations
 repeat tile flip fliplr flipud rot90 roll meshgrid repeat_interleave""".split(),
-    "copies_gen": """cast to to_device clone contiguous copy_ fill_ zero_""".split(),
-    "indexing_gen": """gather scatter scatter_add scatter_ scatter_add_ scatter_reduce scatter_reduce_ index_select index_add index_add_
-index_copy index_copy_ index_fill index_fill_ index index_put index_put_ nonzero nonzero_numpy masked_select take
-take_along_dim put put_ embedding embedding_full embedding_renorm_ embedding_bag one_hot bincount argwhere
-masked_scatter masked_scatter_ select_scatter slice_scatter diagonal_scatter fill_diagonal_ tril_indices
-triu_indices diagflat""".split(),
+    "copies_gen": """cast to to_device clone contiguous copy_ fill fill_ zero_""".split(),
+    "indexing_gen": """gather scatter scatter_add scatter_ scatter_add_ scatter_reduce scatter_reduce_ index_reduce index_reduce_
+unravel_index index_select index_add index_add_ index_copy index_copy_ index_fill index_fill_ index index_put
+index_put_ nonzero nonzero_static nonzero_numpy masked_select take take_along_dim put put_ embedding embedding_full
+embedding_renorm_ embedding_bag one_hot bincount argwhere masked_scatter masked_scatter_ select_scatter
+slice_scatter diagonal_scatter as_strided_scatter fill_diagonal_ tril_indices triu_indices diagflat""".split(),
     "search_gen": """searchsorted bucketize isin unique unique_dim unique_consecutive histc quantile nanquantile histogram msort""".split(),
     "composed_gen": """deg2rad deg2rad_ rad2deg rad2deg_ positive sgn sgn_ signbit isposinf isneginf copysign copysign_ heaviside
 heaviside_ nan_to_num nan_to_num_ sinc sinc_ float_power float_power_ logaddexp2 ldexp ldexp_ aminmax nanmean inner
 hardtanh hardtanh_ selu selu_ celu celu_ mish softsign tanhshrink hardshrink softshrink threshold threshold_ prelu
 rrelu rrelu_""".split(),
     "convolution_gen": """conv1d conv2d conv3d conv_padded conv_transpose1d conv_transpose2d conv_transpose3d conv_transpose_sized conv_tbc
-max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool1d_with_indices max_pool3d_with_indices avg_pool1d
-avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
-adaptive_max_pool1d_with_indices adaptive_max_pool2d adaptive_max_pool2d_with_indices adaptive_max_pool3d
-adaptive_max_pool3d_with_indices lp_pool1d lp_pool2d lp_pool3d max_unpool1d max_unpool2d max_unpool3d
-fractional_max_pool2d_with_indices fractional_max_pool3d_with_indices im2col col2im grid_sample affine_grid""".split(),
-    "normalisation_gen": """layer_norm rms_norm group_norm batch_norm instance_norm batch_norm_tracked instance_norm_tracked
-local_response_norm cross_map_lrn2d normalize cosine_similarity pairwise_distance pad scaled_dot_product_attention
-generate_square_subsequent_mask multi_head_attention_forward pixel_shuffle interpolate pixel_unshuffle
-channel_shuffle""".split(),
+convolution max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool1d_with_indices
+max_pool3d_with_indices avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d
+adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool1d_with_indices adaptive_max_pool2d
+adaptive_max_pool2d_with_indices adaptive_max_pool3d adaptive_max_pool3d_with_indices lp_pool1d lp_pool2d lp_pool3d
+max_unpool1d max_unpool2d max_unpool3d fractional_max_pool2d_with_indices fractional_max_pool3d_with_indices im2col
+col2im grid_sample grid_sampler affine_grid""".split(),
+    "normalisation_gen": """layer_norm rms_norm group_norm batch_norm native_layer_norm native_group_norm native_batch_norm instance_norm
+batch_norm_tracked instance_norm_tracked local_response_norm cross_map_lrn2d normalize cosine_similarity
+pairwise_distance pad constant_pad_nd scaled_dot_product_attention generate_square_subsequent_mask
+multi_head_attention_forward pixel_shuffle interpolate pixel_unshuffle channel_shuffle""".split(),
     "recurrent_gen": """op_lstm op_lstm_data op_gru op_gru_data op_rnn_tanh op_rnn_tanh_data op_rnn_relu op_rnn_relu_data lstm_cell
 gru_cell rnn_tanh_cell rnn_relu_cell""".split(),
     "losses_gen": """mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy binary_cross_entropy_with_logits kl_div nll_loss
@@ -213,23 +221,24 @@ multilabel_soft_margin_loss multi_margin_loss poisson_nll_loss gaussian_nll_loss
     "random_gen": """rand rand_like randn randn_like op_randint op_randint_low op_randint_like op_randint_like_low randperm normal
 bernoulli multinomial poisson binomial _standard_gamma _sample_dirichlet _standard_gamma_grad _dirichlet_grad
 uniform_ normal_ log_normal_ cauchy_ exponential_ geometric_ op_random_ op_random_to_ op_random_from_ bernoulli_
-dropout dropout_ alpha_dropout feature_dropout feature_alpha_dropout dropout1d dropout2d dropout3d gumbel_softmax""".split(),
+dropout dropout_ alpha_dropout feature_dropout feature_alpha_dropout alpha_dropout_ feature_dropout_
+feature_alpha_dropout_ native_dropout dropout1d dropout2d dropout3d gumbel_softmax""".split(),
     "initialisers_gen": """init_uniform_ init_normal_ init_constant_ init_ones_ init_zeros_ init_eye_ init_dirac_ init_xavier_uniform_
 init_xavier_normal_ init_kaiming_uniform_ init_kaiming_normal_ init_trunc_normal_ init_orthogonal_ init_sparse_
 init_default_ calculate_gain""".split(),
     "optimiser_gen": """clip_grad_norm_ clip_grad_value_ fused_sgd_ fused_adam_""".split(),
 }
 
-FUNCTIONS = """empty zeros ones full empty_like zeros_like ones_like full_like linspace logspace eye hann_window hamming_window
-blackman_window bartlett_window kaiser_window tril triu tril_ triu_ add add_ sub sub_ mul mul_ div div_
-floor_divide floor_divide_ remainder remainder_ fmod fmod_ rsub pow pow_ maximum minimum fmax fmin atan2 hypot gcd
-gcd_ lcm lcm_ nextafter logaddexp xlogy xlogy_ lerp lerp_ addcmul addcmul_ addcdiv addcdiv_ exp exp_ exp2 exp2_
-expm1 expm1_ log log_ log2 log2_ log10 log10_ log1p log1p_ sqrt sqrt_ rsqrt rsqrt_ reciprocal reciprocal_ sin sin_
-cos cos_ tan tan_ asin asin_ acos acos_ atan atan_ sinh sinh_ cosh cosh_ asinh asinh_ acosh acosh_ atanh atanh_ erf
-erf_ erfc erfc_ erfinv erfinv_ sigmoid sigmoid_ tanh tanh_ i0 i0_ lgamma lgamma_ digamma neg neg_ abs abs_ square
-square_ sign sign_ floor floor_ ceil ceil_ trunc trunc_ round round_ frac special_bessel_j0 special_bessel_j1
-special_bessel_y0 special_bessel_y1 special_modified_bessel_i0 special_modified_bessel_i1
-special_modified_bessel_k0 special_modified_bessel_k1 special_scaled_modified_bessel_k0
+FUNCTIONS = """empty empty_strided empty_permuted zeros ones full empty_like zeros_like ones_like full_like linspace logspace eye
+hann_window hamming_window blackman_window bartlett_window kaiser_window tril triu tril_ triu_ add add_ sub sub_
+mul mul_ div div_ floor_divide floor_divide_ remainder remainder_ fmod fmod_ rsub pow pow_ maximum minimum fmax
+fmin atan2 hypot gcd gcd_ lcm lcm_ nextafter logaddexp xlogy xlogy_ lerp lerp_ addcmul addcmul_ addcdiv addcdiv_
+exp exp_ exp2 exp2_ expm1 expm1_ log log_ log2 log2_ log10 log10_ log1p log1p_ sqrt sqrt_ rsqrt rsqrt_ reciprocal
+reciprocal_ sin sin_ cos cos_ tan tan_ asin asin_ acos acos_ atan atan_ sinh sinh_ cosh cosh_ asinh asinh_ acosh
+acosh_ atanh atanh_ erf erf_ erfc erfc_ erfinv erfinv_ sigmoid sigmoid_ tanh tanh_ i0 i0_ lgamma lgamma_ digamma
+neg neg_ abs abs_ square square_ sign sign_ floor floor_ ceil ceil_ trunc trunc_ round round_ frac frac_ frexp
+special_bessel_j0 special_bessel_j1 special_bessel_y0 special_bessel_y1 special_modified_bessel_i0
+special_modified_bessel_i1 special_modified_bessel_k0 special_modified_bessel_k1 special_scaled_modified_bessel_k0
 special_scaled_modified_bessel_k1 special_spherical_bessel_j0 special_airy_ai special_i0e special_i1 special_i1e
 special_erfcx special_ndtr special_log_ndtr special_ndtri special_entr special_xlog1py special_zeta polygamma
 igamma igammac mvlgamma mvlgamma_ special_chebyshev_polynomial_t special_chebyshev_polynomial_u
@@ -241,31 +250,34 @@ gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_and_ bi
 bitwise_xor_ bitwise_left_shift bitwise_left_shift_ bitwise_right_shift bitwise_right_shift_ bitwise_not isnan
 isinf isfinite isclose allclose equal where masked_fill masked_fill_ clamp clamp_ clamp_min clamp_max clamp_min_
 clamp_max_ sum nansum mean var_mean std_mean prod any all count_nonzero max amax argmax min amin argmin logsumexp
-norm dist cumsum cumprod cumsum_ cumprod_ diff trapezoid gradient logcumsumexp cummax cummin sort argsort topk
-kthvalue median nanmedian cov corrcoef renorm mode matmul mm bmm mv dot outer addmm addmm_ _addmm_activation
-baddbmm baddbmm_ matrix_power einsum trace cross tensordot kron addmv addmv_ addr addbmm chain_matmul cdist pdist
-linalg_inv linalg_inv_ex inverse linalg_det det linalg_slogdet slogdet logdet linalg_solve linalg_solve_ex
-linalg_solve_triangular triangular_solve linalg_lu_factor linalg_lu_factor_ex linalg_lu lu_unpack linalg_lu_solve
-lu_solve linalg_cholesky linalg_cholesky_ex cholesky_solve cholesky_inverse linalg_ldl_factor linalg_ldl_factor_ex
-linalg_ldl_solve linalg_qr geqrf linalg_householder_product orgqr ormqr linalg_eigh linalg_eigvalsh linalg_svd
-linalg_svdvals svd linalg_polar linalg_matrix_sqrth linalg_lstsq pinverse linalg_cond matrix_exp linalg_matrix_exp
-linalg_matrix_power linalg_matmul linalg_multi_dot linalg_tensorsolve linalg_tensorinv linalg_vander linalg_vecdot
-linalg_cross linalg_diagonal linalg_norm linalg_vector_norm linalg_matrix_norm frobenius_norm reshape flatten ravel
-unflatten permute transpose t movedim unsqueeze squeeze broadcast_to broadcast_tensors select narrow diagonal diag
-diag_embed unbind split split_with_sizes chunk tensor_split as_strided detach detach_ cat stack atleast_1d
-atleast_2d atleast_3d hstack vstack dstack column_stack block_diag cartesian_prod combinations tile flip fliplr
-flipud rot90 roll meshgrid repeat_interleave clone gather scatter scatter_add scatter_ scatter_add_ scatter_reduce
-scatter_reduce_ index_select index_add index_add_ index_copy index_copy_ index_fill index_fill_ index_put
-index_put_ nonzero masked_select take take_along_dim put embedding embedding_full embedding_renorm_ bincount
-argwhere masked_scatter masked_scatter_ select_scatter slice_scatter diagonal_scatter tril_indices triu_indices
-diagflat searchsorted bucketize isin unique unique_dim unique_consecutive histc quantile nanquantile histogram
-msort deg2rad deg2rad_ rad2deg rad2deg_ positive sgn signbit isposinf isneginf copysign heaviside nan_to_num
-nan_to_num_ sinc sinc_ float_power logaddexp2 ldexp ldexp_ aminmax nanmean inner conv_tbc lstm_cell gru_cell
-rnn_tanh_cell rnn_relu_cell rand rand_like randn randn_like randperm normal bernoulli multinomial poisson binomial
-_standard_gamma _sample_dirichlet _standard_gamma_grad _dirichlet_grad init_uniform_ init_normal_ init_constant_
-init_ones_ init_zeros_ init_eye_ init_dirac_ init_xavier_uniform_ init_xavier_normal_ init_kaiming_uniform_
-init_kaiming_normal_ init_trunc_normal_ init_orthogonal_ init_sparse_ init_default_ calculate_gain clip_grad_norm_
-clip_grad_value_ fused_sgd_ fused_adam_""".split()
+norm dist cumsum cumprod cumsum_ cumprod_ diff trapezoid cumulative_trapezoid gradient logcumsumexp cummax cummin
+sort argsort topk kthvalue median nanmedian cov corrcoef renorm mode norm_except_dim segment_reduce matmul mm bmm
+mv dot outer addmm addmm_ _addmm_activation baddbmm baddbmm_ matrix_power einsum trace cross tensordot kron vander
+addmv addmv_ addr addbmm chain_matmul cdist pdist linalg_inv linalg_inv_ex inverse linalg_det det linalg_slogdet
+slogdet logdet linalg_solve linalg_solve_ex linalg_solve_triangular triangular_solve linalg_lu_factor
+linalg_lu_factor_ex linalg_lu lu_unpack linalg_lu_solve lu_solve linalg_cholesky linalg_cholesky_ex cholesky_solve
+cholesky_inverse linalg_ldl_factor linalg_ldl_factor_ex linalg_ldl_solve linalg_qr geqrf linalg_householder_product
+orgqr ormqr linalg_eigh linalg_eigvalsh linalg_svd linalg_svdvals svd linalg_polar linalg_matrix_sqrth linalg_lstsq
+pinverse linalg_cond matrix_exp linalg_matrix_exp linalg_matrix_power linalg_matmul linalg_multi_dot
+linalg_tensorsolve linalg_tensorinv linalg_vander linalg_vecdot linalg_cross linalg_diagonal linalg_norm
+linalg_vector_norm linalg_matrix_norm frobenius_norm reshape flatten ravel unflatten permute transpose t movedim
+unsqueeze squeeze broadcast_to broadcast_tensors select narrow narrow_copy diagonal diag diag_embed unbind split
+split_with_sizes chunk tensor_split as_strided as_strided_ detach detach_ cat stack atleast_1d atleast_2d
+atleast_3d hstack vstack dstack column_stack block_diag cartesian_prod combinations tile flip fliplr flipud rot90
+roll meshgrid repeat_interleave clone fill fill_ zero_ gather scatter scatter_add scatter_ scatter_add_
+scatter_reduce scatter_reduce_ index_reduce index_reduce_ unravel_index index_select index_add index_add_
+index_copy index_copy_ index_fill index_fill_ index_put index_put_ nonzero nonzero_static masked_select take
+take_along_dim put embedding embedding_full embedding_renorm_ bincount argwhere masked_scatter masked_scatter_
+select_scatter slice_scatter diagonal_scatter as_strided_scatter tril_indices triu_indices diagflat searchsorted
+bucketize isin unique unique_dim unique_consecutive histc quantile nanquantile histogram msort deg2rad deg2rad_
+rad2deg rad2deg_ positive sgn signbit isposinf isneginf copysign heaviside nan_to_num nan_to_num_ sinc sinc_
+float_power logaddexp2 ldexp ldexp_ aminmax nanmean inner conv_tbc convolution grid_sampler native_layer_norm
+native_group_norm native_batch_norm constant_pad_nd lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell rand rand_like
+randn randn_like randperm normal bernoulli multinomial poisson binomial _standard_gamma _sample_dirichlet
+_standard_gamma_grad _dirichlet_grad alpha_dropout_ feature_dropout_ feature_alpha_dropout_ native_dropout
+init_uniform_ init_normal_ init_constant_ init_ones_ init_zeros_ init_eye_ init_dirac_ init_xavier_uniform_
+init_xavier_normal_ init_kaiming_uniform_ init_kaiming_normal_ init_trunc_normal_ init_orthogonal_ init_sparse_
+init_default_ calculate_gain clip_grad_norm_ clip_grad_value_ fused_sgd_ fused_adam_""".split()
 
 METHODS = """tril triu tril_ triu_ add add_ sub sub_ mul mul_ div div_ floor_divide floor_divide_ remainder remainder_ fmod
 fmod_ rsub rdiv rfloor_divide rremainder pow pow_ maximum minimum fmax fmin atan2 atan2_ hypot hypot_ gcd gcd_ lcm
@@ -273,7 +285,7 @@ lcm_ nextafter nextafter_ logaddexp xlogy xlogy_ lerp lerp_ addcmul addcmul_ add
 expm1 expm1_ log log_ log2 log2_ log10 log10_ log1p log1p_ sqrt sqrt_ rsqrt rsqrt_ reciprocal reciprocal_ sin sin_
 cos cos_ tan tan_ asin asin_ acos acos_ atan atan_ sinh sinh_ cosh cosh_ asinh asinh_ acosh acosh_ atanh atanh_ erf
 erf_ erfc erfc_ erfinv erfinv_ sigmoid sigmoid_ tanh tanh_ i0 i0_ lgamma lgamma_ digamma digamma_ neg neg_ abs abs_
-square square_ sign sign_ floor floor_ ceil ceil_ trunc trunc_ round round_ frac frac_ igamma igamma_ igammac
+square square_ sign sign_ floor floor_ ceil ceil_ trunc trunc_ round round_ frac frac_ frexp igamma igamma_ igammac
 igammac_ mvlgamma mvlgamma_ relu relu_ logit logit_ softmax log_softmax eq eq_ ne ne_ lt lt_ le le_ gt gt_ ge ge_
 logical_and logical_and_ logical_or logical_or_ logical_xor logical_xor_ logical_not logical_not_ bitwise_and
 bitwise_and_ bitwise_or bitwise_or_ bitwise_xor bitwise_xor_ bitwise_left_shift bitwise_left_shift_
@@ -284,16 +296,17 @@ logcumsumexp cummax cummin sort argsort topk kthvalue median nanmedian cov corrc
 bmm mv dot outer addmm addmm_ baddbmm baddbmm_ matrix_power trace cross kron addmv addmv_ addr addr_ addbmm addbmm_
 inverse det slogdet logdet triangular_solve lu_solve cholesky_solve cholesky_inverse geqrf orgqr ormqr svd pinverse
 matrix_exp view view_as view_dtype reshape reshape_as flatten ravel unflatten permute transpose t numpy_t mt
-movedim unsqueeze squeeze expand expand_as broadcast_to select slice narrow diagonal diag diag_embed unbind split
-split_with_sizes chunk tensor_split unfold as_strided alias detach detach_ unsqueeze_ squeeze_ transpose_ t_ repeat
-tile flip fliplr flipud rot90 roll repeat_interleave cast to to_device clone contiguous copy_ fill_ zero_ gather
-scatter scatter_add scatter_ scatter_add_ scatter_reduce scatter_reduce_ index_select index_add index_add_
-index_copy index_copy_ index_fill index_fill_ index index_put index_put_ nonzero nonzero_numpy masked_select take
-take_along_dim put put_ bincount argwhere masked_scatter masked_scatter_ select_scatter slice_scatter
-diagonal_scatter fill_diagonal_ diagflat unique unique_dim unique_consecutive histc quantile nanquantile histogram
-msort deg2rad deg2rad_ rad2deg rad2deg_ positive sgn sgn_ signbit isposinf isneginf copysign copysign_ heaviside
-heaviside_ nan_to_num nan_to_num_ sinc sinc_ float_power float_power_ logaddexp2 ldexp ldexp_ aminmax nanmean inner
-bernoulli multinomial uniform_ normal_ log_normal_ cauchy_ exponential_ geometric_ bernoulli_""".split()
+movedim unsqueeze squeeze expand expand_as broadcast_to select slice narrow narrow_copy diagonal diag diag_embed
+unbind split split_with_sizes chunk tensor_split unfold as_strided as_strided_ alias detach detach_ unsqueeze_
+squeeze_ transpose_ t_ repeat tile flip fliplr flipud rot90 roll repeat_interleave cast to to_device clone
+contiguous copy_ fill_ zero_ gather scatter scatter_add scatter_ scatter_add_ scatter_reduce scatter_reduce_
+index_reduce index_reduce_ index_select index_add index_add_ index_copy index_copy_ index_fill index_fill_ index
+index_put index_put_ nonzero nonzero_static nonzero_numpy masked_select take take_along_dim put put_ bincount
+argwhere masked_scatter masked_scatter_ select_scatter slice_scatter diagonal_scatter as_strided_scatter
+fill_diagonal_ diagflat unique unique_dim unique_consecutive histc quantile nanquantile histogram msort deg2rad
+deg2rad_ rad2deg rad2deg_ positive sgn sgn_ signbit isposinf isneginf copysign copysign_ heaviside heaviside_
+nan_to_num nan_to_num_ sinc sinc_ float_power float_power_ logaddexp2 ldexp ldexp_ aminmax nanmean inner bernoulli
+multinomial uniform_ normal_ log_normal_ cauchy_ exponential_ geometric_ bernoulli_""".split()
 
 # Functions of nn.functional.
 NN = """silu silu_ gelu leaky_relu leaky_relu_ elu elu_ softplus logsigmoid hardswish hardsigmoid relu6 glu softmin linear

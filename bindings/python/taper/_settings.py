@@ -70,16 +70,22 @@ def get_num_interop_threads():
 
 
 _deterministic = False
+_deterministic_warns = False
 
 
 def use_deterministic_algorithms(mode, *, warn_only=False):
     """Accepted and remembered: Taper's results do not depend on threads or timing anyway."""
-    global _deterministic
-    _deterministic = bool(mode)
+    global _deterministic, _deterministic_warns
+    _deterministic, _deterministic_warns = bool(mode), bool(mode and warn_only)
 
 
 def are_deterministic_algorithms_enabled():
     return _deterministic
+
+
+def is_deterministic_algorithms_warn_only_enabled():
+    """Whether use_deterministic_algorithms was asked for warnings alone."""
+    return _deterministic_warns
 
 
 _PRECISIONS = ("highest", "high", "medium")
@@ -193,6 +199,7 @@ __all__ = [
     "get_num_threads",
     "is_anomaly_check_nan_enabled",
     "is_anomaly_enabled",
+    "is_deterministic_algorithms_warn_only_enabled",
     "is_inference_mode_enabled",
     "is_storage",
     "set_default_device",

@@ -105,6 +105,7 @@ pub fn linalg_vander(x: &Tensor, n: Option<i64>) -> Result<Tensor> {
         None => x.size(-1)?,
     };
     ensure!(n > 1, Runtime, "N must be greater than 1.");
+    let x = if x.ndim() == 0 { &reshape(x, &[1])? } else { x };
     let shape = with(&x.shape(), &[n - 1]);
     let powers = cumprod(&expand(&unsqueeze(x, -1)?, &shape)?, -1, None)?;
     let one = ones(&with(&x.shape(), &[1]), Some(powers.dtype()), Some(x.device()))?;

@@ -46,7 +46,8 @@ fn pseudoinverse(a: &Tensor, atol: Option<&Tensor>, rtol: Option<&Tensor>, hermi
     );
     let ((m, n), batch) = (rows_columns(a), batch_of(a));
     if a.numel() == 0 {
-        return zeros(&with(&batch, &[n, m]), Some(a.dtype()), Some(a.device()));
+        // Without elements, but with a gradient.
+        return reshape(a, &with(&batch, &[n, m]));
     }
     let kept = |s: &Tensor, size: &Tensor| -> Result<Tensor> {
         let least = threshold(atol, rtol, a, &amax(size, &[-1], true)?)?;

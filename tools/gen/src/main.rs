@@ -15,6 +15,7 @@ mod layers;
 mod model;
 mod objects;
 mod opcodes;
+mod ops_page;
 mod optim;
 mod parser;
 mod python;
@@ -75,6 +76,7 @@ const TARGETS: &[(&str, &str, Emit)] = &[
     ("arguments", "src/capi/arguments_gen.rs", |root, ops| header::emit(root, ops).map(|h| Some(arguments::emit(&h)))),
     ("tests", "tests/common/calls.rs", |_, ops| Ok(Some(test_calls::emit(ops)))),
     ("docs-objects", "docs/OBJECTS.md", |root, _| objects::load(root).map(|f| Some(objects::docs::emit(&f)))),
+    ("docs-ops", "docs/OPS.md", |root, ops| ops_page::emit(root, ops).map(Some)),
     ("python-prototypes", "bindings/python/taper/_prototypes_gen.py", |root, _| {
         Ok(Some(objects::python::emit(&objects::load(root)?, &layers::functions(root)?)))
     }),

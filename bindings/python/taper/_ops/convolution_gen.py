@@ -12,6 +12,7 @@ from . import (
     _conv_transpose3d,
     _conv_transpose_sized,
     _conv_tbc,
+    _convolution,
     _max_pool1d,
     _max_pool2d,
     _max_pool3d,
@@ -41,6 +42,7 @@ from . import (
     _im2col,
     _col2im,
     _grid_sample,
+    _grid_sampler,
     _affine_grid,
 )
 from ._common import (
@@ -260,6 +262,25 @@ def conv_tbc(input, weight, bias, pad=0, *, out=None):
         e_ = _conv_tbc(input._h, weight._h, bias._h, pad if -0x8000000000000000 <= pad <= 0x7FFFFFFFFFFFFFFF else no_int64(pad), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "conv_tbc", "T:input T:weight T:bias I:pad ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding, groups, *, out=None):
+    """A convolution, or where transposed its transpose, of as many dimensions as the weight has."""
+    try:
+        n_stride = len(stride)
+        n_padding = len(padding)
+        n_dilation = len(dilation)
+        n_output_padding = len(output_padding)
+        o_, p_ = tls.o
+        e_ = _convolution(input._h, weight._h, None if bias is None else bias._h, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, PACKS[n_dilation](*dilation), n_dilation, transposed, PACKS[n_output_padding](*output_padding), n_output_padding, groups if -0x8000000000000000 <= groups <= 0x7FFFFFFFFFFFFFFF else no_int64(groups), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "convolution", "T:input T:weight t:bias N:stride N:padding N:dilation B:transposed N:output_padding I:groups ?:out", locals())
     if e_:
         fail(e_)
     h_ = o_.value
@@ -964,6 +985,21 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
     r_ = new(Tensor)
     r_._h = h_
     return r_
+
+
+def grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners, *, out=None):
+    """grid_sample with numbers: mode 0 bilinear, 1 nearest, 2 bicubic; padding 0 zeros, 1 border, 2 reflection."""
+    try:
+        o_, p_ = tls.o
+        e_ = _grid_sampler(input._h, grid._h, interpolation_mode if -0x8000000000000000 <= interpolation_mode <= 0x7FFFFFFFFFFFFFFF else no_int64(interpolation_mode), padding_mode if -0x8000000000000000 <= padding_mode <= 0x7FFFFFFFFFFFFFFF else no_int64(padding_mode), align_corners, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "grid_sampler", "T:input T:grid I:interpolation_mode I:padding_mode B:align_corners ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
 
 
 def affine_grid(theta, size, align_corners=False):

@@ -9,6 +9,8 @@ from . import (
     _clone,
     _contiguous,
     _copy_,
+    _fill,
+    _fill_scalar,
     _fill_,
     _fill_scalar_,
     _zero_,
@@ -114,6 +116,27 @@ def copy_(input, src):
     if e_:
         fail(e_)
     return input
+
+
+def fill(input, value, *, out=None):
+    """self's shape and dtype, filled with the value of a 0-dim tensor.
+
+    self's shape and dtype, filled with a number."""
+    try:
+        if isinstance(value, Tensor):
+            o_, p_ = tls.o
+            e_ = _fill(input._h, value._h, p_)
+        else:
+            o_, p_ = tls.o
+            e_ = _fill_scalar(input._h, scalar(value), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "fill", "T:input *:value ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
 
 
 def fill_(input, value):

@@ -4,6 +4,8 @@
 
 from . import (
     _empty,
+    _empty_strided,
+    _empty_permuted,
     _zeros,
     _ones,
     _full,
@@ -61,6 +63,44 @@ def empty(*size_, dtype=None, device=None, size=M, layout=None, pin_memory=False
         e_ = _empty(PACKS[n_size](*size), n_size, -1 if dtype is None else dtype.code, device_c(device), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "empty", "N:size d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def empty_strided(size, stride, *, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, out=None):
+    """Uninitialised memory with the given strides."""
+    try:
+        n_size = len(size)
+        n_stride = len(stride)
+        o_, p_ = tls.o
+        e_ = _empty_strided(PACKS[n_size](*size), n_size, PACKS[n_stride](*stride), n_stride, -1 if dtype is None else dtype.code, device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "empty_strided", "N:size N:stride d:dtype v:device ?:requires_grad ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    if requires_grad:
+        r_.requires_grad_(True)
+    return r_ if out is None else copy_out(r_, out)
+
+
+def empty_permuted(size, physical_layout, *, dtype=None, device=None, layout=None, pin_memory=False, requires_grad=False, out=None):
+    """Uninitialised memory whose dimensions lie in the given order, from the outermost to the innermost."""
+    try:
+        n_size = len(size)
+        n_physical_layout = len(physical_layout)
+        o_, p_ = tls.o
+        e_ = _empty_permuted(PACKS[n_size](*size), n_size, PACKS[n_physical_layout](*physical_layout), n_physical_layout, -1 if dtype is None else dtype.code, device_c(device), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "empty_permuted", "N:size N:physical_layout d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         fail(e_)
     h_ = o_.value

@@ -79,6 +79,7 @@ from . import (
     _round_,
     _frac,
     _frac_,
+    _frexp,
 )
 from ._common import (
     BAD_ARGUMENT,
@@ -89,6 +90,7 @@ from ._common import (
     new,
     no_int64,
     repaired,
+    return_type,
     tls,
 )
 
@@ -1079,3 +1081,26 @@ def frac_(input):
     if e_:
         fail(e_)
     return input
+
+
+def frexp(input, *, out=None):
+    """self = mantissa * 2^exponent with mantissas within [0.5, 1) and exponents of int32; 0, infinity and NaN are their own mantissa."""
+    try:
+        o0_, p0_, o1_, p1_ = tls.o2
+        e_ = _frexp(input._h, p0_, p1_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "frexp", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
+    r0_ = None
+    if h0_:
+        r0_ = new(Tensor)
+        r0_._h = h0_
+    r1_ = None
+    if h1_:
+        r1_ = new(Tensor)
+        r1_._h = h1_
+    r_ = return_type("frexp", ("mantissa", "exponent"))((r0_, r1_))
+    return r_ if out is None else copy_out(r_, out)

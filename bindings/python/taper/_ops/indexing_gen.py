@@ -14,6 +14,9 @@ from . import (
     _scatter_add_,
     _scatter_reduce_two,
     _scatter_reduce_two_,
+    _index_reduce,
+    _index_reduce_,
+    _unravel_index,
     _index_select,
     _index_add,
     _index_add_,
@@ -27,6 +30,7 @@ from . import (
     _index_put,
     _index_put_,
     _nonzero,
+    _nonzero_static,
     _nonzero_numpy,
     _masked_select,
     _take,
@@ -45,6 +49,7 @@ from . import (
     _select_scatter,
     _slice_scatter,
     _diagonal_scatter,
+    _as_strided_scatter,
     _fill_diagonal_,
     _tril_indices,
     _triu_indices,
@@ -56,6 +61,7 @@ from ._common import (
     F,
     I,
     M,
+    PACKS,
     S,
     Tensor,
     absent,
@@ -203,6 +209,45 @@ def scatter_reduce_(input, dim, index, src, reduce, *, include_self=True):
     if e_:
         fail(e_)
     return input
+
+
+def index_reduce(input, dim, index, source, reduce, *, include_self=True, out=None):
+    """The slices of source reduced (prod, mean, amax, amin) into the places along dim that index names, together with what is there unless include_self is false."""
+    try:
+        o_, p_ = tls.o
+        e_ = _index_reduce(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, source._h, text(reduce), include_self, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "index_reduce", "T:input I:dim T:index T:source Z:reduce B:include_self ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def index_reduce_(input, dim, index, source, reduce, *, include_self=True):
+    """index_reduce in place."""
+    try:
+        e_ = _index_reduce_(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), index._h, source._h, text(reduce), include_self)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "index_reduce_", "T:input I:dim T:index T:source Z:reduce B:include_self", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def unravel_index(indices, shape):
+    """The coordinates in a shape of places in its elements' order, one tensor for each dimension."""
+    try:
+        n_shape = len(shape)
+        o_, p_ = tls.o
+        e_ = _unravel_index(indices._h, PACKS[n_shape](*shape), n_shape, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "unravel_index", "T:indices N:shape", locals())
+    if e_:
+        fail(e_)
+    return unlist(o_.value)
 
 
 def index_select(input, dim, index, *, out=None):
@@ -357,6 +402,21 @@ def nonzero(input, *, out=None):
         e_ = _nonzero(input._h, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "nonzero", "T:input ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def nonzero_static(input, *, size, fill_value=-1, out=None):
+    """nonzero with a fixed number of rows: the first ones, and rows of fill_value where there are fewer."""
+    try:
+        o_, p_ = tls.o
+        e_ = _nonzero_static(input._h, size if -0x8000000000000000 <= size <= 0x7FFFFFFFFFFFFFFF else no_int64(size), fill_value if -0x8000000000000000 <= fill_value <= 0x7FFFFFFFFFFFFFFF else no_int64(fill_value), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "nonzero_static", "T:input I:size I:fill_value ?:out", locals())
     if e_:
         fail(e_)
     h_ = o_.value
@@ -616,6 +676,23 @@ def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1, *, out=None):
         e_ = _diagonal_scatter(input._h, src._h, offset if -0x8000000000000000 <= offset <= 0x7FFFFFFFFFFFFFFF else no_int64(offset), dim1 if -0x8000000000000000 <= dim1 <= 0x7FFFFFFFFFFFFFFF else no_int64(dim1), dim2 if -0x8000000000000000 <= dim2 <= 0x7FFFFFFFFFFFFFFF else no_int64(dim2), p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "diagonal_scatter", "T:input T:src I:offset I:dim1 I:dim2 ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def as_strided_scatter(input, src, size, stride, storage_offset=None, *, out=None):
+    """self with src in place of a window of its memory."""
+    try:
+        n_size = len(size)
+        n_stride = len(stride)
+        o_, p_ = tls.o
+        e_ = _as_strided_scatter(input._h, src._h, PACKS[n_size](*size), n_size, PACKS[n_stride](*stride), n_stride, None if storage_offset is None else pack1(storage_offset), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "as_strided_scatter", "T:input T:src N:size N:stride i:storage_offset ?:out", locals())
     if e_:
         fail(e_)
     h_ = o_.value

@@ -20,6 +20,7 @@ from . import (
     _cross,
     _tensordot,
     _kron,
+    _vander,
     _addmv,
     _addmv_,
     _addr,
@@ -298,6 +299,21 @@ def kron(input, other, *, out=None):
         e_ = _kron(input._h, other._h, p_)
     except BAD_ARGUMENT as x_:
         return repaired(x_, "kron", "T:input T:other ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def vander(x, N=None, increasing=False, *, out=None):
+    """The powers of a vector's elements as columns, from N - 1 down to 0, or rising."""
+    try:
+        o_, p_ = tls.o
+        e_ = _vander(x._h, None if N is None else pack1(N), increasing, p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "vander", "T:x i:N B:increasing ?:out", locals())
     if e_:
         fail(e_)
     h_ = o_.value

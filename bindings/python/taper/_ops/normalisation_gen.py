@@ -7,6 +7,9 @@ from . import (
     _rms_norm,
     _group_norm,
     _batch_norm,
+    _native_layer_norm,
+    _native_group_norm,
+    _native_batch_norm,
     _instance_norm,
     _batch_norm_tracked,
     _instance_norm_tracked,
@@ -16,6 +19,7 @@ from . import (
     _cosine_similarity,
     _pairwise_distance,
     _pad,
+    _constant_pad_nd,
     _scaled_dot_product_attention,
     _generate_square_subsequent_mask,
     _multi_head_attention_forward,
@@ -27,12 +31,15 @@ from . import (
 from ._common import (
     B,
     BAD_ARGUMENT,
+    C,
     F,
     I,
     M,
     PACKS,
+    S,
     Tensor,
     byref,
+    copy_out,
     device_c,
     fail,
     ints,
@@ -41,6 +48,7 @@ from ._common import (
     pack1,
     repaired,
     return_type,
+    scalar,
     text,
     tls,
 )
@@ -106,6 +114,91 @@ def batch_norm(input, weight, bias, running_mean, running_var, training, momentu
     r_ = new(Tensor)
     r_._h = h_
     return r_
+
+
+def native_layer_norm(input, normalized_shape, weight, bias, eps, *, out=None):
+    """layer_norm, and the mean and the inverse standard deviation that it used."""
+    try:
+        n_normalized_shape = len(normalized_shape)
+        o0_, p0_, o1_, p1_, o2_, p2_ = tls.o3
+        e_ = _native_layer_norm(input._h, PACKS[n_normalized_shape](*normalized_shape), n_normalized_shape, None if weight is None else weight._h, None if bias is None else bias._h, eps, p0_, p1_, p2_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "native_layer_norm", "T:input N:normalized_shape t:weight t:bias F:eps ?:out", locals())
+    if e_:
+        fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
+    h2_ = o2_.value
+    r0_ = None
+    if h0_:
+        r0_ = new(Tensor)
+        r0_._h = h0_
+    r1_ = None
+    if h1_:
+        r1_ = new(Tensor)
+        r1_._h = h1_
+    r2_ = None
+    if h2_:
+        r2_ = new(Tensor)
+        r2_._h = h2_
+    r_ = return_type("native_layer_norm", ("output", "mean", "rstd"))((r0_, r1_, r2_))
+    return r_ if out is None else copy_out(r_, out)
+
+
+def native_group_norm(input, weight, bias, N, C, HxW, group, eps, *, out=None):
+    """group_norm of N samples of C channels of HxW places, and the groups' means and inverse standard deviations."""
+    try:
+        o0_, p0_, o1_, p1_, o2_, p2_ = tls.o3
+        e_ = _native_group_norm(input._h, None if weight is None else weight._h, None if bias is None else bias._h, N if -0x8000000000000000 <= N <= 0x7FFFFFFFFFFFFFFF else no_int64(N), C if -0x8000000000000000 <= C <= 0x7FFFFFFFFFFFFFFF else no_int64(C), HxW if -0x8000000000000000 <= HxW <= 0x7FFFFFFFFFFFFFFF else no_int64(HxW), group if -0x8000000000000000 <= group <= 0x7FFFFFFFFFFFFFFF else no_int64(group), eps, p0_, p1_, p2_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "native_group_norm", "T:input t:weight t:bias I:N I:C I:HxW I:group F:eps ?:out", locals())
+    if e_:
+        fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
+    h2_ = o2_.value
+    r0_ = None
+    if h0_:
+        r0_ = new(Tensor)
+        r0_._h = h0_
+    r1_ = None
+    if h1_:
+        r1_ = new(Tensor)
+        r1_._h = h1_
+    r2_ = None
+    if h2_:
+        r2_ = new(Tensor)
+        r2_._h = h2_
+    r_ = return_type("native_group_norm", ("output", "mean", "rstd"))((r0_, r1_, r2_))
+    return r_ if out is None else copy_out(r_, out)
+
+
+def native_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps, *, out=None):
+    """batch_norm, and the batch's means and inverse standard deviations (without training, nothing)."""
+    try:
+        o0_, p0_, o1_, p1_, o2_, p2_ = tls.o3
+        e_ = _native_batch_norm(input._h, None if weight is None else weight._h, None if bias is None else bias._h, None if running_mean is None else running_mean._h, None if running_var is None else running_var._h, training, momentum, eps, p0_, p1_, p2_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "native_batch_norm", "T:input t:weight t:bias t:running_mean t:running_var B:training F:momentum F:eps ?:out", locals())
+    if e_:
+        fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
+    h2_ = o2_.value
+    r0_ = None
+    if h0_:
+        r0_ = new(Tensor)
+        r0_._h = h0_
+    r1_ = None
+    if h1_:
+        r1_ = new(Tensor)
+        r1_._h = h1_
+    r2_ = None
+    if h2_:
+        r2_ = new(Tensor)
+        r2_._h = h2_
+    r_ = return_type("native_batch_norm", ("output", "mean", "rstd"))((r0_, r1_, r2_))
+    return r_ if out is None else copy_out(r_, out)
 
 
 def instance_norm(input, weight=None, bias=None, eps=1e-5):
@@ -248,6 +341,22 @@ def pad(input, pad, mode="constant", value=None):
     r_ = new(Tensor)
     r_._h = h_
     return r_
+
+
+def constant_pad_nd(input, pad, value=0, *, out=None):
+    """Padding with a number: pairs (before, after) from the last dimension backwards."""
+    try:
+        n_pad = len(pad)
+        o_, p_ = tls.o
+        e_ = _constant_pad_nd(input._h, PACKS[n_pad](*pad), n_pad, scalar(value), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "constant_pad_nd", "T:input N:pad S:value ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
 
 
 def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, *, scale=None, enable_gqa=False):

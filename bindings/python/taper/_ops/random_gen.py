@@ -41,6 +41,10 @@ from . import (
     _alpha_dropout,
     _feature_dropout,
     _feature_alpha_dropout,
+    _alpha_dropout_,
+    _feature_dropout_,
+    _feature_alpha_dropout_,
+    _native_dropout,
     _dropout1d,
     _dropout2d,
     _dropout3d,
@@ -57,6 +61,7 @@ from ._common import (
     PACKS,
     Tensor,
     absent,
+    byref,
     copy_out,
     device_c,
     fail,
@@ -65,6 +70,7 @@ from ._common import (
     no_overload,
     pack1,
     repaired,
+    return_type,
     tls,
 )
 
@@ -594,6 +600,62 @@ def feature_alpha_dropout(input, p=0.5, training=False, *, generator=None):
     r_ = new(Tensor)
     r_._h = h_
     return r_
+
+
+def alpha_dropout_(input, p, train, *, generator=None):
+    """alpha_dropout in place."""
+    try:
+        e_ = _alpha_dropout_(input._h, p, train, None if generator is None else generator._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "alpha_dropout_", "T:input F:p B:train G:generator", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def feature_dropout_(input, p, train, *, generator=None):
+    """feature_dropout in place."""
+    try:
+        e_ = _feature_dropout_(input._h, p, train, None if generator is None else generator._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "feature_dropout_", "T:input F:p B:train G:generator", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def feature_alpha_dropout_(input, p, train, *, generator=None):
+    """feature_alpha_dropout in place."""
+    try:
+        e_ = _feature_alpha_dropout_(input._h, p, train, None if generator is None else generator._h)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "feature_alpha_dropout_", "T:input F:p B:train G:generator", locals())
+    if e_:
+        fail(e_)
+    return input
+
+
+def native_dropout(input, p, train, *, generator=None, out=None):
+    """Dropout, and which elements it kept."""
+    try:
+        o0_, p0_, o1_, p1_ = tls.o2
+        e_ = _native_dropout(input._h, p, None if train is None else byref(B(train)), None if generator is None else generator._h, p0_, p1_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "native_dropout", "T:input F:p B:train G:generator ?:out", locals())
+    if e_:
+        fail(e_)
+    h0_ = o0_.value
+    h1_ = o1_.value
+    r0_ = None
+    if h0_:
+        r0_ = new(Tensor)
+        r0_._h = h0_
+    r1_ = None
+    if h1_:
+        r1_ = new(Tensor)
+        r1_._h = h1_
+    r_ = return_type("native_dropout", ("output", "mask"))((r0_, r1_))
+    return r_ if out is None else copy_out(r_, out)
 
 
 def dropout1d(input, p=0.5, training=True, *, generator=None):

@@ -48,6 +48,8 @@ from . import (
     _diff,
     _trapezoid_x,
     _trapezoid_dx,
+    _cumulative_trapezoid_x,
+    _cumulative_trapezoid_dx,
     _gradient,
     _gradient_tensorarray,
     _logcumsumexp,
@@ -66,6 +68,8 @@ from . import (
     _renorm,
     _renorm_,
     _mode,
+    _norm_except_dim,
+    _segment_reduce,
 )
 from ._common import (
     B,
@@ -88,6 +92,7 @@ from ._common import (
     repaired,
     return_type,
     scalar,
+    text,
     tls,
     unlist,
 )
@@ -881,6 +886,35 @@ def trapezoid(y, x=M, *, dim=-1, dx=M, axis=M, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
+def cumulative_trapezoid(y, x=M, *, dim=-1, dx=M, axis=M, out=None):
+    """The integrals by the trapezoidal rule up to each sample, of samples at the places x.
+
+    The integrals by the trapezoidal rule up to each sample, of samples dx apart."""
+    if axis is not M:
+        dim = axis
+    try:
+        if x is not M and dx is M:
+            o_, p_ = tls.o
+            e_ = _cumulative_trapezoid_x(y._h, x._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), p_)
+        elif x is M:
+            if dx is M:
+                dx = 1
+            o_, p_ = tls.o
+            e_ = _cumulative_trapezoid_dx(y._h, scalar(dx), dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), p_)
+        else:
+            e_ = absent
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "cumulative_trapezoid", "T:y T:x I:dim S:dx ?:out", locals())
+    if e_:
+        if e_ is absent:
+            no_overload("cumulative_trapezoid", ("Tensor y, Tensor x, *, int dim=-1", "Tensor y, *, Scalar dx=1, int dim=-1",), "T:y T:x I:dim S:dx ?:out", locals())
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
 def gradient(input, spacing=M, dim=None, edge_order=1, *, axis=M):
     """Slopes of samples that are spacing (1) apart, along each of the dimensions: of both neighbours, at the ends of two (edge_order 1) or three points.
 
@@ -1242,4 +1276,36 @@ def mode(input, dim=-1, keepdim=False, *, axis=M, keepdims=M, out=None):
         r1_ = new(Tensor)
         r1_._h = h1_
     r_ = return_type("mode", ("values", "indices"))((r0_, r1_))
+    return r_ if out is None else copy_out(r_, out)
+
+
+def norm_except_dim(v, pow=2, dim=0, *, axis=M, out=None):
+    """The norm of power pow over all dimensions but one (-1: over all)."""
+    if axis is not M:
+        dim = axis
+    try:
+        o_, p_ = tls.o
+        e_ = _norm_except_dim(v._h, pow if -0x8000000000000000 <= pow <= 0x7FFFFFFFFFFFFFFF else no_int64(pow), dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "norm_except_dim", "T:v I:pow I:dim ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
+def segment_reduce(data, reduce, *, lengths=None, indices=None, offsets=None, axis=0, unchecked=False, initial=None, out=None):
+    """Segments of a dimension (of the given lengths, or between offsets) reduced: sum, mean, prod, max or min, beginning with initial. indices are refused; unchecked leaves the lengths unlooked at."""
+    try:
+        o_, p_ = tls.o
+        e_ = _segment_reduce(data._h, text(reduce), None if lengths is None else lengths._h, None if indices is None else indices._h, None if offsets is None else offsets._h, axis if -0x8000000000000000 <= axis <= 0x7FFFFFFFFFFFFFFF else no_int64(axis), unchecked, None if initial is None else byref(scalar(initial)), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "segment_reduce", "T:data Z:reduce t:lengths t:indices t:offsets I:axis B:unchecked s:initial ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
     return r_ if out is None else copy_out(r_, out)

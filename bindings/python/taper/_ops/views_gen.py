@@ -28,6 +28,7 @@ from . import (
     _select,
     _slice,
     _narrow,
+    _narrow_copy,
     _diagonal,
     _diag,
     _diag_embed,
@@ -45,6 +46,7 @@ from . import (
     _dsplit_array,
     _unfold,
     _as_strided,
+    _as_strided_,
     _alias,
     _detach,
     _detach_,
@@ -456,6 +458,21 @@ def narrow(input, dim, start, length):
     return r_
 
 
+def narrow_copy(input, dim, start, length, *, out=None):
+    """A copy of a part of a dimension."""
+    try:
+        o_, p_ = tls.o
+        e_ = _narrow_copy(input._h, dim if -0x8000000000000000 <= dim <= 0x7FFFFFFFFFFFFFFF else no_int64(dim), start if -0x8000000000000000 <= start <= 0x7FFFFFFFFFFFFFFF else no_int64(start), length if -0x8000000000000000 <= length <= 0x7FFFFFFFFFFFFFFF else no_int64(length), p_)
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "narrow_copy", "T:input I:dim I:start I:length ?:out", locals())
+    if e_:
+        fail(e_)
+    h_ = o_.value
+    r_ = new(Tensor)
+    r_._h = h_
+    return r_ if out is None else copy_out(r_, out)
+
+
 def diagonal(input, offset=0, dim1=0, dim2=1):
     """A diagonal over two dimensions, appended as the last."""
     try:
@@ -696,6 +713,19 @@ def as_strided(input, size, stride, storage_offset=None):
     r_ = new(Tensor)
     r_._h = h_
     return r_
+
+
+def as_strided_(input, size, stride, storage_offset=None):
+    """Any sizes, strides and (absolute) storage offset, in place."""
+    try:
+        n_size = len(size)
+        n_stride = len(stride)
+        e_ = _as_strided_(input._h, PACKS[n_size](*size), n_size, PACKS[n_stride](*stride), n_stride, None if storage_offset is None else pack1(storage_offset))
+    except BAD_ARGUMENT as x_:
+        return repaired(x_, "as_strided_", "T:input N:size N:stride i:storage_offset", locals())
+    if e_:
+        fail(e_)
+    return input
 
 
 def alias(input):
