@@ -3917,6 +3917,93 @@ static inline taper_go_t go_taper_msort(uintptr_t a_self) {
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_complex(uintptr_t a_real, uintptr_t a_imag) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_complex((taper_tensor *)a_real, (taper_tensor *)a_imag, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_polar(uintptr_t a_abs, uintptr_t a_angle) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_polar((taper_tensor *)a_abs, (taper_tensor *)a_angle, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_real(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_real((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_imag(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_imag((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_view_as_real(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_view_as_real((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_view_as_complex(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_view_as_complex((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_conj(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_conj((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_conj_physical(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_conj_physical((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline uintptr_t go_taper_conj_physical_(uintptr_t a_self) {
+    return (uintptr_t)taper_conj_physical_((taper_tensor *)a_self);
+}
+static inline taper_go_t go_taper_adjoint(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_adjoint((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_angle(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_angle((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_isreal(uintptr_t a_self) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_isreal((taper_tensor *)a_self, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_vdot(uintptr_t a_self, uintptr_t a_other) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_vdot((taper_tensor *)a_self, (taper_tensor *)a_other, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_deg2rad(uintptr_t a_self) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -13176,6 +13263,136 @@ func (t *Tensor) Msort() (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
+// Complex: Complex numbers of their real and imaginary parts, which have one dtype (float32 or float64) and broadcast.
+func Complex(real *Tensor, imag *Tensor) (*Tensor, error) {
+	r := C.go_taper_complex(real.ptr(), imag.ptr())
+	runtime.KeepAlive(real)
+	runtime.KeepAlive(imag)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Polar: Complex numbers of absolute value and angle, which have one dtype (float32 or float64) and broadcast.
+func Polar(abs *Tensor, angle *Tensor) (*Tensor, error) {
+	r := C.go_taper_polar(abs.ptr(), angle.ptr())
+	runtime.KeepAlive(abs)
+	runtime.KeepAlive(angle)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Real: The real parts, as a view; a real tensor itself.
+func (t *Tensor) Real() (*Tensor, error) {
+	r := C.go_taper_real(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Imag: The imaginary parts, as a view; real tensors are refused.
+func (t *Tensor) Imag() (*Tensor, error) {
+	r := C.go_taper_imag(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// ViewAsReal: Complex numbers seen as pairs of real ones, in a last dimension of 2.
+func (t *Tensor) ViewAsReal() (*Tensor, error) {
+	r := C.go_taper_view_as_real(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// ViewAsComplex: Pairs of real numbers (float32 or float64) in a last dimension of 2 and stride 1, seen as complex ones.
+func (t *Tensor) ViewAsComplex() (*Tensor, error) {
+	r := C.go_taper_view_as_complex(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Conj: The complex conjugate, in memory of its own; a real tensor itself.
+func (t *Tensor) Conj() (*Tensor, error) {
+	r := C.go_taper_conj(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// ConjPhysical: The complex conjugate; a real tensor itself.
+func (t *Tensor) ConjPhysical() (*Tensor, error) {
+	r := C.go_taper_conj_physical(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// ConjPhysicalInPlace: The complex conjugate, written into self.
+func (t *Tensor) ConjPhysicalInPlace() error {
+	r := C.go_taper_conj_physical_(t.ptr())
+	runtime.KeepAlive(t)
+	return check(uintptr(r))
+}
+
+// Adjoint: The conjugate transposes of matrices.
+func (t *Tensor) Adjoint() (*Tensor, error) {
+	r := C.go_taper_adjoint(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Angle: The angle in the complex plane, between -pi and pi; of a real number 0 or pi.
+func (t *Tensor) Angle() (*Tensor, error) {
+	r := C.go_taper_angle(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Isreal: True where the imaginary part is zero; bool.
+func (t *Tensor) Isreal() (*Tensor, error) {
+	r := C.go_taper_isreal(t.ptr())
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// Vdot: The sum of conj(self) * other over two vectors.
+func (t *Tensor) Vdot(other *Tensor) (*Tensor, error) {
+	r := C.go_taper_vdot(t.ptr(), other.ptr())
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(other)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
 // Deg2rad: Degrees to radians.
 func (t *Tensor) Deg2rad() (*Tensor, error) {
 	r := C.go_taper_deg2rad(t.ptr())
@@ -13220,7 +13437,7 @@ func (t *Tensor) Positive() (*Tensor, error) {
 	return adopt(uintptr(r.r0)), nil
 }
 
-// Sgn: -1, 0 or 1.
+// Sgn: -1, 0 or 1; of complex numbers self / |self|, and 0 of 0.
 func (t *Tensor) Sgn() (*Tensor, error) {
 	r := C.go_taper_sgn(t.ptr())
 	runtime.KeepAlive(t)

@@ -67,6 +67,7 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"runtime/cgo"
 	"strings"
@@ -265,11 +266,11 @@ func (d DType) String() string {
 	return "none"
 }
 
-// Scalar is a number that keeps its category in type promotion. Make one with Int, Float or Bool; the zero value
-// means "not given".
+// Scalar is a number that keeps its category in type promotion. Make one with Int, Float, Bool or ComplexOf; the
+// zero value means "not given".
 type Scalar struct {
 	kind int8
-	i    int64
+	i    int64 // of a complex number the bits of the imaginary part
 	f    float64
 }
 
@@ -278,6 +279,11 @@ func Int(v int64) Scalar { return Scalar{kind: 2, i: v} }
 
 // Float is a floating-point number.
 func Float(v float64) Scalar { return Scalar{kind: 1, f: v} }
+
+// ComplexOf is a complex number.
+func ComplexOf(v complex128) Scalar {
+	return Scalar{kind: 4, f: real(v), i: int64(math.Float64bits(imag(v)))}
+}
 
 // Bool is a truth value.
 func Bool(v bool) Scalar {
@@ -300,6 +306,8 @@ func (s Scalar) c() C.taper_scalar {
 		return C.taper_scalar{kind: C.TAPER_SCALAR_FLOAT, f: C.double(s.f)}
 	case 3:
 		return C.taper_scalar{kind: C.TAPER_SCALAR_BOOL, i: C.int64_t(s.i)}
+	case 4:
+		return C.taper_scalar{kind: C.TAPER_SCALAR_COMPLEX, i: C.int64_t(s.i), f: C.double(s.f)}
 	}
 	return C.taper_scalar{kind: C.TAPER_SCALAR_INT, i: C.int64_t(s.i)}
 }
@@ -309,13 +317,23 @@ func scalarFrom(s C.taper_scalar) Scalar {
 		return Float(float64(s.f))
 	case C.TAPER_SCALAR_BOOL:
 		return Bool(s.i != 0)
+	case C.TAPER_SCALAR_COMPLEX:
+		return Scalar{kind: 4, i: int64(s.i), f: float64(s.f)}
 	}
 	return Int(int64(s.i))
 }
 
-// Float64 is the scalar's value.
+// Complex128 is the scalar's value.
+func (s Scalar) Complex128() complex128 {
+	if s.kind == 4 {
+		return complex(s.f, math.Float64frombits(uint64(s.i)))
+	}
+	return complex(s.Float64(), 0)
+}
+
+// Float64 is the scalar's value; of a complex number the real part.
 func (s Scalar) Float64() float64 {
-	if s.kind == 1 {
+	if s.kind == 1 || s.kind == 4 {
 		return s.f
 	}
 	return float64(s.i)
@@ -323,7 +341,7 @@ func (s Scalar) Float64() float64 {
 
 // Int64 is the scalar's value, floats rounded to zero.
 func (s Scalar) Int64() int64 {
-	if s.kind == 1 {
+	if s.kind == 1 || s.kind == 4 {
 		return int64(s.f)
 	}
 	return s.i

@@ -41,6 +41,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* The version of this header; taper_version() is that of the library which the program runs with. */
 #define TAPER_VERSION "0.1.0"
@@ -92,6 +93,8 @@ struct DLManagedTensorVersioned;
 #define TAPER_FLOAT16 5
 #define TAPER_FLOAT32 6
 #define TAPER_FLOAT64 7
+#define TAPER_COMPLEX64 9
+#define TAPER_COMPLEX128 10
 #define TAPER_BOOL 11
 #define TAPER_BFLOAT16 15
 
@@ -116,6 +119,7 @@ struct DLManagedTensorVersioned;
 #define TAPER_SCALAR_FLOAT 0
 #define TAPER_SCALAR_INT 1
 #define TAPER_SCALAR_BOOL 2
+#define TAPER_SCALAR_COMPLEX 3
 
 /* What taper_module_attribute found. */
 #define TAPER_ATTRIBUTE_NONE 0
@@ -274,13 +278,16 @@ typedef struct taper_device {
     int32_t index;
 } taper_device;
 
-/* A number with its category. Make one with taper_scalar_f64, taper_scalar_i64 or taper_scalar_bool. */
+/*
+ * A number with its category. Make one with taper_scalar_f64, taper_scalar_i64, taper_scalar_bool or
+ * taper_scalar_complex.
+ */
 typedef struct taper_scalar {
-    /* TAPER_SCALAR_FLOAT, TAPER_SCALAR_INT or TAPER_SCALAR_BOOL. */
+    /* TAPER_SCALAR_FLOAT, TAPER_SCALAR_INT, TAPER_SCALAR_BOOL or TAPER_SCALAR_COMPLEX. */
     int32_t kind;
-    /* The value of an integer, or 0 / 1 of a bool. */
+    /* The value of an integer, 0 / 1 of a bool, or the bits of a complex number's imaginary part (a double). */
     int64_t i;
-    /* The value of a float. */
+    /* The value of a float, or the real part of a complex number. */
     double f;
 } taper_scalar;
 
@@ -328,6 +335,23 @@ static inline taper_scalar taper_scalar_bool(bool value)
     s.i = value ? 1 : 0;
     s.f = 0;
     return s;
+}
+/* A complex number, and the imaginary part of one that a function returned (its real part is `f`). */
+static inline taper_scalar taper_scalar_complex(double real, double imag)
+{
+    taper_scalar s;
+    s.kind = TAPER_SCALAR_COMPLEX;
+    memcpy(&s.i, &imag, sizeof imag);
+    s.f = real;
+    return s;
+}
+static inline double taper_scalar_imag(taper_scalar s)
+{
+    double imag = 0;
+    if (s.kind == TAPER_SCALAR_COMPLEX) {
+        memcpy(&imag, &s.i, sizeof imag);
+    }
+    return imag;
 }
 
 /* Devices as values: TAPER_CPU, TAPER_CUDA(0), TAPER_OPENCL(0), TAPER_META, and TAPER_DEVICE_NONE where a
@@ -7443,6 +7467,99 @@ taper_error *taper_histogram_bins_tensor(taper_tensor *self,
  */
 TAPER_MUST_USE taper_error *taper_msort(taper_tensor *self, taper_tensor **out);
 
+/* ==== Ops: Complex numbers ================================================================================ */
+
+/*
+ * Complex numbers of their real and imaginary parts, which have one dtype (float32 or float64) and broadcast.
+ *
+ * `complex(Tensor real, Tensor imag) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_complex(taper_tensor *real, taper_tensor *imag, taper_tensor **out);
+
+/*
+ * Complex numbers of absolute value and angle, which have one dtype (float32 or float64) and broadcast.
+ *
+ * `polar(Tensor abs, Tensor angle) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_polar(taper_tensor *abs, taper_tensor *angle, taper_tensor **out);
+
+/*
+ * The real parts, as a view; a real tensor itself.
+ *
+ * `real(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_real(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The imaginary parts, as a view; real tensors are refused.
+ *
+ * `imag(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_imag(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Complex numbers seen as pairs of real ones, in a last dimension of 2.
+ *
+ * `view_as_real(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_view_as_real(taper_tensor *self, taper_tensor **out);
+
+/*
+ * Pairs of real numbers (float32 or float64) in a last dimension of 2 and stride 1, seen as complex ones.
+ *
+ * `view_as_complex(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_view_as_complex(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The complex conjugate, in memory of its own; a real tensor itself.
+ *
+ * `conj(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_conj(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The complex conjugate; a real tensor itself.
+ *
+ * `conj_physical(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_conj_physical(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The complex conjugate, written into self.
+ *
+ * `conj_physical_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_conj_physical_(taper_tensor *self);
+
+/*
+ * The conjugate transposes of matrices.
+ *
+ * `adjoint(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_adjoint(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The angle in the complex plane, between -pi and pi; of a real number 0 or pi.
+ *
+ * `angle(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_angle(taper_tensor *self, taper_tensor **out);
+
+/*
+ * True where the imaginary part is zero; bool.
+ *
+ * `isreal(Tensor self) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_isreal(taper_tensor *self, taper_tensor **out);
+
+/*
+ * The sum of conj(self) * other over two vectors.
+ *
+ * `vdot(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE taper_error *taper_vdot(taper_tensor *self, taper_tensor *other, taper_tensor **out);
+
 /* ==== Ops: Composed elementwise functions ================================================================= */
 
 /*
@@ -7481,7 +7598,7 @@ TAPER_MUST_USE taper_error *taper_rad2deg_(taper_tensor *self);
 TAPER_MUST_USE taper_error *taper_positive(taper_tensor *self, taper_tensor **out);
 
 /*
- * -1, 0 or 1.
+ * -1, 0 or 1; of complex numbers self / |self|, and 0 of 0.
  *
  * `sgn(Tensor self) -> Tensor`. Since 0.1.
  */

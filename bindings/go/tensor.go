@@ -215,7 +215,7 @@ func borrowList(c C.uintptr_t) ([]*Tensor, error) {
 
 // Element is what tensors can be made of and read as.
 type Element interface {
-	uint8 | int8 | int16 | int32 | int64 | float32 | float64 | bool
+	uint8 | int8 | int16 | int32 | int64 | float32 | float64 | bool | complex64 | complex128
 }
 
 func dtypeOf[T Element]() DType {
@@ -237,6 +237,10 @@ func dtypeOf[T Element]() DType {
 		return Float64
 	case bool:
 		return BoolType
+	case complex64:
+		return Complex64
+	case complex128:
+		return Complex128
 	}
 	return 0 // no other type satisfies Element
 }

@@ -7,16 +7,18 @@ import "C"
 
 // Element types.
 const (
-	Uint8    DType = DType(C.TAPER_UINT8) + 1
-	Int8     DType = DType(C.TAPER_INT8) + 1
-	Int16    DType = DType(C.TAPER_INT16) + 1
-	Int32    DType = DType(C.TAPER_INT32) + 1
-	Int64    DType = DType(C.TAPER_INT64) + 1
-	Float16  DType = DType(C.TAPER_FLOAT16) + 1
-	Float32  DType = DType(C.TAPER_FLOAT32) + 1
-	Float64  DType = DType(C.TAPER_FLOAT64) + 1
-	BoolType DType = DType(C.TAPER_BOOL) + 1
-	BFloat16 DType = DType(C.TAPER_BFLOAT16) + 1
+	Uint8      DType = DType(C.TAPER_UINT8) + 1
+	Int8       DType = DType(C.TAPER_INT8) + 1
+	Int16      DType = DType(C.TAPER_INT16) + 1
+	Int32      DType = DType(C.TAPER_INT32) + 1
+	Int64      DType = DType(C.TAPER_INT64) + 1
+	Float16    DType = DType(C.TAPER_FLOAT16) + 1
+	Float32    DType = DType(C.TAPER_FLOAT32) + 1
+	Float64    DType = DType(C.TAPER_FLOAT64) + 1
+	Complex64  DType = DType(C.TAPER_COMPLEX64) + 1
+	Complex128 DType = DType(C.TAPER_COMPLEX128) + 1
+	BoolType   DType = DType(C.TAPER_BOOL) + 1
+	BFloat16   DType = DType(C.TAPER_BFLOAT16) + 1
 )
 
 // Kind of device; the values are DLPack's, but META's, which it does not have.

@@ -26,6 +26,7 @@ pub fn to_text_with(t: &Tensor, opts: &PrintOptions) -> Result<String> {
     let shown = if is_summarized(&shape, opts) && !own.device().is_meta() { edges(&own, edge)? } else { own.clone() };
     let values: Vec<Scalar> = match dtype.category() {
         _ if own.device().is_meta() => Vec::new(),
+        3 => memory::collect(shown.to_complex_vec()?.into_iter().map(|(re, im)| Scalar::Complex(re, im)))?,
         2 => memory::collect(shown.to_f64_vec()?.into_iter().map(Scalar::Float))?,
         1 => memory::collect(shown.to_i64_vec()?.into_iter().map(Scalar::Int))?,
         _ => memory::collect(shown.to_i64_vec()?.into_iter().map(|v| Scalar::Bool(v != 0)))?,

@@ -64,6 +64,12 @@ fn root_edges(outputs: &[Tensor], grads: &[Option<Tensor>]) -> Result<Vec<(Edge,
             }
             None => {
                 ensure!(out.numel() == 1, Runtime, "grad can be implicitly created only for scalar outputs");
+                ensure!(
+                    !out.dtype().is_complex(),
+                    Runtime,
+                    "grad can be implicitly created only for real scalar outputs but got torch.{}",
+                    out.dtype()
+                );
                 alg.ones(&OutputMeta::of(out))?
             }
         };

@@ -95,6 +95,14 @@ pub fn rebase(t: &Tensor, edge: Option<Edge>) -> Result<()> {
         meta::set_history(t, Some(edge));
         return Ok(());
     };
+    ensure!(
+        base.dtype() == t.dtype(),
+        NotImplemented,
+        "a gradient cannot be recorded through a write into the {} view of a tensor of {}; write a whole tensor, or without \
+         gradients",
+        t.dtype(),
+        base.dtype()
+    );
     let (bl, vl) = (base.layout(), t.layout());
     let rel = relative(&vl, &bl);
     let inner = edge.node;

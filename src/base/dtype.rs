@@ -19,18 +19,28 @@ impl DType {
             ),
         }
     }
-    /// Promotion category: 0 bool, 1 integer, 2 float.
+    /// Promotion category: 0 bool, 1 integer, 2 float, 3 complex.
     #[inline]
     pub fn category(self) -> u8 {
         if self == DType::Bool {
             0
         } else if self.is_int() {
             1
+        } else if self.is_complex() {
+            3
         } else {
             2
         }
     }
-    /// Whether a result of `self` may be stored in `to` (PyTorch's `canCast`: float to int and number to bool may not).
+    /// The complex dtype whose parts hold this dtype's numbers as well as they can.
+    pub fn complex(self) -> DType {
+        match self {
+            DType::F64 | DType::C128 => DType::C128,
+            _ => DType::C64,
+        }
+    }
+    /// Whether a result of `self` may be stored in `to` (PyTorch's `canCast`: complex to float, float to int and number to bool
+    /// may not).
     pub fn can_cast(self, to: DType) -> bool {
         self.category() <= to.category()
     }
@@ -50,7 +60,7 @@ impl DType {
         match self {
             DType::F16 => 65504.0,
             DType::BF16 => (2.0 - 2f64.powi(-7)) * 2f64.powi(127),
-            DType::F32 => f32::MAX as f64,
+            DType::F32 | DType::C64 => f32::MAX as f64,
             _ => f64::MAX,
         }
     }

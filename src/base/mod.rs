@@ -5,6 +5,7 @@ pub mod dtype;
 pub mod error;
 pub mod layout;
 pub mod log;
+pub mod no_kernel;
 pub mod promote;
 pub mod scalar;
 pub mod settings;

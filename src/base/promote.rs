@@ -9,6 +9,10 @@ pub fn promote_types(a: DType, b: DType) -> DType {
         return a;
     }
     let (ca, cb) = (a.category(), b.category());
+    if ca.max(cb) == 3 && ca.min(cb) >= 2 {
+        // A float that meets a complex number asks for parts of its width.
+        return if a.complex() == DType::C128 || b.complex() == DType::C128 { C128 } else { C64 };
+    }
     if ca != cb {
         return if ca > cb { a } else { b };
     }
@@ -58,6 +62,8 @@ impl Promotion {
     pub fn result(self) -> DType {
         fn combine(higher: Option<DType>, lower: Option<DType>) -> Option<DType> {
             match (higher, lower) {
+                // A float of higher priority says how wide the parts of a complex number are.
+                (Some(h), Some(l)) if l.is_complex() && h.is_float() => Some(h.complex()),
                 (Some(h), Some(l)) => Some(if l.category() > h.category() { l } else { h }),
                 (h, l) => h.or(l),
             }

@@ -11,6 +11,7 @@ pub enum Scalar {
     Float(f64),
     Int(i64),
     Bool(bool),
+    Complex(f64, f64),
 }
 impl Scalar {
     #[inline]
@@ -19,6 +20,7 @@ impl Scalar {
             Scalar::Float(v) => v,
             Scalar::Int(v) => v as f64,
             Scalar::Bool(v) => v as u8 as f64,
+            Scalar::Complex(re, _) => re,
         }
     }
     #[inline]
@@ -27,6 +29,7 @@ impl Scalar {
             Scalar::Float(v) => v as i64,
             Scalar::Int(v) => v,
             Scalar::Bool(v) => v as i64,
+            Scalar::Complex(re, _) => re as i64,
         }
     }
     pub fn to_bool(self) -> bool {
@@ -34,7 +37,18 @@ impl Scalar {
             Scalar::Float(v) => v != 0.0,
             Scalar::Int(v) => v != 0,
             Scalar::Bool(v) => v,
+            Scalar::Complex(re, im) => re != 0.0 || im != 0.0,
         }
+    }
+    /// The imaginary part; zero of a real number.
+    pub fn imag(self) -> f64 {
+        match self {
+            Scalar::Complex(_, im) => im,
+            _ => 0.0,
+        }
+    }
+    pub fn is_complex(self) -> bool {
+        matches!(self, Scalar::Complex(..))
     }
     pub fn is_float(self) -> bool {
         matches!(self, Scalar::Float(_))
@@ -45,6 +59,7 @@ impl Scalar {
             Scalar::Float(_) => default_dtype(),
             Scalar::Int(_) => DType::I64,
             Scalar::Bool(_) => DType::Bool,
+            Scalar::Complex(..) => default_dtype().complex(),
         }
     }
     #[inline]
@@ -53,6 +68,7 @@ impl Scalar {
             Scalar::Float(_) => 2,
             Scalar::Int(_) => 1,
             Scalar::Bool(_) => 0,
+            Scalar::Complex(..) => 3,
         }
     }
     /// Checks that the scalar's value fits a result of `dtype` without losing its category.

@@ -16,12 +16,16 @@ pub enum DType {
     F16 = 5,
     F32 = 6,
     F64 = 7,
+    C64 = 9,
+    C128 = 10,
     Bool = 11,
     BF16 = 15,
 }
 
 impl DType {
-    pub const ALL: [DType; 10] = [U8, I8, I16, I32, I64, F16, F32, F64, Bool, BF16];
+    pub const ALL: [DType; 12] = [U8, I8, I16, I32, I64, F16, F32, F64, C64, C128, Bool, BF16];
+    /// Those that kernels are made for: all but the complex ones.
+    pub const REAL: [DType; 10] = [U8, I8, I16, I32, I64, F16, F32, F64, Bool, BF16];
 
     /// PyTorch's name without the module: `float32`.
     #[inline]
@@ -35,6 +39,8 @@ impl DType {
             F16 => "float16",
             F32 => "float32",
             F64 => "float64",
+            C64 => "complex64",
+            C128 => "complex128",
             Bool => "bool",
             BF16 => "bfloat16",
         }
@@ -52,6 +58,8 @@ impl DType {
             F16 => c"float16",
             F32 => c"float32",
             F64 => c"float64",
+            C64 => c"complex64",
+            C128 => c"complex128",
             Bool => c"bool",
             BF16 => c"bfloat16",
         }
@@ -69,6 +77,8 @@ impl DType {
             F16 => "Half",
             F32 => "Float",
             F64 => "Double",
+            C64 => "ComplexFloat",
+            C128 => "ComplexDouble",
             Bool => "Bool",
             BF16 => "BFloat16",
         }
@@ -86,6 +96,8 @@ impl DType {
             F16 => "c10::Half",
             F32 => "float",
             F64 => "double",
+            C64 => "c10::complex<float>",
+            C128 => "c10::complex<double>",
             Bool => "bool",
             BF16 => "c10::BFloat16",
         }
@@ -103,6 +115,8 @@ impl DType {
             F16 => 2,
             F32 => 4,
             F64 => 8,
+            C64 => 8,
+            C128 => 16,
             Bool => 1,
             BF16 => 2,
         }
@@ -120,8 +134,29 @@ impl DType {
             F16 => F32,
             F32 => F32,
             F64 => F64,
+            C64 => C64,
+            C128 => C128,
             Bool => Bool,
             BF16 => F32,
+        }
+    }
+
+    /// The dtype of the parts of a complex number; itself otherwise.
+    #[inline]
+    pub fn real(self) -> DType {
+        match self {
+            U8 => U8,
+            I8 => I8,
+            I16 => I16,
+            I32 => I32,
+            I64 => I64,
+            F16 => F16,
+            F32 => F32,
+            F64 => F64,
+            C64 => F32,
+            C128 => F64,
+            Bool => Bool,
+            BF16 => BF16,
         }
     }
 
@@ -129,6 +164,12 @@ impl DType {
     #[inline]
     pub fn is_float(self) -> bool {
         matches!(self, F16 | F32 | F64 | BF16)
+    }
+
+    /// Complex numbers: pairs of floating-point numbers, which kernels see as those.
+    #[inline]
+    pub fn is_complex(self) -> bool {
+        matches!(self, C64 | C128)
     }
 
     /// Integers without bool.
@@ -140,7 +181,7 @@ impl DType {
     /// Whether there are negative numbers.
     #[inline]
     pub fn is_signed(self) -> bool {
-        matches!(self, I8 | I16 | I32 | I64 | F16 | F32 | F64 | BF16)
+        matches!(self, I8 | I16 | I32 | I64 | F16 | F32 | F64 | C64 | C128 | BF16)
     }
 
     /// Floating-point numbers that are not complex.
@@ -152,13 +193,13 @@ impl DType {
     /// Whether arithmetic rounds.
     #[inline]
     pub fn is_inexact(self) -> bool {
-        matches!(self, F16 | F32 | F64 | BF16)
+        matches!(self, F16 | F32 | F64 | C64 | C128 | BF16)
     }
 
     /// Whether a tensor of it can require a gradient.
     #[inline]
     pub fn is_differentiable(self) -> bool {
-        matches!(self, F16 | F32 | F64 | BF16)
+        matches!(self, F16 | F32 | F64 | C64 | C128 | BF16)
     }
 
     /// Whether one element can be less than another.
@@ -308,6 +349,7 @@ macro_rules! dispatch {
                 type $t = half::bf16;
                 $body
             }
+            other => $crate::base::no_kernel::no_kernel(other.scalar_name()),
         }
     };
 }

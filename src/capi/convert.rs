@@ -318,11 +318,12 @@ impl Call {
             TAPER_SCALAR_FLOAT => Ok(Scalar::Float(s.f)),
             TAPER_SCALAR_INT => Ok(Scalar::Int(s.i)),
             TAPER_SCALAR_BOOL => Ok(Scalar::Bool(s.i != 0)),
+            TAPER_SCALAR_COMPLEX => Ok(Scalar::Complex(s.f, f64::from_bits(s.i as u64))),
             other => Err(self.bad(
                 ErrorKind::Value,
                 index,
                 name,
-                format_args!("invalid scalar kind {other}; valid are 0 (float), 1 (int) and 2 (bool)"),
+                format_args!("invalid scalar kind {other}; valid are 0 (float), 1 (int), 2 (bool) and 3 (complex)"),
             )),
         }
     }
@@ -567,6 +568,7 @@ impl IntoC<taper_scalar> for Scalar {
             Scalar::Float(f) => taper_scalar { kind: TAPER_SCALAR_FLOAT, i: 0, f },
             Scalar::Int(i) => taper_scalar { kind: TAPER_SCALAR_INT, i, f: 0.0 },
             Scalar::Bool(b) => taper_scalar { kind: TAPER_SCALAR_BOOL, i: b as i64, f: 0.0 },
+            Scalar::Complex(f, im) => taper_scalar { kind: TAPER_SCALAR_COMPLEX, i: im.to_bits() as i64, f },
         })
     }
 }

@@ -91,7 +91,7 @@ fn arguments_are_checked() {
     assert!(c.opt_dtype(2, "dtype", -2).is_err());
     assert_eq!(c.opt_device(0, "device", taper_device { r#type: 0, index: 9 }).unwrap(), None);
     assert!(c.device(0, "device", taper_device { r#type: 0, index: 0 }).is_err());
-    assert!(c.scalar(0, "x", taper_scalar { kind: 3, i: 0, f: 0.0 }).is_err());
+    assert!(c.scalar(0, "x", taper_scalar { kind: 4, i: 0, f: 0.0 }).is_err());
 }
 
 #[test]

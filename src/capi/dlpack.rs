@@ -219,6 +219,7 @@ fn dtype_to_dl(d: DType) -> DLDataType {
         DType::Bool => CODE_BOOL,
         DType::U8 => CODE_UINT,
         DType::BF16 => CODE_BFLOAT,
+        d if d.is_complex() => CODE_COMPLEX,
         d if d.is_float() => CODE_FLOAT,
         _ => CODE_INT,
     };

@@ -52,6 +52,7 @@ pub const CODE_INT: u8 = 0;
 pub const CODE_UINT: u8 = 1;
 pub const CODE_FLOAT: u8 = 2;
 pub const CODE_BFLOAT: u8 = 4;
+pub const CODE_COMPLEX: u8 = 5;
 pub const CODE_BOOL: u8 = 6;
 pub const FLAG_READ_ONLY: u64 = 1;
 pub const DEVICE_CPU: i32 = 1;

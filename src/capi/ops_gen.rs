@@ -13970,6 +13970,271 @@ pub unsafe extern "C" fn taper_msort(
     })
 }
 
+// == Complex numbers ==
+
+/// Complex numbers of their real and imaginary parts, which have one dtype (float32 or float64) and broadcast.
+///
+/// `complex(Tensor real, Tensor imag) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_complex(
+    real: *mut taper_tensor,
+    imag: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("complex", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut real = c.tensor(0, "real", real)?;
+        let mut imag = c.tensor(1, "imag", imag)?;
+        if c.is_gated() {
+            c.gate(625, &mut [One(&mut real), One(&mut imag)])?;
+        }
+        out.set(ops::complex(&real, &imag)?)
+    })
+}
+
+/// Complex numbers of absolute value and angle, which have one dtype (float32 or float64) and broadcast.
+///
+/// `polar(Tensor abs, Tensor angle) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_polar(
+    abs: *mut taper_tensor,
+    angle: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("polar", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut abs = c.tensor(0, "abs", abs)?;
+        let mut angle = c.tensor(1, "angle", angle)?;
+        if c.is_gated() {
+            c.gate(626, &mut [One(&mut abs), One(&mut angle)])?;
+        }
+        out.set(ops::polar(&abs, &angle)?)
+    })
+}
+
+/// The real parts, as a view; a real tensor itself.
+///
+/// `real(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_real(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("real", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(627, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::real(&self_)?)
+    })
+}
+
+/// The imaginary parts, as a view; real tensors are refused.
+///
+/// `imag(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_imag(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("imag", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(628, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::imag(&self_)?)
+    })
+}
+
+/// Complex numbers seen as pairs of real ones, in a last dimension of 2.
+///
+/// `view_as_real(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_view_as_real(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("view_as_real", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(629, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::view_as_real(&self_)?)
+    })
+}
+
+/// Pairs of real numbers (float32 or float64) in a last dimension of 2 and stride 1, seen as complex ones.
+///
+/// `view_as_complex(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_view_as_complex(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("view_as_complex", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(630, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::view_as_complex(&self_)?)
+    })
+}
+
+/// The complex conjugate, in memory of its own; a real tensor itself.
+///
+/// `conj(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_conj(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("conj", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(631, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::conj(&self_)?)
+    })
+}
+
+/// The complex conjugate; a real tensor itself.
+///
+/// `conj_physical(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_conj_physical(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("conj_physical", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(632, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::conj_physical(&self_)?)
+    })
+}
+
+/// The complex conjugate, written into self.
+///
+/// `conj_physical_(Tensor(a!) self) -> Tensor(a!)`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_conj_physical_(
+    self_: *mut taper_tensor,
+) -> *mut taper_error {
+    guard("conj_physical_", |c| {
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(633, &mut [One(&mut self_)])?;
+        }
+        ops::conj_physical_(&self_)
+    })
+}
+
+/// The conjugate transposes of matrices.
+///
+/// `adjoint(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_adjoint(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("adjoint", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(634, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::adjoint(&self_)?)
+    })
+}
+
+/// The angle in the complex plane, between -pi and pi; of a real number 0 or pi.
+///
+/// `angle(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_angle(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("angle", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(635, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::angle(&self_)?)
+    })
+}
+
+/// True where the imaginary part is zero; bool.
+///
+/// `isreal(Tensor self) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_isreal(
+    self_: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("isreal", |c| {
+        let out = c.out(1, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        if c.is_gated() {
+            c.gate(636, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::isreal(&self_)?)
+    })
+}
+
+/// The sum of conj(self) * other over two vectors.
+///
+/// `vdot(Tensor self, Tensor other) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_vdot(
+    self_: *mut taper_tensor,
+    other: *mut taper_tensor,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("vdot", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let mut other = c.tensor(1, "other", other)?;
+        if c.is_gated() {
+            c.gate(637, &mut [One(&mut self_), One(&mut other)])?;
+        }
+        out.set(ops::vdot(&self_, &other)?)
+    })
+}
+
 // == Composed elementwise functions ==
 
 /// Degrees to radians.
@@ -13986,7 +14251,7 @@ pub unsafe extern "C" fn taper_deg2rad(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(625, &mut [One(&mut self_)])?;
+            c.gate(638, &mut [One(&mut self_)])?;
         }
         out.set(ops::deg2rad(&self_)?)
     })
@@ -14003,7 +14268,7 @@ pub unsafe extern "C" fn taper_deg2rad_(
     guard("deg2rad_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(626, &mut [One(&mut self_)])?;
+            c.gate(639, &mut [One(&mut self_)])?;
         }
         ops::deg2rad_(&self_)
     })
@@ -14023,7 +14288,7 @@ pub unsafe extern "C" fn taper_rad2deg(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(627, &mut [One(&mut self_)])?;
+            c.gate(640, &mut [One(&mut self_)])?;
         }
         out.set(ops::rad2deg(&self_)?)
     })
@@ -14040,7 +14305,7 @@ pub unsafe extern "C" fn taper_rad2deg_(
     guard("rad2deg_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(628, &mut [One(&mut self_)])?;
+            c.gate(641, &mut [One(&mut self_)])?;
         }
         ops::rad2deg_(&self_)
     })
@@ -14060,13 +14325,13 @@ pub unsafe extern "C" fn taper_positive(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(629, &mut [One(&mut self_)])?;
+            c.gate(642, &mut [One(&mut self_)])?;
         }
         out.set(ops::positive(&self_)?)
     })
 }
 
-/// -1, 0 or 1.
+/// -1, 0 or 1; of complex numbers self / |self|, and 0 of 0.
 ///
 /// `sgn(Tensor self) -> Tensor`. Since 0.1.
 #[no_mangle]
@@ -14080,7 +14345,7 @@ pub unsafe extern "C" fn taper_sgn(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(630, &mut [One(&mut self_)])?;
+            c.gate(643, &mut [One(&mut self_)])?;
         }
         out.set(ops::sgn(&self_)?)
     })
@@ -14097,7 +14362,7 @@ pub unsafe extern "C" fn taper_sgn_(
     guard("sgn_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(631, &mut [One(&mut self_)])?;
+            c.gate(644, &mut [One(&mut self_)])?;
         }
         ops::sgn_(&self_)
     })
@@ -14117,7 +14382,7 @@ pub unsafe extern "C" fn taper_signbit(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(632, &mut [One(&mut self_)])?;
+            c.gate(645, &mut [One(&mut self_)])?;
         }
         out.set(ops::signbit(&self_)?)
     })
@@ -14137,7 +14402,7 @@ pub unsafe extern "C" fn taper_isposinf(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(633, &mut [One(&mut self_)])?;
+            c.gate(646, &mut [One(&mut self_)])?;
         }
         out.set(ops::isposinf(&self_)?)
     })
@@ -14157,7 +14422,7 @@ pub unsafe extern "C" fn taper_isneginf(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(634, &mut [One(&mut self_)])?;
+            c.gate(647, &mut [One(&mut self_)])?;
         }
         out.set(ops::isneginf(&self_)?)
     })
@@ -14179,7 +14444,7 @@ pub unsafe extern "C" fn taper_copysign(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(635, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(648, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::copysign(&self_, &other)?)
     })
@@ -14201,7 +14466,7 @@ pub unsafe extern "C" fn taper_copysign_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(636, &mut [One(&mut self_)])?;
+            c.gate(649, &mut [One(&mut self_)])?;
         }
         out.set(ops::copysign_scalar(&self_, other)?)
     })
@@ -14220,7 +14485,7 @@ pub unsafe extern "C" fn taper_copysign_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(637, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(650, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::copysign_(&self_, &other)
     })
@@ -14239,7 +14504,7 @@ pub unsafe extern "C" fn taper_copysign_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(638, &mut [One(&mut self_)])?;
+            c.gate(651, &mut [One(&mut self_)])?;
         }
         ops::copysign_scalar_(&self_, other)
     })
@@ -14261,7 +14526,7 @@ pub unsafe extern "C" fn taper_heaviside(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut values = c.tensor(1, "values", values)?;
         if c.is_gated() {
-            c.gate(639, &mut [One(&mut self_), One(&mut values)])?;
+            c.gate(652, &mut [One(&mut self_), One(&mut values)])?;
         }
         out.set(ops::heaviside(&self_, &values)?)
     })
@@ -14280,7 +14545,7 @@ pub unsafe extern "C" fn taper_heaviside_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut values = c.tensor(1, "values", values)?;
         if c.is_gated() {
-            c.gate(640, &mut [One(&mut self_), One(&mut values)])?;
+            c.gate(653, &mut [One(&mut self_), One(&mut values)])?;
         }
         ops::heaviside_(&self_, &values)
     })
@@ -14306,7 +14571,7 @@ pub unsafe extern "C" fn taper_nan_to_num(
         let posinf = c.opt(2, "posinf", posinf)?;
         let neginf = c.opt(3, "neginf", neginf)?;
         if c.is_gated() {
-            c.gate(641, &mut [One(&mut self_)])?;
+            c.gate(654, &mut [One(&mut self_)])?;
         }
         out.set(ops::nan_to_num(&self_, nan, posinf, neginf)?)
     })
@@ -14329,7 +14594,7 @@ pub unsafe extern "C" fn taper_nan_to_num_(
         let posinf = c.opt(2, "posinf", posinf)?;
         let neginf = c.opt(3, "neginf", neginf)?;
         if c.is_gated() {
-            c.gate(642, &mut [One(&mut self_)])?;
+            c.gate(655, &mut [One(&mut self_)])?;
         }
         ops::nan_to_num_(&self_, nan, posinf, neginf)
     })
@@ -14349,7 +14614,7 @@ pub unsafe extern "C" fn taper_sinc(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(643, &mut [One(&mut self_)])?;
+            c.gate(656, &mut [One(&mut self_)])?;
         }
         out.set(ops::sinc(&self_)?)
     })
@@ -14366,7 +14631,7 @@ pub unsafe extern "C" fn taper_sinc_(
     guard("sinc_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(644, &mut [One(&mut self_)])?;
+            c.gate(657, &mut [One(&mut self_)])?;
         }
         ops::sinc_(&self_)
     })
@@ -14388,7 +14653,7 @@ pub unsafe extern "C" fn taper_float_power(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut exponent = c.tensor(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(645, &mut [One(&mut self_), One(&mut exponent)])?;
+            c.gate(658, &mut [One(&mut self_), One(&mut exponent)])?;
         }
         out.set(ops::float_power(&self_, &exponent)?)
     })
@@ -14410,7 +14675,7 @@ pub unsafe extern "C" fn taper_float_power_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let exponent = c.scalar(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(646, &mut [One(&mut self_)])?;
+            c.gate(659, &mut [One(&mut self_)])?;
         }
         out.set(ops::float_power_scalar(&self_, exponent)?)
     })
@@ -14429,7 +14694,7 @@ pub unsafe extern "C" fn taper_float_power_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut exponent = c.tensor(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(647, &mut [One(&mut self_), One(&mut exponent)])?;
+            c.gate(660, &mut [One(&mut self_), One(&mut exponent)])?;
         }
         ops::float_power_(&self_, &exponent)
     })
@@ -14448,7 +14713,7 @@ pub unsafe extern "C" fn taper_float_power_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let exponent = c.scalar(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(648, &mut [One(&mut self_)])?;
+            c.gate(661, &mut [One(&mut self_)])?;
         }
         ops::float_power_scalar_(&self_, exponent)
     })
@@ -14470,7 +14735,7 @@ pub unsafe extern "C" fn taper_logaddexp2(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(649, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(662, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::logaddexp2(&self_, &other)?)
     })
@@ -14492,7 +14757,7 @@ pub unsafe extern "C" fn taper_ldexp(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(650, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(663, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::ldexp(&self_, &other)?)
     })
@@ -14511,7 +14776,7 @@ pub unsafe extern "C" fn taper_ldexp_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(651, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(664, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::ldexp_(&self_, &other)
     })
@@ -14537,7 +14802,7 @@ pub unsafe extern "C" fn taper_aminmax(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt(1, "dim", dim)?;
         if c.is_gated() {
-            c.gate(652, &mut [One(&mut self_)])?;
+            c.gate(665, &mut [One(&mut self_)])?;
         }
         let (min_value, max_value) = ops::aminmax(&self_, dim, keepdim)?;
         min.set(min_value)?;
@@ -14566,7 +14831,7 @@ pub unsafe extern "C" fn taper_nanmean(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(653, &mut [One(&mut self_)])?;
+            c.gate(666, &mut [One(&mut self_)])?;
         }
         out.set(ops::nanmean(&self_, dim, keepdim, dtype)?)
     })
@@ -14588,7 +14853,7 @@ pub unsafe extern "C" fn taper_inner(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(654, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(667, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::inner(&self_, &other)?)
     })
@@ -14612,7 +14877,7 @@ pub unsafe extern "C" fn taper_hardtanh(
         let min_val = c.scalar(1, "min_val", min_val)?;
         let max_val = c.scalar(2, "max_val", max_val)?;
         if c.is_gated() {
-            c.gate(655, &mut [One(&mut self_)])?;
+            c.gate(668, &mut [One(&mut self_)])?;
         }
         out.set(ops::hardtanh(&self_, min_val, max_val)?)
     })
@@ -14633,7 +14898,7 @@ pub unsafe extern "C" fn taper_hardtanh_(
         let min_val = c.scalar(1, "min_val", min_val)?;
         let max_val = c.scalar(2, "max_val", max_val)?;
         if c.is_gated() {
-            c.gate(656, &mut [One(&mut self_)])?;
+            c.gate(669, &mut [One(&mut self_)])?;
         }
         ops::hardtanh_(&self_, min_val, max_val)
     })
@@ -14653,7 +14918,7 @@ pub unsafe extern "C" fn taper_selu(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(657, &mut [One(&mut self_)])?;
+            c.gate(670, &mut [One(&mut self_)])?;
         }
         out.set(ops::selu(&self_)?)
     })
@@ -14670,7 +14935,7 @@ pub unsafe extern "C" fn taper_selu_(
     guard("selu_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(658, &mut [One(&mut self_)])?;
+            c.gate(671, &mut [One(&mut self_)])?;
         }
         ops::selu_(&self_)
     })
@@ -14692,7 +14957,7 @@ pub unsafe extern "C" fn taper_celu(
         let mut self_ = c.tensor(0, "self", self_)?;
         let alpha = c.scalar(1, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(659, &mut [One(&mut self_)])?;
+            c.gate(672, &mut [One(&mut self_)])?;
         }
         out.set(ops::celu(&self_, alpha)?)
     })
@@ -14711,7 +14976,7 @@ pub unsafe extern "C" fn taper_celu_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let alpha = c.scalar(1, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(660, &mut [One(&mut self_)])?;
+            c.gate(673, &mut [One(&mut self_)])?;
         }
         ops::celu_(&self_, alpha)
     })
@@ -14731,7 +14996,7 @@ pub unsafe extern "C" fn taper_mish(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(661, &mut [One(&mut self_)])?;
+            c.gate(674, &mut [One(&mut self_)])?;
         }
         out.set(ops::mish(&self_)?)
     })
@@ -14751,7 +15016,7 @@ pub unsafe extern "C" fn taper_softsign(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(662, &mut [One(&mut self_)])?;
+            c.gate(675, &mut [One(&mut self_)])?;
         }
         out.set(ops::softsign(&self_)?)
     })
@@ -14771,7 +15036,7 @@ pub unsafe extern "C" fn taper_tanhshrink(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(663, &mut [One(&mut self_)])?;
+            c.gate(676, &mut [One(&mut self_)])?;
         }
         out.set(ops::tanhshrink(&self_)?)
     })
@@ -14793,7 +15058,7 @@ pub unsafe extern "C" fn taper_hardshrink(
         let mut self_ = c.tensor(0, "self", self_)?;
         let lambd = c.scalar(1, "lambd", lambd)?;
         if c.is_gated() {
-            c.gate(664, &mut [One(&mut self_)])?;
+            c.gate(677, &mut [One(&mut self_)])?;
         }
         out.set(ops::hardshrink(&self_, lambd)?)
     })
@@ -14815,7 +15080,7 @@ pub unsafe extern "C" fn taper_softshrink(
         let mut self_ = c.tensor(0, "self", self_)?;
         let lambd = c.scalar(1, "lambd", lambd)?;
         if c.is_gated() {
-            c.gate(665, &mut [One(&mut self_)])?;
+            c.gate(678, &mut [One(&mut self_)])?;
         }
         out.set(ops::softshrink(&self_, lambd)?)
     })
@@ -14839,7 +15104,7 @@ pub unsafe extern "C" fn taper_threshold(
         let threshold = c.scalar(1, "threshold", threshold)?;
         let value = c.scalar(2, "value", value)?;
         if c.is_gated() {
-            c.gate(666, &mut [One(&mut self_)])?;
+            c.gate(679, &mut [One(&mut self_)])?;
         }
         out.set(ops::threshold(&self_, threshold, value)?)
     })
@@ -14860,7 +15125,7 @@ pub unsafe extern "C" fn taper_threshold_(
         let threshold = c.scalar(1, "threshold", threshold)?;
         let value = c.scalar(2, "value", value)?;
         if c.is_gated() {
-            c.gate(667, &mut [One(&mut self_)])?;
+            c.gate(680, &mut [One(&mut self_)])?;
         }
         ops::threshold_(&self_, threshold, value)
     })
@@ -14882,7 +15147,7 @@ pub unsafe extern "C" fn taper_prelu(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut weight = c.tensor(1, "weight", weight)?;
         if c.is_gated() {
-            c.gate(668, &mut [One(&mut self_), One(&mut weight)])?;
+            c.gate(681, &mut [One(&mut self_), One(&mut weight)])?;
         }
         out.set(ops::prelu(&self_, &weight)?)
     })
@@ -14909,7 +15174,7 @@ pub unsafe extern "C" fn taper_rrelu(
         let upper = c.scalar(2, "upper", upper)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(669, &mut [One(&mut self_)])?;
+            c.gate(682, &mut [One(&mut self_)])?;
         }
         out.set(ops::rrelu(&self_, lower, upper, training, generator.as_ref())?)
     })
@@ -14933,7 +15198,7 @@ pub unsafe extern "C" fn taper_rrelu_(
         let upper = c.scalar(2, "upper", upper)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(670, &mut [One(&mut self_)])?;
+            c.gate(683, &mut [One(&mut self_)])?;
         }
         ops::rrelu_(&self_, lower, upper, training, generator.as_ref())
     })
@@ -14969,7 +15234,7 @@ pub unsafe extern "C" fn taper_conv1d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(671, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(684, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv1d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)?)
     })
@@ -15003,7 +15268,7 @@ pub unsafe extern "C" fn taper_conv2d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(672, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(685, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv2d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)?)
     })
@@ -15037,7 +15302,7 @@ pub unsafe extern "C" fn taper_conv3d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(673, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(686, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv3d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)?)
     })
@@ -15075,7 +15340,7 @@ pub unsafe extern "C" fn taper_conv_padded(
         let padding_mode = c.str(7, "padding_mode", padding_mode)?;
         let auto_padding = c.opt_str(8, "auto_padding", auto_padding)?;
         if c.is_gated() {
-            c.gate(674, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(687, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_padded(&input, &weight, bias.as_ref(), stride, padding, dilation, groups, padding_mode, auto_padding)?)
     })
@@ -15112,7 +15377,7 @@ pub unsafe extern "C" fn taper_conv_transpose1d(
         let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(675, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(688, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_transpose1d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
     })
@@ -15149,7 +15414,7 @@ pub unsafe extern "C" fn taper_conv_transpose2d(
         let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(676, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(689, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_transpose2d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
     })
@@ -15186,7 +15451,7 @@ pub unsafe extern "C" fn taper_conv_transpose3d(
         let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(677, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(690, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_transpose3d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
     })
@@ -15226,7 +15491,7 @@ pub unsafe extern "C" fn taper_conv_transpose_sized(
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
         let output_size = c.opt_slice(8, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(678, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(691, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_transpose_sized(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation, output_size)?)
     })
@@ -15251,7 +15516,7 @@ pub unsafe extern "C" fn taper_conv_tbc(
         let mut weight = c.tensor(1, "weight", weight)?;
         let mut bias = c.tensor(2, "bias", bias)?;
         if c.is_gated() {
-            c.gate(679, &mut [One(&mut self_), One(&mut weight), One(&mut bias)])?;
+            c.gate(692, &mut [One(&mut self_), One(&mut weight), One(&mut bias)])?;
         }
         out.set(ops::conv_tbc(&self_, &weight, &bias, pad)?)
     })
@@ -15289,7 +15554,7 @@ pub unsafe extern "C" fn taper_convolution(
         let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
         let output_padding = c.slice(7, "output_padding", output_padding, output_padding_len)?;
         if c.is_gated() {
-            c.gate(680, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(693, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::convolution(&input, &weight, bias.as_ref(), stride, padding, dilation, transposed, output_padding, groups)?)
     })
@@ -15322,7 +15587,7 @@ pub unsafe extern "C" fn taper_max_pool1d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(681, &mut [One(&mut self_)])?;
+            c.gate(694, &mut [One(&mut self_)])?;
         }
         out.set(ops::max_pool1d(&self_, kernel_size, stride, padding, dilation, ceil_mode)?)
     })
@@ -15355,7 +15620,7 @@ pub unsafe extern "C" fn taper_max_pool2d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(682, &mut [One(&mut self_)])?;
+            c.gate(695, &mut [One(&mut self_)])?;
         }
         out.set(ops::max_pool2d(&self_, kernel_size, stride, padding, dilation, ceil_mode)?)
     })
@@ -15388,7 +15653,7 @@ pub unsafe extern "C" fn taper_max_pool3d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(683, &mut [One(&mut self_)])?;
+            c.gate(696, &mut [One(&mut self_)])?;
         }
         out.set(ops::max_pool3d(&self_, kernel_size, stride, padding, dilation, ceil_mode)?)
     })
@@ -15424,7 +15689,7 @@ pub unsafe extern "C" fn taper_max_pool2d_with_indices(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(684, &mut [One(&mut self_)])?;
+            c.gate(697, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::max_pool2d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
         values.set(values_value)?;
@@ -15463,7 +15728,7 @@ pub unsafe extern "C" fn taper_max_pool1d_with_indices(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(685, &mut [One(&mut self_)])?;
+            c.gate(698, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::max_pool1d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
         values.set(values_value)?;
@@ -15502,7 +15767,7 @@ pub unsafe extern "C" fn taper_max_pool3d_with_indices(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(686, &mut [One(&mut self_)])?;
+            c.gate(699, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::max_pool3d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
         values.set(values_value)?;
@@ -15536,7 +15801,7 @@ pub unsafe extern "C" fn taper_avg_pool1d(
         let stride = c.slice(2, "stride", stride, stride_len)?;
         let padding = c.slice(3, "padding", padding, padding_len)?;
         if c.is_gated() {
-            c.gate(687, &mut [One(&mut self_)])?;
+            c.gate(700, &mut [One(&mut self_)])?;
         }
         out.set(ops::avg_pool1d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad)?)
     })
@@ -15569,7 +15834,7 @@ pub unsafe extern "C" fn taper_avg_pool2d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let divisor_override = c.opt(6, "divisor_override", divisor_override)?;
         if c.is_gated() {
-            c.gate(688, &mut [One(&mut self_)])?;
+            c.gate(701, &mut [One(&mut self_)])?;
         }
         out.set(ops::avg_pool2d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)?)
     })
@@ -15602,7 +15867,7 @@ pub unsafe extern "C" fn taper_avg_pool3d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let divisor_override = c.opt(6, "divisor_override", divisor_override)?;
         if c.is_gated() {
-            c.gate(689, &mut [One(&mut self_)])?;
+            c.gate(702, &mut [One(&mut self_)])?;
         }
         out.set(ops::avg_pool3d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)?)
     })
@@ -15625,7 +15890,7 @@ pub unsafe extern "C" fn taper_adaptive_avg_pool1d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(690, &mut [One(&mut self_)])?;
+            c.gate(703, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_avg_pool1d(&self_, output_size)?)
     })
@@ -15648,7 +15913,7 @@ pub unsafe extern "C" fn taper_adaptive_avg_pool2d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(691, &mut [One(&mut self_)])?;
+            c.gate(704, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_avg_pool2d(&self_, output_size)?)
     })
@@ -15671,7 +15936,7 @@ pub unsafe extern "C" fn taper_adaptive_avg_pool3d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(692, &mut [One(&mut self_)])?;
+            c.gate(705, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_avg_pool3d(&self_, output_size)?)
     })
@@ -15694,7 +15959,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool1d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(693, &mut [One(&mut self_)])?;
+            c.gate(706, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_max_pool1d(&self_, output_size)?)
     })
@@ -15720,7 +15985,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool1d_with_indices(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(694, &mut [One(&mut self_)])?;
+            c.gate(707, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::adaptive_max_pool1d_with_indices(&self_, output_size)?;
         values.set(values_value)?;
@@ -15746,7 +16011,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool2d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(695, &mut [One(&mut self_)])?;
+            c.gate(708, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_max_pool2d(&self_, output_size)?)
     })
@@ -15772,7 +16037,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool2d_with_indices(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(696, &mut [One(&mut self_)])?;
+            c.gate(709, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::adaptive_max_pool2d_with_indices(&self_, output_size)?;
         values.set(values_value)?;
@@ -15798,7 +16063,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool3d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(697, &mut [One(&mut self_)])?;
+            c.gate(710, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_max_pool3d(&self_, output_size)?)
     })
@@ -15824,7 +16089,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool3d_with_indices(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(698, &mut [One(&mut self_)])?;
+            c.gate(711, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::adaptive_max_pool3d_with_indices(&self_, output_size)?;
         values.set(values_value)?;
@@ -15855,7 +16120,7 @@ pub unsafe extern "C" fn taper_lp_pool1d(
         let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.opt_slice(3, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(699, &mut [One(&mut self_)])?;
+            c.gate(712, &mut [One(&mut self_)])?;
         }
         out.set(ops::lp_pool1d(&self_, norm_type, kernel_size, stride, ceil_mode)?)
     })
@@ -15883,7 +16148,7 @@ pub unsafe extern "C" fn taper_lp_pool2d(
         let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.opt_slice(3, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(700, &mut [One(&mut self_)])?;
+            c.gate(713, &mut [One(&mut self_)])?;
         }
         out.set(ops::lp_pool2d(&self_, norm_type, kernel_size, stride, ceil_mode)?)
     })
@@ -15911,7 +16176,7 @@ pub unsafe extern "C" fn taper_lp_pool3d(
         let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.opt_slice(3, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(701, &mut [One(&mut self_)])?;
+            c.gate(714, &mut [One(&mut self_)])?;
         }
         out.set(ops::lp_pool3d(&self_, norm_type, kernel_size, stride, ceil_mode)?)
     })
@@ -15945,7 +16210,7 @@ pub unsafe extern "C" fn taper_max_unpool1d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let output_size = c.opt_slice(5, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(702, &mut [One(&mut self_), One(&mut indices)])?;
+            c.gate(715, &mut [One(&mut self_), One(&mut indices)])?;
         }
         out.set(ops::max_unpool1d(&self_, &indices, kernel_size, stride, padding, output_size)?)
     })
@@ -15979,7 +16244,7 @@ pub unsafe extern "C" fn taper_max_unpool2d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let output_size = c.opt_slice(5, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(703, &mut [One(&mut self_), One(&mut indices)])?;
+            c.gate(716, &mut [One(&mut self_), One(&mut indices)])?;
         }
         out.set(ops::max_unpool2d(&self_, &indices, kernel_size, stride, padding, output_size)?)
     })
@@ -16013,7 +16278,7 @@ pub unsafe extern "C" fn taper_max_unpool3d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let output_size = c.opt_slice(5, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(704, &mut [One(&mut self_), One(&mut indices)])?;
+            c.gate(717, &mut [One(&mut self_), One(&mut indices)])?;
         }
         out.set(ops::max_unpool3d(&self_, &indices, kernel_size, stride, padding, output_size)?)
     })
@@ -16046,7 +16311,7 @@ pub unsafe extern "C" fn taper_fractional_max_pool2d_with_indices(
         let mut random_samples = c.opt_tensor(3, "random_samples", random_samples)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(705, &mut [One(&mut self_), Opt(&mut random_samples)])?;
+            c.gate(718, &mut [One(&mut self_), Opt(&mut random_samples)])?;
         }
         let (values_value, indices_value) = ops::fractional_max_pool2d_with_indices(&self_, kernel_size, output_size, random_samples.as_ref(), generator.as_ref())?;
         values.set(values_value)?;
@@ -16082,7 +16347,7 @@ pub unsafe extern "C" fn taper_fractional_max_pool3d_with_indices(
         let mut random_samples = c.opt_tensor(3, "random_samples", random_samples)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(706, &mut [One(&mut self_), Opt(&mut random_samples)])?;
+            c.gate(719, &mut [One(&mut self_), Opt(&mut random_samples)])?;
         }
         let (values_value, indices_value) = ops::fractional_max_pool3d_with_indices(&self_, kernel_size, output_size, random_samples.as_ref(), generator.as_ref())?;
         values.set(values_value)?;
@@ -16117,7 +16382,7 @@ pub unsafe extern "C" fn taper_im2col(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let stride = c.slice(4, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(707, &mut [One(&mut self_)])?;
+            c.gate(720, &mut [One(&mut self_)])?;
         }
         out.set(ops::im2col(&self_, kernel_size, dilation, padding, stride)?)
     })
@@ -16152,7 +16417,7 @@ pub unsafe extern "C" fn taper_col2im(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let stride = c.slice(5, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(708, &mut [One(&mut self_)])?;
+            c.gate(721, &mut [One(&mut self_)])?;
         }
         out.set(ops::col2im(&self_, output_size, kernel_size, dilation, padding, stride)?)
     })
@@ -16179,7 +16444,7 @@ pub unsafe extern "C" fn taper_grid_sample(
         let mode = c.str(2, "mode", mode)?;
         let padding_mode = c.str(3, "padding_mode", padding_mode)?;
         if c.is_gated() {
-            c.gate(709, &mut [One(&mut input), One(&mut grid)])?;
+            c.gate(722, &mut [One(&mut input), One(&mut grid)])?;
         }
         out.set(ops::grid_sample(&input, &grid, mode, padding_mode, align_corners)?)
     })
@@ -16204,7 +16469,7 @@ pub unsafe extern "C" fn taper_grid_sampler(
         let mut input = c.tensor(0, "input", input)?;
         let mut grid = c.tensor(1, "grid", grid)?;
         if c.is_gated() {
-            c.gate(710, &mut [One(&mut input), One(&mut grid)])?;
+            c.gate(723, &mut [One(&mut input), One(&mut grid)])?;
         }
         out.set(ops::grid_sampler(&input, &grid, interpolation_mode, padding_mode, align_corners)?)
     })
@@ -16228,7 +16493,7 @@ pub unsafe extern "C" fn taper_affine_grid(
         let mut theta = c.tensor(0, "theta", theta)?;
         let size = c.slice(1, "size", size, size_len)?;
         if c.is_gated() {
-            c.gate(711, &mut [One(&mut theta)])?;
+            c.gate(724, &mut [One(&mut theta)])?;
         }
         out.set(ops::affine_grid(&theta, size, align_corners)?)
     })
@@ -16258,7 +16523,7 @@ pub unsafe extern "C" fn taper_layer_norm(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let mut bias = c.opt_tensor(3, "bias", bias)?;
         if c.is_gated() {
-            c.gate(712, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+            c.gate(725, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::layer_norm(&input, normalized_shape, weight.as_ref(), bias.as_ref(), eps)?)
     })
@@ -16285,7 +16550,7 @@ pub unsafe extern "C" fn taper_rms_norm(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let eps = c.opt(3, "eps", eps)?;
         if c.is_gated() {
-            c.gate(713, &mut [One(&mut input), Opt(&mut weight)])?;
+            c.gate(726, &mut [One(&mut input), Opt(&mut weight)])?;
         }
         out.set(ops::rms_norm(&input, normalized_shape, weight.as_ref(), eps)?)
     })
@@ -16311,7 +16576,7 @@ pub unsafe extern "C" fn taper_group_norm(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let mut bias = c.opt_tensor(3, "bias", bias)?;
         if c.is_gated() {
-            c.gate(714, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+            c.gate(727, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::group_norm(&input, num_groups, weight.as_ref(), bias.as_ref(), eps)?)
     })
@@ -16342,7 +16607,7 @@ pub unsafe extern "C" fn taper_batch_norm(
         let mut running_mean = c.opt_tensor(3, "running_mean", running_mean)?;
         let mut running_var = c.opt_tensor(4, "running_var", running_var)?;
         if c.is_gated() {
-            c.gate(715, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+            c.gate(728, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
         }
         out.set(ops::batch_norm(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, momentum, eps)?)
     })
@@ -16376,7 +16641,7 @@ pub unsafe extern "C" fn taper_native_layer_norm(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let mut bias = c.opt_tensor(3, "bias", bias)?;
         if c.is_gated() {
-            c.gate(716, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+            c.gate(729, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
         }
         let (output_value, mean_value, rstd_value) = ops::native_layer_norm(&input, normalized_shape, weight.as_ref(), bias.as_ref(), eps)?;
         output.set(output_value)?;
@@ -16415,7 +16680,7 @@ pub unsafe extern "C" fn taper_native_group_norm(
         let mut weight = c.opt_tensor(1, "weight", weight)?;
         let mut bias = c.opt_tensor(2, "bias", bias)?;
         if c.is_gated() {
-            c.gate(717, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+            c.gate(730, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
         }
         let (output_value, mean_value, rstd_value) = ops::native_group_norm(&input, weight.as_ref(), bias.as_ref(), N, C, HxW, group, eps)?;
         output.set(output_value)?;
@@ -16456,7 +16721,7 @@ pub unsafe extern "C" fn taper_native_batch_norm(
         let mut running_mean = c.opt_tensor(3, "running_mean", running_mean)?;
         let mut running_var = c.opt_tensor(4, "running_var", running_var)?;
         if c.is_gated() {
-            c.gate(718, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+            c.gate(731, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
         }
         let (output_value, mean_value, rstd_value) = ops::native_batch_norm(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, momentum, eps)?;
         output.set(output_value)?;
@@ -16485,7 +16750,7 @@ pub unsafe extern "C" fn taper_instance_norm(
         let mut weight = c.opt_tensor(1, "weight", weight)?;
         let mut bias = c.opt_tensor(2, "bias", bias)?;
         if c.is_gated() {
-            c.gate(719, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+            c.gate(732, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::instance_norm(&input, weight.as_ref(), bias.as_ref(), eps)?)
     })
@@ -16520,7 +16785,7 @@ pub unsafe extern "C" fn taper_batch_norm_tracked(
         let mut num_batches_tracked = c.opt_tensor(5, "num_batches_tracked", num_batches_tracked)?;
         let momentum = c.opt(8, "momentum", momentum)?;
         if c.is_gated() {
-            c.gate(720, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var), Opt(&mut num_batches_tracked)])?;
+            c.gate(733, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var), Opt(&mut num_batches_tracked)])?;
         }
         out.set(ops::batch_norm_tracked(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), num_batches_tracked.as_ref(), training, track_running_stats, momentum, eps)?)
     })
@@ -16555,7 +16820,7 @@ pub unsafe extern "C" fn taper_instance_norm_tracked(
         let momentum = c.opt(7, "momentum", momentum)?;
         let dims = c.opt(9, "dims", dims)?;
         if c.is_gated() {
-            c.gate(721, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+            c.gate(734, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
         }
         out.set(ops::instance_norm_tracked(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, track_running_stats, momentum, eps, dims)?)
     })
@@ -16579,7 +16844,7 @@ pub unsafe extern "C" fn taper_local_response_norm(
         let out = out?;
         let mut input = c.tensor(0, "input", input)?;
         if c.is_gated() {
-            c.gate(722, &mut [One(&mut input)])?;
+            c.gate(735, &mut [One(&mut input)])?;
         }
         out.set(ops::local_response_norm(&input, size, alpha, beta, k)?)
     })
@@ -16603,7 +16868,7 @@ pub unsafe extern "C" fn taper_cross_map_lrn2d(
         let out = out?;
         let mut input = c.tensor(0, "input", input)?;
         if c.is_gated() {
-            c.gate(723, &mut [One(&mut input)])?;
+            c.gate(736, &mut [One(&mut input)])?;
         }
         out.set(ops::cross_map_lrn2d(&input, size, alpha, beta, k)?)
     })
@@ -16626,7 +16891,7 @@ pub unsafe extern "C" fn taper_normalize(
         let out = out?;
         let mut input = c.tensor(0, "input", input)?;
         if c.is_gated() {
-            c.gate(724, &mut [One(&mut input)])?;
+            c.gate(737, &mut [One(&mut input)])?;
         }
         out.set(ops::normalize(&input, p, dim, eps)?)
     })
@@ -16650,7 +16915,7 @@ pub unsafe extern "C" fn taper_cosine_similarity(
         let mut x1 = c.tensor(0, "x1", x1)?;
         let mut x2 = c.tensor(1, "x2", x2)?;
         if c.is_gated() {
-            c.gate(725, &mut [One(&mut x1), One(&mut x2)])?;
+            c.gate(738, &mut [One(&mut x1), One(&mut x2)])?;
         }
         out.set(ops::cosine_similarity(&x1, &x2, dim, eps)?)
     })
@@ -16675,7 +16940,7 @@ pub unsafe extern "C" fn taper_pairwise_distance(
         let mut x1 = c.tensor(0, "x1", x1)?;
         let mut x2 = c.tensor(1, "x2", x2)?;
         if c.is_gated() {
-            c.gate(726, &mut [One(&mut x1), One(&mut x2)])?;
+            c.gate(739, &mut [One(&mut x1), One(&mut x2)])?;
         }
         out.set(ops::pairwise_distance(&x1, &x2, p, eps, keepdim)?)
     })
@@ -16702,7 +16967,7 @@ pub unsafe extern "C" fn taper_pad(
         let mode = c.str(2, "mode", mode)?;
         let value = c.opt(3, "value", value)?;
         if c.is_gated() {
-            c.gate(727, &mut [One(&mut input), Case(matches!((mode, pad.len()), ("reflect", 2 | 4) | ("replicate", 2 | 4 | 6)))])?;
+            c.gate(740, &mut [One(&mut input), Case(matches!((mode, pad.len()), ("reflect", 2 | 4) | ("replicate", 2 | 4 | 6)))])?;
         }
         out.set(ops::pad(&input, pad, mode, value)?)
     })
@@ -16727,7 +16992,7 @@ pub unsafe extern "C" fn taper_constant_pad_nd(
         let pad = c.slice(1, "pad", pad, pad_len)?;
         let value = c.scalar(2, "value", value)?;
         if c.is_gated() {
-            c.gate(728, &mut [One(&mut self_)])?;
+            c.gate(741, &mut [One(&mut self_)])?;
         }
         out.set(ops::constant_pad_nd(&self_, pad, value)?)
     })
@@ -16758,7 +17023,7 @@ pub unsafe extern "C" fn taper_scaled_dot_product_attention(
         let mut attn_mask = c.opt_tensor(3, "attn_mask", attn_mask)?;
         let scale = c.opt(6, "scale", scale)?;
         if c.is_gated() {
-            c.gate(729, &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut attn_mask)])?;
+            c.gate(742, &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut attn_mask)])?;
         }
         out.set(ops::scaled_dot_product_attention(&query, &key, &value, attn_mask.as_ref(), dropout_p, is_causal, scale, enable_gqa)?)
     })
@@ -16781,7 +17046,7 @@ pub unsafe extern "C" fn taper_generate_square_subsequent_mask(
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         let device = c.opt_device(2, "device", device)?;
         if c.is_gated() {
-            c.gate(730, &mut [])?;
+            c.gate(743, &mut [])?;
         }
         out.set(ops::generate_square_subsequent_mask(sz, dtype, device)?)
     })
@@ -16843,7 +17108,7 @@ pub unsafe extern "C" fn taper_multi_head_attention_forward(
         let mut static_k = c.opt_tensor(21, "static_k", static_k)?;
         let mut static_v = c.opt_tensor(22, "static_v", static_v)?;
         if c.is_gated() {
-            c.gate(731, &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut in_proj_weight), Opt(&mut in_proj_bias), Opt(&mut bias_k), Opt(&mut bias_v), One(&mut out_proj_weight), Opt(&mut out_proj_bias), Opt(&mut key_padding_mask), Opt(&mut attn_mask), Opt(&mut q_proj_weight), Opt(&mut k_proj_weight), Opt(&mut v_proj_weight), Opt(&mut static_k), Opt(&mut static_v)])?;
+            c.gate(744, &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut in_proj_weight), Opt(&mut in_proj_bias), Opt(&mut bias_k), Opt(&mut bias_v), One(&mut out_proj_weight), Opt(&mut out_proj_bias), Opt(&mut key_padding_mask), Opt(&mut attn_mask), Opt(&mut q_proj_weight), Opt(&mut k_proj_weight), Opt(&mut v_proj_weight), Opt(&mut static_k), Opt(&mut static_v)])?;
         }
         let (attn_output_value, attn_output_weights_value) = ops::multi_head_attention_forward(&query, &key, &value, embed_dim_to_check, num_heads, in_proj_weight.as_ref(), in_proj_bias.as_ref(), bias_k.as_ref(), bias_v.as_ref(), add_zero_attn, dropout_p, &out_proj_weight, out_proj_bias.as_ref(), training, key_padding_mask.as_ref(), need_weights, attn_mask.as_ref(), use_separate_proj_weight, q_proj_weight.as_ref(), k_proj_weight.as_ref(), v_proj_weight.as_ref(), static_k.as_ref(), static_v.as_ref(), average_attn_weights, is_causal)?;
         attn_output.set(attn_output_value)?;
@@ -16867,7 +17132,7 @@ pub unsafe extern "C" fn taper_pixel_shuffle(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(732, &mut [One(&mut self_)])?;
+            c.gate(745, &mut [One(&mut self_)])?;
         }
         out.set(ops::pixel_shuffle(&self_, upscale_factor)?)
     })
@@ -16903,7 +17168,7 @@ pub unsafe extern "C" fn taper_interpolate(
         let scale_h = c.opt(7, "scale_h", scale_h)?;
         let scale_w = c.opt(8, "scale_w", scale_w)?;
         if c.is_gated() {
-            c.gate(733, &mut [One(&mut input)])?;
+            c.gate(746, &mut [One(&mut input)])?;
         }
         out.set(ops::interpolate(&input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias, scale_h, scale_w)?)
     })
@@ -16924,7 +17189,7 @@ pub unsafe extern "C" fn taper_pixel_unshuffle(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(734, &mut [One(&mut self_)])?;
+            c.gate(747, &mut [One(&mut self_)])?;
         }
         out.set(ops::pixel_unshuffle(&self_, downscale_factor)?)
     })
@@ -16945,7 +17210,7 @@ pub unsafe extern "C" fn taper_channel_shuffle(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(735, &mut [One(&mut self_)])?;
+            c.gate(748, &mut [One(&mut self_)])?;
         }
         out.set(ops::channel_shuffle(&self_, groups)?)
     })
@@ -16985,7 +17250,7 @@ pub unsafe extern "C" fn taper_lstm(
         let mut hx = c.tensors(1, "hx", hx, hx_len)?;
         let mut params = c.tensors(2, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(736, &mut [One(&mut input), List(&mut hx), List(&mut params)])?;
+            c.gate(749, &mut [One(&mut input), List(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value, c_n_value) = ops::lstm(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)?;
         output.set(output_value)?;
@@ -17028,7 +17293,7 @@ pub unsafe extern "C" fn taper_lstm_data(
         let mut hx = c.tensors(2, "hx", hx, hx_len)?;
         let mut params = c.tensors(3, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(737, &mut [One(&mut data), One(&mut batch_sizes), List(&mut hx), List(&mut params)])?;
+            c.gate(750, &mut [One(&mut data), One(&mut batch_sizes), List(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value, c_n_value) = ops::lstm_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)?;
         output.set(output_value)?;
@@ -17066,7 +17331,7 @@ pub unsafe extern "C" fn taper_gru(
         let mut hx = c.tensor(1, "hx", hx)?;
         let mut params = c.tensors(2, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(738, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+            c.gate(751, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::gru(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)?;
         output.set(output_value)?;
@@ -17104,7 +17369,7 @@ pub unsafe extern "C" fn taper_gru_data(
         let mut hx = c.tensor(2, "hx", hx)?;
         let mut params = c.tensors(3, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(739, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+            c.gate(752, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::gru_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)?;
         output.set(output_value)?;
@@ -17141,7 +17406,7 @@ pub unsafe extern "C" fn taper_rnn_tanh(
         let mut hx = c.tensor(1, "hx", hx)?;
         let mut params = c.tensors(2, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(740, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+            c.gate(753, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::rnn_tanh(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)?;
         output.set(output_value)?;
@@ -17179,7 +17444,7 @@ pub unsafe extern "C" fn taper_rnn_tanh_data(
         let mut hx = c.tensor(2, "hx", hx)?;
         let mut params = c.tensors(3, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(741, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+            c.gate(754, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::rnn_tanh_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)?;
         output.set(output_value)?;
@@ -17216,7 +17481,7 @@ pub unsafe extern "C" fn taper_rnn_relu(
         let mut hx = c.tensor(1, "hx", hx)?;
         let mut params = c.tensors(2, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(742, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+            c.gate(755, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::rnn_relu(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)?;
         output.set(output_value)?;
@@ -17254,7 +17519,7 @@ pub unsafe extern "C" fn taper_rnn_relu_data(
         let mut hx = c.tensor(2, "hx", hx)?;
         let mut params = c.tensors(3, "params", params, params_len)?;
         if c.is_gated() {
-            c.gate(743, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+            c.gate(756, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::rnn_relu_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)?;
         output.set(output_value)?;
@@ -17291,7 +17556,7 @@ pub unsafe extern "C" fn taper_lstm_cell(
         let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
         let mut b_hh = c.opt_tensor(5, "b_hh", b_hh)?;
         if c.is_gated() {
-            c.gate(744, &mut [One(&mut input), List(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+            c.gate(757, &mut [One(&mut input), List(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
         }
         let (h_1_value, c_1_value) = ops::lstm_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())?;
         h_1.set(h_1_value)?;
@@ -17324,7 +17589,7 @@ pub unsafe extern "C" fn taper_gru_cell(
         let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
         let mut b_hh = c.opt_tensor(5, "b_hh", b_hh)?;
         if c.is_gated() {
-            c.gate(745, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+            c.gate(758, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
         }
         out.set(ops::gru_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())?)
     })
@@ -17354,7 +17619,7 @@ pub unsafe extern "C" fn taper_rnn_tanh_cell(
         let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
         let mut b_hh = c.opt_tensor(5, "b_hh", b_hh)?;
         if c.is_gated() {
-            c.gate(746, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+            c.gate(759, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
         }
         out.set(ops::rnn_tanh_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())?)
     })
@@ -17384,7 +17649,7 @@ pub unsafe extern "C" fn taper_rnn_relu_cell(
         let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
         let mut b_hh = c.opt_tensor(5, "b_hh", b_hh)?;
         if c.is_gated() {
-            c.gate(747, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+            c.gate(760, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
         }
         out.set(ops::rnn_relu_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())?)
     })
@@ -17410,7 +17675,7 @@ pub unsafe extern "C" fn taper_mse_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(748, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(761, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::mse_loss(&input, &target, reduction)?)
     })
@@ -17434,7 +17699,7 @@ pub unsafe extern "C" fn taper_l1_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(749, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(762, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::l1_loss(&input, &target, reduction)?)
     })
@@ -17459,7 +17724,7 @@ pub unsafe extern "C" fn taper_smooth_l1_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(750, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(763, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::smooth_l1_loss(&input, &target, reduction, beta)?)
     })
@@ -17484,7 +17749,7 @@ pub unsafe extern "C" fn taper_huber_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(751, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(764, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::huber_loss(&input, &target, reduction, delta)?)
     })
@@ -17510,7 +17775,7 @@ pub unsafe extern "C" fn taper_binary_cross_entropy(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(3, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(752, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(765, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::binary_cross_entropy(&input, &target, weight.as_ref(), reduction)?)
     })
@@ -17538,7 +17803,7 @@ pub unsafe extern "C" fn taper_binary_cross_entropy_with_logits(
         let mut pos_weight = c.opt_tensor(3, "pos_weight", pos_weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(753, &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
+            c.gate(766, &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
         }
         out.set(ops::binary_cross_entropy_with_logits(&input, &target, weight.as_ref(), pos_weight.as_ref(), reduction)?)
     })
@@ -17563,7 +17828,7 @@ pub unsafe extern "C" fn taper_kl_div(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(754, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(767, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::kl_div(&input, &target, reduction, log_target)?)
     })
@@ -17590,7 +17855,7 @@ pub unsafe extern "C" fn taper_nll_loss(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(755, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(768, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::nll_loss(&input, &target, weight.as_ref(), ignore_index, reduction)?)
     })
@@ -17618,7 +17883,7 @@ pub unsafe extern "C" fn taper_cross_entropy(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(756, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(769, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::cross_entropy(&input, &target, weight.as_ref(), ignore_index, reduction, label_smoothing)?)
     })
@@ -17643,7 +17908,7 @@ pub unsafe extern "C" fn taper_hinge_embedding_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(3, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(757, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(770, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::hinge_embedding_loss(&input, &target, margin, reduction)?)
     })
@@ -17667,7 +17932,7 @@ pub unsafe extern "C" fn taper_soft_margin_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(758, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(771, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::soft_margin_loss(&input, &target, reduction)?)
     })
@@ -17694,7 +17959,7 @@ pub unsafe extern "C" fn taper_margin_ranking_loss(
         let mut target = c.tensor(2, "target", target)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(759, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+            c.gate(772, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
         }
         out.set(ops::margin_ranking_loss(&input1, &input2, &target, margin, reduction)?)
     })
@@ -17721,7 +17986,7 @@ pub unsafe extern "C" fn taper_cosine_embedding_loss(
         let mut target = c.tensor(2, "target", target)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(760, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+            c.gate(773, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
         }
         out.set(ops::cosine_embedding_loss(&input1, &input2, &target, margin, reduction)?)
     })
@@ -17751,7 +18016,7 @@ pub unsafe extern "C" fn taper_triplet_margin_loss(
         let mut negative = c.tensor(2, "negative", negative)?;
         let reduction = c.str(7, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(761, &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
+            c.gate(774, &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
         }
         out.set(ops::triplet_margin_loss(&anchor, &positive, &negative, margin, p, eps, swap, reduction)?)
     })
@@ -17777,7 +18042,7 @@ pub unsafe extern "C" fn taper_multilabel_soft_margin_loss(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(3, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(762, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(775, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::multilabel_soft_margin_loss(&input, &target, weight.as_ref(), reduction)?)
     })
@@ -17806,7 +18071,7 @@ pub unsafe extern "C" fn taper_multi_margin_loss(
         let mut weight = c.opt_tensor(4, "weight", weight)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(763, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(776, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::multi_margin_loss(&input, &target, p, margin, weight.as_ref(), reduction)?)
     })
@@ -17833,7 +18098,7 @@ pub unsafe extern "C" fn taper_poisson_nll_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(764, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(777, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::poisson_nll_loss(&input, &target, log_input, full, eps, reduction)?)
     })
@@ -17861,7 +18126,7 @@ pub unsafe extern "C" fn taper_gaussian_nll_loss(
         let mut var = c.tensor(2, "var", var)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(765, &mut [One(&mut input), One(&mut target), One(&mut var)])?;
+            c.gate(778, &mut [One(&mut input), One(&mut target), One(&mut var)])?;
         }
         out.set(ops::gaussian_nll_loss(&input, &target, &var, full, eps, reduction)?)
     })
@@ -17885,7 +18150,7 @@ pub unsafe extern "C" fn taper_multilabel_margin_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(766, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(779, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::multilabel_margin_loss(&input, &target, reduction)?)
     })
@@ -17915,7 +18180,7 @@ pub unsafe extern "C" fn taper_ctc_loss(
         let mut target_lengths = c.tensor(3, "target_lengths", target_lengths)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(767, &mut [One(&mut log_probs), One(&mut targets), One(&mut input_lengths), One(&mut target_lengths)])?;
+            c.gate(780, &mut [One(&mut log_probs), One(&mut targets), One(&mut input_lengths), One(&mut target_lengths)])?;
         }
         out.set(ops::ctc_loss(&log_probs, &targets, &input_lengths, &target_lengths, blank, reduction, zero_infinity)?)
     })
@@ -17947,7 +18212,7 @@ pub unsafe extern "C" fn taper_ctc_loss_int_list(
         let target_lengths = c.slice(3, "target_lengths", target_lengths, target_lengths_len)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(768, &mut [One(&mut log_probs), One(&mut targets)])?;
+            c.gate(781, &mut [One(&mut log_probs), One(&mut targets)])?;
         }
         out.set(ops::ctc_loss_int_list(&log_probs, &targets, input_lengths, target_lengths, blank, reduction, zero_infinity)?)
     })
@@ -17976,7 +18241,7 @@ pub unsafe extern "C" fn taper_rand(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(769, &mut [])?;
+            c.gate(782, &mut [])?;
         }
         out.set(ops::rand(size, generator.as_ref(), dtype, device)?)
     })
@@ -18002,7 +18267,7 @@ pub unsafe extern "C" fn taper_rand_like(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(770, &mut [One(&mut self_)])?;
+            c.gate(783, &mut [One(&mut self_)])?;
         }
         out.set(ops::rand_like(&self_, generator.as_ref(), dtype, device)?)
     })
@@ -18029,7 +18294,7 @@ pub unsafe extern "C" fn taper_randn(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(771, &mut [])?;
+            c.gate(784, &mut [])?;
         }
         out.set(ops::randn(size, generator.as_ref(), dtype, device)?)
     })
@@ -18055,7 +18320,7 @@ pub unsafe extern "C" fn taper_randn_like(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(772, &mut [One(&mut self_)])?;
+            c.gate(785, &mut [One(&mut self_)])?;
         }
         out.set(ops::randn_like(&self_, generator.as_ref(), dtype, device)?)
     })
@@ -18083,7 +18348,7 @@ pub unsafe extern "C" fn taper_randint(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(773, &mut [])?;
+            c.gate(786, &mut [])?;
         }
         out.set(ops::randint(high, size, generator.as_ref(), dtype, device)?)
     })
@@ -18112,7 +18377,7 @@ pub unsafe extern "C" fn taper_randint_low(
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
         if c.is_gated() {
-            c.gate(774, &mut [])?;
+            c.gate(787, &mut [])?;
         }
         out.set(ops::randint_low(low, high, size, generator.as_ref(), dtype, device)?)
     })
@@ -18139,7 +18404,7 @@ pub unsafe extern "C" fn taper_randint_like(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(775, &mut [One(&mut self_)])?;
+            c.gate(788, &mut [One(&mut self_)])?;
         }
         out.set(ops::randint_like(&self_, high, generator.as_ref(), dtype, device)?)
     })
@@ -18167,7 +18432,7 @@ pub unsafe extern "C" fn taper_randint_like_low(
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
         if c.is_gated() {
-            c.gate(776, &mut [One(&mut self_)])?;
+            c.gate(789, &mut [One(&mut self_)])?;
         }
         out.set(ops::randint_like_low(&self_, low, high, generator.as_ref(), dtype, device)?)
     })
@@ -18192,7 +18457,7 @@ pub unsafe extern "C" fn taper_randperm(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(777, &mut [])?;
+            c.gate(790, &mut [])?;
         }
         out.set(ops::randperm(n, generator.as_ref(), dtype, device)?)
     })
@@ -18215,7 +18480,7 @@ pub unsafe extern "C" fn taper_normal_tensor_float(
         let mut mean = c.tensor(0, "mean", mean)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(778, &mut [One(&mut mean)])?;
+            c.gate(791, &mut [One(&mut mean)])?;
         }
         out.set(ops::normal_tensor_float(&mean, std, generator.as_ref())?)
     })
@@ -18238,7 +18503,7 @@ pub unsafe extern "C" fn taper_normal_float_tensor(
         let mut std = c.tensor(1, "std", std)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(779, &mut [One(&mut std)])?;
+            c.gate(792, &mut [One(&mut std)])?;
         }
         out.set(ops::normal_float_tensor(mean, &std, generator.as_ref())?)
     })
@@ -18262,7 +18527,7 @@ pub unsafe extern "C" fn taper_normal_tensor_tensor(
         let mut std = c.tensor(1, "std", std)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(780, &mut [One(&mut mean), One(&mut std)])?;
+            c.gate(793, &mut [One(&mut mean), One(&mut std)])?;
         }
         out.set(ops::normal_tensor_tensor(&mean, &std, generator.as_ref())?)
     })
@@ -18291,7 +18556,7 @@ pub unsafe extern "C" fn taper_normal_float_float(
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
         if c.is_gated() {
-            c.gate(781, &mut [])?;
+            c.gate(794, &mut [])?;
         }
         out.set(ops::normal_float_float(mean, std, size, generator.as_ref(), dtype, device)?)
     })
@@ -18313,7 +18578,7 @@ pub unsafe extern "C" fn taper_bernoulli(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         if c.is_gated() {
-            c.gate(782, &mut [One(&mut self_)])?;
+            c.gate(795, &mut [One(&mut self_)])?;
         }
         out.set(ops::bernoulli(&self_, generator.as_ref())?)
     })
@@ -18336,7 +18601,7 @@ pub unsafe extern "C" fn taper_bernoulli_p(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(783, &mut [One(&mut self_)])?;
+            c.gate(796, &mut [One(&mut self_)])?;
         }
         out.set(ops::bernoulli_p(&self_, p, generator.as_ref())?)
     })
@@ -18360,7 +18625,7 @@ pub unsafe extern "C" fn taper_multinomial(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(784, &mut [One(&mut self_)])?;
+            c.gate(797, &mut [One(&mut self_)])?;
         }
         out.set(ops::multinomial(&self_, num_samples, replacement, generator.as_ref())?)
     })
@@ -18382,7 +18647,7 @@ pub unsafe extern "C" fn taper_poisson(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         if c.is_gated() {
-            c.gate(785, &mut [One(&mut self_)])?;
+            c.gate(798, &mut [One(&mut self_)])?;
         }
         out.set(ops::poisson(&self_, generator.as_ref())?)
     })
@@ -18406,7 +18671,7 @@ pub unsafe extern "C" fn taper_binomial(
         let mut prob = c.tensor(1, "prob", prob)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(786, &mut [One(&mut count), One(&mut prob)])?;
+            c.gate(799, &mut [One(&mut count), One(&mut prob)])?;
         }
         out.set(ops::binomial(&count, &prob, generator.as_ref())?)
     })
@@ -18428,7 +18693,7 @@ pub unsafe extern "C" fn taper_standard_gamma(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         if c.is_gated() {
-            c.gate(787, &mut [One(&mut self_)])?;
+            c.gate(800, &mut [One(&mut self_)])?;
         }
         out.set(ops::standard_gamma(&self_, generator.as_ref())?)
     })
@@ -18450,7 +18715,7 @@ pub unsafe extern "C" fn taper_sample_dirichlet(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         if c.is_gated() {
-            c.gate(788, &mut [One(&mut self_)])?;
+            c.gate(801, &mut [One(&mut self_)])?;
         }
         out.set(ops::sample_dirichlet(&self_, generator.as_ref())?)
     })
@@ -18472,7 +18737,7 @@ pub unsafe extern "C" fn taper_standard_gamma_grad(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut output = c.tensor(1, "output", output)?;
         if c.is_gated() {
-            c.gate(789, &mut [One(&mut self_), One(&mut output)])?;
+            c.gate(802, &mut [One(&mut self_), One(&mut output)])?;
         }
         out.set(ops::standard_gamma_grad(&self_, &output)?)
     })
@@ -18496,7 +18761,7 @@ pub unsafe extern "C" fn taper_dirichlet_grad(
         let mut alpha = c.tensor(1, "alpha", alpha)?;
         let mut total = c.tensor(2, "total", total)?;
         if c.is_gated() {
-            c.gate(790, &mut [One(&mut x), One(&mut alpha), One(&mut total)])?;
+            c.gate(803, &mut [One(&mut x), One(&mut alpha), One(&mut total)])?;
         }
         out.set(ops::dirichlet_grad(&x, &alpha, &total)?)
     })
@@ -18517,7 +18782,7 @@ pub unsafe extern "C" fn taper_uniform_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(791, &mut [One(&mut self_)])?;
+            c.gate(804, &mut [One(&mut self_)])?;
         }
         ops::uniform_(&self_, from_, to, generator.as_ref())
     })
@@ -18538,7 +18803,7 @@ pub unsafe extern "C" fn taper_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(792, &mut [One(&mut self_)])?;
+            c.gate(805, &mut [One(&mut self_)])?;
         }
         ops::normal_(&self_, mean, std, generator.as_ref())
     })
@@ -18559,7 +18824,7 @@ pub unsafe extern "C" fn taper_log_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(793, &mut [One(&mut self_)])?;
+            c.gate(806, &mut [One(&mut self_)])?;
         }
         ops::log_normal_(&self_, mean, std, generator.as_ref())
     })
@@ -18580,7 +18845,7 @@ pub unsafe extern "C" fn taper_cauchy_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(794, &mut [One(&mut self_)])?;
+            c.gate(807, &mut [One(&mut self_)])?;
         }
         ops::cauchy_(&self_, median, sigma, generator.as_ref())
     })
@@ -18600,7 +18865,7 @@ pub unsafe extern "C" fn taper_exponential_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(795, &mut [One(&mut self_)])?;
+            c.gate(808, &mut [One(&mut self_)])?;
         }
         ops::exponential_(&self_, lambd, generator.as_ref())
     })
@@ -18620,7 +18885,7 @@ pub unsafe extern "C" fn taper_geometric_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(796, &mut [One(&mut self_)])?;
+            c.gate(809, &mut [One(&mut self_)])?;
         }
         ops::geometric_(&self_, p, generator.as_ref())
     })
@@ -18639,7 +18904,7 @@ pub unsafe extern "C" fn taper_random_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         if c.is_gated() {
-            c.gate(797, &mut [One(&mut self_)])?;
+            c.gate(810, &mut [One(&mut self_)])?;
         }
         ops::random_(&self_, generator.as_ref())
     })
@@ -18659,7 +18924,7 @@ pub unsafe extern "C" fn taper_random_to_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(798, &mut [One(&mut self_)])?;
+            c.gate(811, &mut [One(&mut self_)])?;
         }
         ops::random_to_(&self_, to, generator.as_ref())
     })
@@ -18681,7 +18946,7 @@ pub unsafe extern "C" fn taper_random_from_(
         let to = c.opt(2, "to", to)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(799, &mut [One(&mut self_)])?;
+            c.gate(812, &mut [One(&mut self_)])?;
         }
         ops::random_from_(&self_, from_, to, generator.as_ref())
     })
@@ -18702,7 +18967,7 @@ pub unsafe extern "C" fn taper_bernoulli_(
         let mut p = c.tensor(1, "p", p)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(800, &mut [One(&mut self_), One(&mut p)])?;
+            c.gate(813, &mut [One(&mut self_), One(&mut p)])?;
         }
         ops::bernoulli_(&self_, &p, generator.as_ref())
     })
@@ -18722,7 +18987,7 @@ pub unsafe extern "C" fn taper_bernoulli_float_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(801, &mut [One(&mut self_)])?;
+            c.gate(814, &mut [One(&mut self_)])?;
         }
         ops::bernoulli_float_(&self_, p, generator.as_ref())
     })
@@ -18746,7 +19011,7 @@ pub unsafe extern "C" fn taper_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(802, &mut [One(&mut input)])?;
+            c.gate(815, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout(&input, p, training, generator.as_ref())?)
     })
@@ -18767,7 +19032,7 @@ pub unsafe extern "C" fn taper_dropout_(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(803, &mut [One(&mut input)])?;
+            c.gate(816, &mut [One(&mut input)])?;
         }
         ops::dropout_(&input, p, training, generator.as_ref())
     })
@@ -18791,7 +19056,7 @@ pub unsafe extern "C" fn taper_alpha_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(804, &mut [One(&mut input)])?;
+            c.gate(817, &mut [One(&mut input)])?;
         }
         out.set(ops::alpha_dropout(&input, p, training, generator.as_ref())?)
     })
@@ -18815,7 +19080,7 @@ pub unsafe extern "C" fn taper_feature_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(805, &mut [One(&mut input)])?;
+            c.gate(818, &mut [One(&mut input)])?;
         }
         out.set(ops::feature_dropout(&input, p, training, generator.as_ref())?)
     })
@@ -18839,7 +19104,7 @@ pub unsafe extern "C" fn taper_feature_alpha_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(806, &mut [One(&mut input)])?;
+            c.gate(819, &mut [One(&mut input)])?;
         }
         out.set(ops::feature_alpha_dropout(&input, p, training, generator.as_ref())?)
     })
@@ -18860,7 +19125,7 @@ pub unsafe extern "C" fn taper_alpha_dropout_(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(807, &mut [One(&mut input)])?;
+            c.gate(820, &mut [One(&mut input)])?;
         }
         ops::alpha_dropout_(&input, p, train, generator.as_ref())
     })
@@ -18881,7 +19146,7 @@ pub unsafe extern "C" fn taper_feature_dropout_(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(808, &mut [One(&mut input)])?;
+            c.gate(821, &mut [One(&mut input)])?;
         }
         ops::feature_dropout_(&input, p, train, generator.as_ref())
     })
@@ -18902,7 +19167,7 @@ pub unsafe extern "C" fn taper_feature_alpha_dropout_(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(809, &mut [One(&mut input)])?;
+            c.gate(822, &mut [One(&mut input)])?;
         }
         ops::feature_alpha_dropout_(&input, p, train, generator.as_ref())
     })
@@ -18930,7 +19195,7 @@ pub unsafe extern "C" fn taper_native_dropout(
         let train = c.opt(2, "train", train)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(810, &mut [One(&mut input)])?;
+            c.gate(823, &mut [One(&mut input)])?;
         }
         let (output_value, mask_value) = ops::native_dropout(&input, p, train, generator.as_ref())?;
         output.set(output_value)?;
@@ -18957,7 +19222,7 @@ pub unsafe extern "C" fn taper_dropout1d(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(811, &mut [One(&mut input)])?;
+            c.gate(824, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout1d(&input, p, training, generator.as_ref())?)
     })
@@ -18981,7 +19246,7 @@ pub unsafe extern "C" fn taper_dropout2d(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(812, &mut [One(&mut input)])?;
+            c.gate(825, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout2d(&input, p, training, generator.as_ref())?)
     })
@@ -19005,7 +19270,7 @@ pub unsafe extern "C" fn taper_dropout3d(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(813, &mut [One(&mut input)])?;
+            c.gate(826, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout3d(&input, p, training, generator.as_ref())?)
     })
@@ -19030,7 +19295,7 @@ pub unsafe extern "C" fn taper_gumbel_softmax(
         let mut logits = c.tensor(0, "logits", logits)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(814, &mut [One(&mut logits)])?;
+            c.gate(827, &mut [One(&mut logits)])?;
         }
         out.set(ops::gumbel_softmax(&logits, tau, hard, dim, generator.as_ref())?)
     })
@@ -19053,7 +19318,7 @@ pub unsafe extern "C" fn taper_init_uniform_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(815, &mut [One(&mut self_)])?;
+            c.gate(828, &mut [One(&mut self_)])?;
         }
         ops::init_uniform_(&self_, a, b, generator.as_ref())
     })
@@ -19074,7 +19339,7 @@ pub unsafe extern "C" fn taper_init_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(816, &mut [One(&mut self_)])?;
+            c.gate(829, &mut [One(&mut self_)])?;
         }
         ops::init_normal_(&self_, mean, std, generator.as_ref())
     })
@@ -19092,7 +19357,7 @@ pub unsafe extern "C" fn taper_init_constant_(
     guard("init_constant_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(817, &mut [One(&mut self_)])?;
+            c.gate(830, &mut [One(&mut self_)])?;
         }
         ops::init_constant_(&self_, val)
     })
@@ -19109,7 +19374,7 @@ pub unsafe extern "C" fn taper_init_ones_(
     guard("init_ones_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(818, &mut [One(&mut self_)])?;
+            c.gate(831, &mut [One(&mut self_)])?;
         }
         ops::init_ones_(&self_)
     })
@@ -19126,7 +19391,7 @@ pub unsafe extern "C" fn taper_init_zeros_(
     guard("init_zeros_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(819, &mut [One(&mut self_)])?;
+            c.gate(832, &mut [One(&mut self_)])?;
         }
         ops::init_zeros_(&self_)
     })
@@ -19143,7 +19408,7 @@ pub unsafe extern "C" fn taper_init_eye_(
     guard("init_eye_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(820, &mut [One(&mut self_)])?;
+            c.gate(833, &mut [One(&mut self_)])?;
         }
         ops::init_eye_(&self_)
     })
@@ -19161,7 +19426,7 @@ pub unsafe extern "C" fn taper_init_dirac_(
     guard("init_dirac_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(821, &mut [One(&mut self_)])?;
+            c.gate(834, &mut [One(&mut self_)])?;
         }
         ops::init_dirac_(&self_, groups)
     })
@@ -19181,7 +19446,7 @@ pub unsafe extern "C" fn taper_init_xavier_uniform_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(822, &mut [One(&mut self_)])?;
+            c.gate(835, &mut [One(&mut self_)])?;
         }
         ops::init_xavier_uniform_(&self_, gain, generator.as_ref())
     })
@@ -19201,7 +19466,7 @@ pub unsafe extern "C" fn taper_init_xavier_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(823, &mut [One(&mut self_)])?;
+            c.gate(836, &mut [One(&mut self_)])?;
         }
         ops::init_xavier_normal_(&self_, gain, generator.as_ref())
     })
@@ -19225,7 +19490,7 @@ pub unsafe extern "C" fn taper_init_kaiming_uniform_(
         let nonlinearity = c.str(3, "nonlinearity", nonlinearity)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(824, &mut [One(&mut self_)])?;
+            c.gate(837, &mut [One(&mut self_)])?;
         }
         ops::init_kaiming_uniform_(&self_, a, mode, nonlinearity, generator.as_ref())
     })
@@ -19249,7 +19514,7 @@ pub unsafe extern "C" fn taper_init_kaiming_normal_(
         let nonlinearity = c.str(3, "nonlinearity", nonlinearity)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(825, &mut [One(&mut self_)])?;
+            c.gate(838, &mut [One(&mut self_)])?;
         }
         ops::init_kaiming_normal_(&self_, a, mode, nonlinearity, generator.as_ref())
     })
@@ -19272,7 +19537,7 @@ pub unsafe extern "C" fn taper_init_trunc_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(5, "generator", generator)?;
         if c.is_gated() {
-            c.gate(826, &mut [One(&mut self_)])?;
+            c.gate(839, &mut [One(&mut self_)])?;
         }
         ops::init_trunc_normal_(&self_, mean, std, a, b, generator.as_ref())
     })
@@ -19292,7 +19557,7 @@ pub unsafe extern "C" fn taper_init_orthogonal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(827, &mut [One(&mut self_)])?;
+            c.gate(840, &mut [One(&mut self_)])?;
         }
         ops::init_orthogonal_(&self_, gain, generator.as_ref())
     })
@@ -19313,7 +19578,7 @@ pub unsafe extern "C" fn taper_init_sparse_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(828, &mut [One(&mut self_)])?;
+            c.gate(841, &mut [One(&mut self_)])?;
         }
         ops::init_sparse_(&self_, sparsity, std, generator.as_ref())
     })
@@ -19334,7 +19599,7 @@ pub unsafe extern "C" fn taper_init_default_(
         let mut bias = c.opt_tensor(1, "bias", bias)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(829, &mut [One(&mut weight), Opt(&mut bias)])?;
+            c.gate(842, &mut [One(&mut weight), Opt(&mut bias)])?;
         }
         ops::init_default_(&weight, bias.as_ref(), generator.as_ref())
     })
@@ -19356,7 +19621,7 @@ pub unsafe extern "C" fn taper_calculate_gain(
         let nonlinearity = c.str(0, "nonlinearity", nonlinearity)?;
         let param = c.opt(1, "param", param)?;
         if c.is_gated() {
-            c.gate(830, &mut [])?;
+            c.gate(843, &mut [])?;
         }
         out.set(ops::calculate_gain(nonlinearity, param)?)
     })
@@ -19382,7 +19647,7 @@ pub unsafe extern "C" fn taper_clip_grad_norm_(
         let out = out?;
         let mut parameters = c.tensors(0, "parameters", parameters, parameters_len)?;
         if c.is_gated() {
-            c.gate(831, &mut [List(&mut parameters)])?;
+            c.gate(844, &mut [List(&mut parameters)])?;
         }
         out.set(ops::clip_grad_norm_(&parameters, max_norm, norm_type, error_if_nonfinite)?)
     })
@@ -19401,7 +19666,7 @@ pub unsafe extern "C" fn taper_clip_grad_value_(
     guard("clip_grad_value_", |c| {
         let mut parameters = c.tensors(0, "parameters", parameters, parameters_len)?;
         if c.is_gated() {
-            c.gate(832, &mut [List(&mut parameters)])?;
+            c.gate(845, &mut [List(&mut parameters)])?;
         }
         ops::clip_grad_value_(&parameters, clip_value)
     })
@@ -19432,7 +19697,7 @@ pub unsafe extern "C" fn taper_fused_sgd_(
         let mut grads = c.tensors(1, "grads", grads, grads_len)?;
         let mut momentum_buffers = c.tensors(2, "momentum_buffers", momentum_buffers, momentum_buffers_len)?;
         if c.is_gated() {
-            c.gate(833, &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
+            c.gate(846, &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
         }
         ops::fused_sgd_(&params, &grads, &momentum_buffers, lr, momentum, dampening, weight_decay, nesterov, maximize, is_first_step)
     })
@@ -19471,7 +19736,7 @@ pub unsafe extern "C" fn taper_fused_adam_(
         let mut exp_avg_sqs = c.tensors(3, "exp_avg_sqs", exp_avg_sqs, exp_avg_sqs_len)?;
         let mut max_exp_avg_sqs = c.tensors(4, "max_exp_avg_sqs", max_exp_avg_sqs, max_exp_avg_sqs_len)?;
         if c.is_gated() {
-            c.gate(834, &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
+            c.gate(847, &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
         }
         ops::fused_adam_(&params, &grads, &exp_avgs, &exp_avg_sqs, &max_exp_avg_sqs, lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled, step)
     })

@@ -386,6 +386,7 @@ pub fn optimizer_set_option(o: &Arc<Mutex<Optimizer>>, group: usize, name: &str,
         Scalar::Float(v) => OptionValue::Float(v),
         Scalar::Int(v) => OptionValue::Int(v),
         Scalar::Bool(v) => OptionValue::Bool(v),
+        Scalar::Complex(..) => bail!(Type, "option \"{name}\" takes real numbers, got a complex one"),
     };
     set_option(o, group, name, value)
 }

@@ -3,6 +3,7 @@
 use super::error_box;
 use crate::backend::memory;
 use crate::base::error::{Error, ErrorKind};
+use crate::base::no_kernel::NoKernel;
 use crate::base::sync::Mutex;
 use std::cell::Cell;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -63,6 +64,9 @@ pub fn caught<R>(f: impl FnOnce() -> R) -> std::result::Result<R, Error> {
 
 #[cold]
 fn panic_error(payload: &(dyn std::any::Any + Send)) -> Error {
+    if let Some(NoKernel(dtype)) = payload.downcast_ref() {
+        return Error::new(ErrorKind::NotImplemented, format!("this op is not implemented for '{dtype}'"));
+    }
     let noted = PANIC.try_with(Cell::take).ok().flatten().or_else(|| WORKER_PANIC.lock().take());
     let what = noted.unwrap_or_else(|| panic_text(payload).to_string());
     Error::new(ErrorKind::Internal, format!("internal error, please report it: {what}"))

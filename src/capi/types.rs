@@ -102,15 +102,16 @@ pub struct taper_device {
     pub index: i32,
 }
 
-/// A number with its category. Make one with taper_scalar_f64, taper_scalar_i64 or taper_scalar_bool.
+/// A number with its category. Make one with taper_scalar_f64, taper_scalar_i64, taper_scalar_bool or
+/// taper_scalar_complex.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct taper_scalar {
-    /// TAPER_SCALAR_FLOAT, TAPER_SCALAR_INT or TAPER_SCALAR_BOOL.
+    /// TAPER_SCALAR_FLOAT, TAPER_SCALAR_INT, TAPER_SCALAR_BOOL or TAPER_SCALAR_COMPLEX.
     pub kind: i32,
-    /// The value of an integer, or 0 / 1 of a bool.
+    /// The value of an integer, 0 / 1 of a bool, or the bits of a complex number's imaginary part (a double).
     pub i: i64,
-    /// The value of a float.
+    /// The value of a float, or the real part of a complex number.
     pub f: f64,
 }
 

@@ -9,6 +9,8 @@ pub const TAPER_INT64: i32 = 4;
 pub const TAPER_FLOAT16: i32 = 5;
 pub const TAPER_FLOAT32: i32 = 6;
 pub const TAPER_FLOAT64: i32 = 7;
+pub const TAPER_COMPLEX64: i32 = 9;
+pub const TAPER_COMPLEX128: i32 = 10;
 pub const TAPER_BOOL: i32 = 11;
 pub const TAPER_BFLOAT16: i32 = 15;
 
@@ -32,6 +34,7 @@ pub const TAPER_DEVICE_KIND_ACCELERATOR: i32 = 3;
 pub const TAPER_SCALAR_FLOAT: i32 = 0;
 pub const TAPER_SCALAR_INT: i32 = 1;
 pub const TAPER_SCALAR_BOOL: i32 = 2;
+pub const TAPER_SCALAR_COMPLEX: i32 = 3;
 
 /// What taper_module_attribute found.
 pub const TAPER_ATTRIBUTE_NONE: i32 = 0;

@@ -7759,6 +7759,165 @@ pub fn msort(self_: &Tensor) -> Result<Tensor> {
     ops::msort(&self_)
 }
 
+/// Complex numbers of their real and imaginary parts, which have one dtype (float32 or float64) and broadcast.
+#[rustfmt::skip]
+#[inline]
+pub fn complex(real: &Tensor, imag: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::complex(real, imag);
+    }
+    let mut real = real.clone();
+    let mut imag = imag.clone();
+    let _op = enter(OpId(625), &mut [One(&mut real), One(&mut imag)])?;
+    ops::complex(&real, &imag)
+}
+
+/// Complex numbers of absolute value and angle, which have one dtype (float32 or float64) and broadcast.
+#[rustfmt::skip]
+#[inline]
+pub fn polar(abs: &Tensor, angle: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::polar(abs, angle);
+    }
+    let mut abs = abs.clone();
+    let mut angle = angle.clone();
+    let _op = enter(OpId(626), &mut [One(&mut abs), One(&mut angle)])?;
+    ops::polar(&abs, &angle)
+}
+
+/// The real parts, as a view; a real tensor itself.
+#[rustfmt::skip]
+#[inline]
+pub fn real(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::real(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(627), &mut [One(&mut self_)])?;
+    ops::real(&self_)
+}
+
+/// The imaginary parts, as a view; real tensors are refused.
+#[rustfmt::skip]
+#[inline]
+pub fn imag(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::imag(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(628), &mut [One(&mut self_)])?;
+    ops::imag(&self_)
+}
+
+/// Complex numbers seen as pairs of real ones, in a last dimension of 2.
+#[rustfmt::skip]
+#[inline]
+pub fn view_as_real(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::view_as_real(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(629), &mut [One(&mut self_)])?;
+    ops::view_as_real(&self_)
+}
+
+/// Pairs of real numbers (float32 or float64) in a last dimension of 2 and stride 1, seen as complex ones.
+#[rustfmt::skip]
+#[inline]
+pub fn view_as_complex(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::view_as_complex(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(630), &mut [One(&mut self_)])?;
+    ops::view_as_complex(&self_)
+}
+
+/// The complex conjugate, in memory of its own; a real tensor itself.
+#[rustfmt::skip]
+#[inline]
+pub fn conj(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::conj(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(631), &mut [One(&mut self_)])?;
+    ops::conj(&self_)
+}
+
+/// The complex conjugate; a real tensor itself.
+#[rustfmt::skip]
+#[inline]
+pub fn conj_physical(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::conj_physical(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(632), &mut [One(&mut self_)])?;
+    ops::conj_physical(&self_)
+}
+
+/// The complex conjugate, written into self.
+#[rustfmt::skip]
+#[inline]
+pub fn conj_physical_(self_: &Tensor) -> Result<()> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::conj_physical_(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(633), &mut [One(&mut self_)])?;
+    ops::conj_physical_(&self_)
+}
+
+/// The conjugate transposes of matrices.
+#[rustfmt::skip]
+#[inline]
+pub fn adjoint(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::adjoint(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(634), &mut [One(&mut self_)])?;
+    ops::adjoint(&self_)
+}
+
+/// The angle in the complex plane, between -pi and pi; of a real number 0 or pi.
+#[rustfmt::skip]
+#[inline]
+pub fn angle(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::angle(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(635), &mut [One(&mut self_)])?;
+    ops::angle(&self_)
+}
+
+/// True where the imaginary part is zero; bool.
+#[rustfmt::skip]
+#[inline]
+pub fn isreal(self_: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::isreal(self_);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(636), &mut [One(&mut self_)])?;
+    ops::isreal(&self_)
+}
+
+/// The sum of conj(self) * other over two vectors.
+#[rustfmt::skip]
+#[inline]
+pub fn vdot(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::vdot(self_, other);
+    }
+    let mut self_ = self_.clone();
+    let mut other = other.clone();
+    let _op = enter(OpId(637), &mut [One(&mut self_), One(&mut other)])?;
+    ops::vdot(&self_, &other)
+}
+
 /// Degrees to radians.
 #[rustfmt::skip]
 #[inline]
@@ -7767,7 +7926,7 @@ pub fn deg2rad(self_: &Tensor) -> Result<Tensor> {
         return ops::deg2rad(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(625), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(638), &mut [One(&mut self_)])?;
     ops::deg2rad(&self_)
 }
 
@@ -7779,7 +7938,7 @@ pub fn deg2rad_(self_: &Tensor) -> Result<()> {
         return ops::deg2rad_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(626), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(639), &mut [One(&mut self_)])?;
     ops::deg2rad_(&self_)
 }
 
@@ -7791,7 +7950,7 @@ pub fn rad2deg(self_: &Tensor) -> Result<Tensor> {
         return ops::rad2deg(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(627), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(640), &mut [One(&mut self_)])?;
     ops::rad2deg(&self_)
 }
 
@@ -7803,7 +7962,7 @@ pub fn rad2deg_(self_: &Tensor) -> Result<()> {
         return ops::rad2deg_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(628), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(641), &mut [One(&mut self_)])?;
     ops::rad2deg_(&self_)
 }
 
@@ -7815,11 +7974,11 @@ pub fn positive(self_: &Tensor) -> Result<Tensor> {
         return ops::positive(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(629), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(642), &mut [One(&mut self_)])?;
     ops::positive(&self_)
 }
 
-/// -1, 0 or 1.
+/// -1, 0 or 1; of complex numbers self / |self|, and 0 of 0.
 #[rustfmt::skip]
 #[inline]
 pub fn sgn(self_: &Tensor) -> Result<Tensor> {
@@ -7827,7 +7986,7 @@ pub fn sgn(self_: &Tensor) -> Result<Tensor> {
         return ops::sgn(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(630), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(643), &mut [One(&mut self_)])?;
     ops::sgn(&self_)
 }
 
@@ -7839,7 +7998,7 @@ pub fn sgn_(self_: &Tensor) -> Result<()> {
         return ops::sgn_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(631), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(644), &mut [One(&mut self_)])?;
     ops::sgn_(&self_)
 }
 
@@ -7851,7 +8010,7 @@ pub fn signbit(self_: &Tensor) -> Result<Tensor> {
         return ops::signbit(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(632), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(645), &mut [One(&mut self_)])?;
     ops::signbit(&self_)
 }
 
@@ -7863,7 +8022,7 @@ pub fn isposinf(self_: &Tensor) -> Result<Tensor> {
         return ops::isposinf(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(633), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(646), &mut [One(&mut self_)])?;
     ops::isposinf(&self_)
 }
 
@@ -7875,7 +8034,7 @@ pub fn isneginf(self_: &Tensor) -> Result<Tensor> {
         return ops::isneginf(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(634), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(647), &mut [One(&mut self_)])?;
     ops::isneginf(&self_)
 }
 
@@ -7888,7 +8047,7 @@ pub fn copysign(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(635), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(648), &mut [One(&mut self_), One(&mut other)])?;
     ops::copysign(&self_, &other)
 }
 
@@ -7900,7 +8059,7 @@ pub fn copysign_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::copysign_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(636), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(649), &mut [One(&mut self_)])?;
     ops::copysign_scalar(&self_, other)
 }
 
@@ -7913,7 +8072,7 @@ pub fn copysign_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(637), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(650), &mut [One(&mut self_), One(&mut other)])?;
     ops::copysign_(&self_, &other)
 }
 
@@ -7925,7 +8084,7 @@ pub fn copysign_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::copysign_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(638), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(651), &mut [One(&mut self_)])?;
     ops::copysign_scalar_(&self_, other)
 }
 
@@ -7938,7 +8097,7 @@ pub fn heaviside(self_: &Tensor, values: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut values = values.clone();
-    let _op = enter(OpId(639), &mut [One(&mut self_), One(&mut values)])?;
+    let _op = enter(OpId(652), &mut [One(&mut self_), One(&mut values)])?;
     ops::heaviside(&self_, &values)
 }
 
@@ -7951,7 +8110,7 @@ pub fn heaviside_(self_: &Tensor, values: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut values = values.clone();
-    let _op = enter(OpId(640), &mut [One(&mut self_), One(&mut values)])?;
+    let _op = enter(OpId(653), &mut [One(&mut self_), One(&mut values)])?;
     ops::heaviside_(&self_, &values)
 }
 
@@ -7963,7 +8122,7 @@ pub fn nan_to_num(self_: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf:
         return ops::nan_to_num(self_, nan, posinf, neginf);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(641), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(654), &mut [One(&mut self_)])?;
     ops::nan_to_num(&self_, nan, posinf, neginf)
 }
 
@@ -7975,7 +8134,7 @@ pub fn nan_to_num_(self_: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf
         return ops::nan_to_num_(self_, nan, posinf, neginf);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(642), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(655), &mut [One(&mut self_)])?;
     ops::nan_to_num_(&self_, nan, posinf, neginf)
 }
 
@@ -7987,7 +8146,7 @@ pub fn sinc(self_: &Tensor) -> Result<Tensor> {
         return ops::sinc(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(643), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(656), &mut [One(&mut self_)])?;
     ops::sinc(&self_)
 }
 
@@ -7999,7 +8158,7 @@ pub fn sinc_(self_: &Tensor) -> Result<()> {
         return ops::sinc_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(644), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(657), &mut [One(&mut self_)])?;
     ops::sinc_(&self_)
 }
 
@@ -8012,7 +8171,7 @@ pub fn float_power(self_: &Tensor, exponent: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut exponent = exponent.clone();
-    let _op = enter(OpId(645), &mut [One(&mut self_), One(&mut exponent)])?;
+    let _op = enter(OpId(658), &mut [One(&mut self_), One(&mut exponent)])?;
     ops::float_power(&self_, &exponent)
 }
 
@@ -8024,7 +8183,7 @@ pub fn float_power_scalar(self_: &Tensor, exponent: Scalar) -> Result<Tensor> {
         return ops::float_power_scalar(self_, exponent);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(646), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(659), &mut [One(&mut self_)])?;
     ops::float_power_scalar(&self_, exponent)
 }
 
@@ -8037,7 +8196,7 @@ pub fn float_power_(self_: &Tensor, exponent: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut exponent = exponent.clone();
-    let _op = enter(OpId(647), &mut [One(&mut self_), One(&mut exponent)])?;
+    let _op = enter(OpId(660), &mut [One(&mut self_), One(&mut exponent)])?;
     ops::float_power_(&self_, &exponent)
 }
 
@@ -8049,7 +8208,7 @@ pub fn float_power_scalar_(self_: &Tensor, exponent: Scalar) -> Result<()> {
         return ops::float_power_scalar_(self_, exponent);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(648), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(661), &mut [One(&mut self_)])?;
     ops::float_power_scalar_(&self_, exponent)
 }
 
@@ -8062,7 +8221,7 @@ pub fn logaddexp2(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(649), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(662), &mut [One(&mut self_), One(&mut other)])?;
     ops::logaddexp2(&self_, &other)
 }
 
@@ -8075,7 +8234,7 @@ pub fn ldexp(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(650), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(663), &mut [One(&mut self_), One(&mut other)])?;
     ops::ldexp(&self_, &other)
 }
 
@@ -8088,7 +8247,7 @@ pub fn ldexp_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(651), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(664), &mut [One(&mut self_), One(&mut other)])?;
     ops::ldexp_(&self_, &other)
 }
 
@@ -8100,7 +8259,7 @@ pub fn aminmax(self_: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<(Tenso
         return ops::aminmax(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(652), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(665), &mut [One(&mut self_)])?;
     ops::aminmax(&self_, dim, keepdim)
 }
 
@@ -8112,7 +8271,7 @@ pub fn nanmean(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option
         return ops::nanmean(self_, dim, keepdim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(653), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(666), &mut [One(&mut self_)])?;
     ops::nanmean(&self_, dim, keepdim, dtype)
 }
 
@@ -8125,7 +8284,7 @@ pub fn inner(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(654), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(667), &mut [One(&mut self_), One(&mut other)])?;
     ops::inner(&self_, &other)
 }
 
@@ -8137,7 +8296,7 @@ pub fn hardtanh(self_: &Tensor, min_val: Scalar, max_val: Scalar) -> Result<Tens
         return ops::hardtanh(self_, min_val, max_val);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(655), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(668), &mut [One(&mut self_)])?;
     ops::hardtanh(&self_, min_val, max_val)
 }
 
@@ -8149,7 +8308,7 @@ pub fn hardtanh_(self_: &Tensor, min_val: Scalar, max_val: Scalar) -> Result<()>
         return ops::hardtanh_(self_, min_val, max_val);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(656), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(669), &mut [One(&mut self_)])?;
     ops::hardtanh_(&self_, min_val, max_val)
 }
 
@@ -8161,7 +8320,7 @@ pub fn selu(self_: &Tensor) -> Result<Tensor> {
         return ops::selu(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(657), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(670), &mut [One(&mut self_)])?;
     ops::selu(&self_)
 }
 
@@ -8173,7 +8332,7 @@ pub fn selu_(self_: &Tensor) -> Result<()> {
         return ops::selu_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(658), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(671), &mut [One(&mut self_)])?;
     ops::selu_(&self_)
 }
 
@@ -8185,7 +8344,7 @@ pub fn celu(self_: &Tensor, alpha: Scalar) -> Result<Tensor> {
         return ops::celu(self_, alpha);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(659), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(672), &mut [One(&mut self_)])?;
     ops::celu(&self_, alpha)
 }
 
@@ -8197,7 +8356,7 @@ pub fn celu_(self_: &Tensor, alpha: Scalar) -> Result<()> {
         return ops::celu_(self_, alpha);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(660), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(673), &mut [One(&mut self_)])?;
     ops::celu_(&self_, alpha)
 }
 
@@ -8209,7 +8368,7 @@ pub fn mish(self_: &Tensor) -> Result<Tensor> {
         return ops::mish(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(661), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(674), &mut [One(&mut self_)])?;
     ops::mish(&self_)
 }
 
@@ -8221,7 +8380,7 @@ pub fn softsign(self_: &Tensor) -> Result<Tensor> {
         return ops::softsign(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(662), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(675), &mut [One(&mut self_)])?;
     ops::softsign(&self_)
 }
 
@@ -8233,7 +8392,7 @@ pub fn tanhshrink(self_: &Tensor) -> Result<Tensor> {
         return ops::tanhshrink(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(663), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(676), &mut [One(&mut self_)])?;
     ops::tanhshrink(&self_)
 }
 
@@ -8245,7 +8404,7 @@ pub fn hardshrink(self_: &Tensor, lambd: Scalar) -> Result<Tensor> {
         return ops::hardshrink(self_, lambd);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(664), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(677), &mut [One(&mut self_)])?;
     ops::hardshrink(&self_, lambd)
 }
 
@@ -8257,7 +8416,7 @@ pub fn softshrink(self_: &Tensor, lambd: Scalar) -> Result<Tensor> {
         return ops::softshrink(self_, lambd);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(665), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(678), &mut [One(&mut self_)])?;
     ops::softshrink(&self_, lambd)
 }
 
@@ -8269,7 +8428,7 @@ pub fn threshold(self_: &Tensor, threshold: Scalar, value: Scalar) -> Result<Ten
         return ops::threshold(self_, threshold, value);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(666), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(679), &mut [One(&mut self_)])?;
     ops::threshold(&self_, threshold, value)
 }
 
@@ -8281,7 +8440,7 @@ pub fn threshold_(self_: &Tensor, threshold: Scalar, value: Scalar) -> Result<()
         return ops::threshold_(self_, threshold, value);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(667), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(680), &mut [One(&mut self_)])?;
     ops::threshold_(&self_, threshold, value)
 }
 
@@ -8294,7 +8453,7 @@ pub fn prelu(self_: &Tensor, weight: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut weight = weight.clone();
-    let _op = enter(OpId(668), &mut [One(&mut self_), One(&mut weight)])?;
+    let _op = enter(OpId(681), &mut [One(&mut self_), One(&mut weight)])?;
     ops::prelu(&self_, &weight)
 }
 
@@ -8306,7 +8465,7 @@ pub fn rrelu(self_: &Tensor, lower: Scalar, upper: Scalar, training: bool, gener
         return ops::rrelu(self_, lower, upper, training, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(669), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(682), &mut [One(&mut self_)])?;
     ops::rrelu(&self_, lower, upper, training, generator)
 }
 
@@ -8318,7 +8477,7 @@ pub fn rrelu_(self_: &Tensor, lower: Scalar, upper: Scalar, training: bool, gene
         return ops::rrelu_(self_, lower, upper, training, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(670), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(683), &mut [One(&mut self_)])?;
     ops::rrelu_(&self_, lower, upper, training, generator)
 }
 
@@ -8332,7 +8491,7 @@ pub fn conv1d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: &[
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(671), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(684), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv1d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)
 }
 
@@ -8346,7 +8505,7 @@ pub fn conv2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: &[
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(672), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(685), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv2d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)
 }
 
@@ -8360,7 +8519,7 @@ pub fn conv3d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: &[
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(673), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(686), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv3d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)
 }
 
@@ -8374,7 +8533,7 @@ pub fn conv_padded(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, strid
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(674), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(687), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_padded(&input, &weight, bias.as_ref(), stride, padding, dilation, groups, padding_mode, auto_padding)
 }
 
@@ -8388,7 +8547,7 @@ pub fn conv_transpose1d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, 
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(675), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(688), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_transpose1d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)
 }
 
@@ -8402,7 +8561,7 @@ pub fn conv_transpose2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, 
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(676), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(689), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_transpose2d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)
 }
 
@@ -8416,7 +8575,7 @@ pub fn conv_transpose3d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, 
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(677), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(690), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_transpose3d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)
 }
 
@@ -8430,7 +8589,7 @@ pub fn conv_transpose_sized(input: &Tensor, weight: &Tensor, bias: Option<&Tenso
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(678), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(691), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_transpose_sized(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation, output_size)
 }
 
@@ -8444,7 +8603,7 @@ pub fn conv_tbc(self_: &Tensor, weight: &Tensor, bias: &Tensor, pad: i64) -> Res
     let mut self_ = self_.clone();
     let mut weight = weight.clone();
     let mut bias = bias.clone();
-    let _op = enter(OpId(679), &mut [One(&mut self_), One(&mut weight), One(&mut bias)])?;
+    let _op = enter(OpId(692), &mut [One(&mut self_), One(&mut weight), One(&mut bias)])?;
     ops::conv_tbc(&self_, &weight, &bias, pad)
 }
 
@@ -8458,7 +8617,7 @@ pub fn convolution(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, strid
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(680), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(693), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::convolution(&input, &weight, bias.as_ref(), stride, padding, dilation, transposed, output_padding, groups)
 }
 
@@ -8470,7 +8629,7 @@ pub fn max_pool1d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::max_pool1d(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(681), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(694), &mut [One(&mut self_)])?;
     ops::max_pool1d(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -8482,7 +8641,7 @@ pub fn max_pool2d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::max_pool2d(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(682), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(695), &mut [One(&mut self_)])?;
     ops::max_pool2d(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -8494,7 +8653,7 @@ pub fn max_pool3d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::max_pool3d(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(683), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(696), &mut [One(&mut self_)])?;
     ops::max_pool3d(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -8506,7 +8665,7 @@ pub fn max_pool2d_with_indices(self_: &Tensor, kernel_size: &[i64], stride: &[i6
         return ops::max_pool2d_with_indices(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(684), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(697), &mut [One(&mut self_)])?;
     ops::max_pool2d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -8518,7 +8677,7 @@ pub fn max_pool1d_with_indices(self_: &Tensor, kernel_size: &[i64], stride: &[i6
         return ops::max_pool1d_with_indices(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(685), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(698), &mut [One(&mut self_)])?;
     ops::max_pool1d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -8530,7 +8689,7 @@ pub fn max_pool3d_with_indices(self_: &Tensor, kernel_size: &[i64], stride: &[i6
         return ops::max_pool3d_with_indices(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(686), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(699), &mut [One(&mut self_)])?;
     ops::max_pool3d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -8542,7 +8701,7 @@ pub fn avg_pool1d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::avg_pool1d(self_, kernel_size, stride, padding, ceil_mode, count_include_pad);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(687), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(700), &mut [One(&mut self_)])?;
     ops::avg_pool1d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad)
 }
 
@@ -8554,7 +8713,7 @@ pub fn avg_pool2d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::avg_pool2d(self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(688), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(701), &mut [One(&mut self_)])?;
     ops::avg_pool2d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 }
 
@@ -8566,7 +8725,7 @@ pub fn avg_pool3d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::avg_pool3d(self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(689), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(702), &mut [One(&mut self_)])?;
     ops::avg_pool3d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 }
 
@@ -8578,7 +8737,7 @@ pub fn adaptive_avg_pool1d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_avg_pool1d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(690), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(703), &mut [One(&mut self_)])?;
     ops::adaptive_avg_pool1d(&self_, output_size)
 }
 
@@ -8590,7 +8749,7 @@ pub fn adaptive_avg_pool2d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_avg_pool2d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(691), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(704), &mut [One(&mut self_)])?;
     ops::adaptive_avg_pool2d(&self_, output_size)
 }
 
@@ -8602,7 +8761,7 @@ pub fn adaptive_avg_pool3d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_avg_pool3d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(692), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(705), &mut [One(&mut self_)])?;
     ops::adaptive_avg_pool3d(&self_, output_size)
 }
 
@@ -8614,7 +8773,7 @@ pub fn adaptive_max_pool1d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_max_pool1d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(693), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(706), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool1d(&self_, output_size)
 }
 
@@ -8626,7 +8785,7 @@ pub fn adaptive_max_pool1d_with_indices(self_: &Tensor, output_size: &[i64]) -> 
         return ops::adaptive_max_pool1d_with_indices(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(694), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(707), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool1d_with_indices(&self_, output_size)
 }
 
@@ -8638,7 +8797,7 @@ pub fn adaptive_max_pool2d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_max_pool2d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(695), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(708), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool2d(&self_, output_size)
 }
 
@@ -8650,7 +8809,7 @@ pub fn adaptive_max_pool2d_with_indices(self_: &Tensor, output_size: &[i64]) -> 
         return ops::adaptive_max_pool2d_with_indices(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(696), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(709), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool2d_with_indices(&self_, output_size)
 }
 
@@ -8662,7 +8821,7 @@ pub fn adaptive_max_pool3d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_max_pool3d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(697), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(710), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool3d(&self_, output_size)
 }
 
@@ -8674,7 +8833,7 @@ pub fn adaptive_max_pool3d_with_indices(self_: &Tensor, output_size: &[i64]) -> 
         return ops::adaptive_max_pool3d_with_indices(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(698), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(711), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool3d_with_indices(&self_, output_size)
 }
 
@@ -8686,7 +8845,7 @@ pub fn lp_pool1d(self_: &Tensor, norm_type: f64, kernel_size: &[i64], stride: Op
         return ops::lp_pool1d(self_, norm_type, kernel_size, stride, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(699), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(712), &mut [One(&mut self_)])?;
     ops::lp_pool1d(&self_, norm_type, kernel_size, stride, ceil_mode)
 }
 
@@ -8698,7 +8857,7 @@ pub fn lp_pool2d(self_: &Tensor, norm_type: f64, kernel_size: &[i64], stride: Op
         return ops::lp_pool2d(self_, norm_type, kernel_size, stride, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(700), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(713), &mut [One(&mut self_)])?;
     ops::lp_pool2d(&self_, norm_type, kernel_size, stride, ceil_mode)
 }
 
@@ -8710,7 +8869,7 @@ pub fn lp_pool3d(self_: &Tensor, norm_type: f64, kernel_size: &[i64], stride: Op
         return ops::lp_pool3d(self_, norm_type, kernel_size, stride, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(701), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(714), &mut [One(&mut self_)])?;
     ops::lp_pool3d(&self_, norm_type, kernel_size, stride, ceil_mode)
 }
 
@@ -8723,7 +8882,7 @@ pub fn max_unpool1d(self_: &Tensor, indices: &Tensor, kernel_size: &[i64], strid
     }
     let mut self_ = self_.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(702), &mut [One(&mut self_), One(&mut indices)])?;
+    let _op = enter(OpId(715), &mut [One(&mut self_), One(&mut indices)])?;
     ops::max_unpool1d(&self_, &indices, kernel_size, stride, padding, output_size)
 }
 
@@ -8736,7 +8895,7 @@ pub fn max_unpool2d(self_: &Tensor, indices: &Tensor, kernel_size: &[i64], strid
     }
     let mut self_ = self_.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(703), &mut [One(&mut self_), One(&mut indices)])?;
+    let _op = enter(OpId(716), &mut [One(&mut self_), One(&mut indices)])?;
     ops::max_unpool2d(&self_, &indices, kernel_size, stride, padding, output_size)
 }
 
@@ -8749,7 +8908,7 @@ pub fn max_unpool3d(self_: &Tensor, indices: &Tensor, kernel_size: &[i64], strid
     }
     let mut self_ = self_.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(704), &mut [One(&mut self_), One(&mut indices)])?;
+    let _op = enter(OpId(717), &mut [One(&mut self_), One(&mut indices)])?;
     ops::max_unpool3d(&self_, &indices, kernel_size, stride, padding, output_size)
 }
 
@@ -8762,7 +8921,7 @@ pub fn fractional_max_pool2d_with_indices(self_: &Tensor, kernel_size: &[i64], o
     }
     let mut self_ = self_.clone();
     let mut random_samples = random_samples.cloned();
-    let _op = enter(OpId(705), &mut [One(&mut self_), Opt(&mut random_samples)])?;
+    let _op = enter(OpId(718), &mut [One(&mut self_), Opt(&mut random_samples)])?;
     ops::fractional_max_pool2d_with_indices(&self_, kernel_size, output_size, random_samples.as_ref(), generator)
 }
 
@@ -8775,7 +8934,7 @@ pub fn fractional_max_pool3d_with_indices(self_: &Tensor, kernel_size: &[i64], o
     }
     let mut self_ = self_.clone();
     let mut random_samples = random_samples.cloned();
-    let _op = enter(OpId(706), &mut [One(&mut self_), Opt(&mut random_samples)])?;
+    let _op = enter(OpId(719), &mut [One(&mut self_), Opt(&mut random_samples)])?;
     ops::fractional_max_pool3d_with_indices(&self_, kernel_size, output_size, random_samples.as_ref(), generator)
 }
 
@@ -8787,7 +8946,7 @@ pub fn im2col(self_: &Tensor, kernel_size: &[i64], dilation: &[i64], padding: &[
         return ops::im2col(self_, kernel_size, dilation, padding, stride);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(707), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(720), &mut [One(&mut self_)])?;
     ops::im2col(&self_, kernel_size, dilation, padding, stride)
 }
 
@@ -8799,7 +8958,7 @@ pub fn col2im(self_: &Tensor, output_size: &[i64], kernel_size: &[i64], dilation
         return ops::col2im(self_, output_size, kernel_size, dilation, padding, stride);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(708), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(721), &mut [One(&mut self_)])?;
     ops::col2im(&self_, output_size, kernel_size, dilation, padding, stride)
 }
 
@@ -8812,7 +8971,7 @@ pub fn grid_sample(input: &Tensor, grid: &Tensor, mode: &str, padding_mode: &str
     }
     let mut input = input.clone();
     let mut grid = grid.clone();
-    let _op = enter(OpId(709), &mut [One(&mut input), One(&mut grid)])?;
+    let _op = enter(OpId(722), &mut [One(&mut input), One(&mut grid)])?;
     ops::grid_sample(&input, &grid, mode, padding_mode, align_corners)
 }
 
@@ -8825,7 +8984,7 @@ pub fn grid_sampler(input: &Tensor, grid: &Tensor, interpolation_mode: i64, padd
     }
     let mut input = input.clone();
     let mut grid = grid.clone();
-    let _op = enter(OpId(710), &mut [One(&mut input), One(&mut grid)])?;
+    let _op = enter(OpId(723), &mut [One(&mut input), One(&mut grid)])?;
     ops::grid_sampler(&input, &grid, interpolation_mode, padding_mode, align_corners)
 }
 
@@ -8837,7 +8996,7 @@ pub fn affine_grid(theta: &Tensor, size: &[i64], align_corners: bool) -> Result<
         return ops::affine_grid(theta, size, align_corners);
     }
     let mut theta = theta.clone();
-    let _op = enter(OpId(711), &mut [One(&mut theta)])?;
+    let _op = enter(OpId(724), &mut [One(&mut theta)])?;
     ops::affine_grid(&theta, size, align_corners)
 }
 
@@ -8851,7 +9010,7 @@ pub fn layer_norm(input: &Tensor, normalized_shape: &[i64], weight: Option<&Tens
     let mut input = input.clone();
     let mut weight = weight.cloned();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(712), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(725), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
     ops::layer_norm(&input, normalized_shape, weight.as_ref(), bias.as_ref(), eps)
 }
 
@@ -8864,7 +9023,7 @@ pub fn rms_norm(input: &Tensor, normalized_shape: &[i64], weight: Option<&Tensor
     }
     let mut input = input.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(713), &mut [One(&mut input), Opt(&mut weight)])?;
+    let _op = enter(OpId(726), &mut [One(&mut input), Opt(&mut weight)])?;
     ops::rms_norm(&input, normalized_shape, weight.as_ref(), eps)
 }
 
@@ -8878,7 +9037,7 @@ pub fn group_norm(input: &Tensor, num_groups: i64, weight: Option<&Tensor>, bias
     let mut input = input.clone();
     let mut weight = weight.cloned();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(714), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(727), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
     ops::group_norm(&input, num_groups, weight.as_ref(), bias.as_ref(), eps)
 }
 
@@ -8894,7 +9053,7 @@ pub fn batch_norm(input: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>
     let mut bias = bias.cloned();
     let mut running_mean = running_mean.cloned();
     let mut running_var = running_var.cloned();
-    let _op = enter(OpId(715), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+    let _op = enter(OpId(728), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
     ops::batch_norm(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, momentum, eps)
 }
 
@@ -8908,7 +9067,7 @@ pub fn native_layer_norm(input: &Tensor, normalized_shape: &[i64], weight: Optio
     let mut input = input.clone();
     let mut weight = weight.cloned();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(716), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(729), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
     ops::native_layer_norm(&input, normalized_shape, weight.as_ref(), bias.as_ref(), eps)
 }
 
@@ -8922,7 +9081,7 @@ pub fn native_group_norm(input: &Tensor, weight: Option<&Tensor>, bias: Option<&
     let mut input = input.clone();
     let mut weight = weight.cloned();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(717), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(730), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
     ops::native_group_norm(&input, weight.as_ref(), bias.as_ref(), N, C, HxW, group, eps)
 }
 
@@ -8938,7 +9097,7 @@ pub fn native_batch_norm(input: &Tensor, weight: Option<&Tensor>, bias: Option<&
     let mut bias = bias.cloned();
     let mut running_mean = running_mean.cloned();
     let mut running_var = running_var.cloned();
-    let _op = enter(OpId(718), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+    let _op = enter(OpId(731), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
     ops::native_batch_norm(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, momentum, eps)
 }
 
@@ -8952,7 +9111,7 @@ pub fn instance_norm(input: &Tensor, weight: Option<&Tensor>, bias: Option<&Tens
     let mut input = input.clone();
     let mut weight = weight.cloned();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(719), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(732), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
     ops::instance_norm(&input, weight.as_ref(), bias.as_ref(), eps)
 }
 
@@ -8969,7 +9128,7 @@ pub fn batch_norm_tracked(input: &Tensor, weight: Option<&Tensor>, bias: Option<
     let mut running_mean = running_mean.cloned();
     let mut running_var = running_var.cloned();
     let mut num_batches_tracked = num_batches_tracked.cloned();
-    let _op = enter(OpId(720), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var), Opt(&mut num_batches_tracked)])?;
+    let _op = enter(OpId(733), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var), Opt(&mut num_batches_tracked)])?;
     ops::batch_norm_tracked(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), num_batches_tracked.as_ref(), training, track_running_stats, momentum, eps)
 }
 
@@ -8985,7 +9144,7 @@ pub fn instance_norm_tracked(input: &Tensor, weight: Option<&Tensor>, bias: Opti
     let mut bias = bias.cloned();
     let mut running_mean = running_mean.cloned();
     let mut running_var = running_var.cloned();
-    let _op = enter(OpId(721), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+    let _op = enter(OpId(734), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
     ops::instance_norm_tracked(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, track_running_stats, momentum, eps, dims)
 }
 
@@ -8997,7 +9156,7 @@ pub fn local_response_norm(input: &Tensor, size: i64, alpha: f64, beta: f64, k: 
         return ops::local_response_norm(input, size, alpha, beta, k);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(722), &mut [One(&mut input)])?;
+    let _op = enter(OpId(735), &mut [One(&mut input)])?;
     ops::local_response_norm(&input, size, alpha, beta, k)
 }
 
@@ -9009,7 +9168,7 @@ pub fn cross_map_lrn2d(input: &Tensor, size: i64, alpha: f64, beta: f64, k: f64)
         return ops::cross_map_lrn2d(input, size, alpha, beta, k);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(723), &mut [One(&mut input)])?;
+    let _op = enter(OpId(736), &mut [One(&mut input)])?;
     ops::cross_map_lrn2d(&input, size, alpha, beta, k)
 }
 
@@ -9021,7 +9180,7 @@ pub fn normalize(input: &Tensor, p: f64, dim: i64, eps: f64) -> Result<Tensor> {
         return ops::normalize(input, p, dim, eps);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(724), &mut [One(&mut input)])?;
+    let _op = enter(OpId(737), &mut [One(&mut input)])?;
     ops::normalize(&input, p, dim, eps)
 }
 
@@ -9034,7 +9193,7 @@ pub fn cosine_similarity(x1: &Tensor, x2: &Tensor, dim: i64, eps: f64) -> Result
     }
     let mut x1 = x1.clone();
     let mut x2 = x2.clone();
-    let _op = enter(OpId(725), &mut [One(&mut x1), One(&mut x2)])?;
+    let _op = enter(OpId(738), &mut [One(&mut x1), One(&mut x2)])?;
     ops::cosine_similarity(&x1, &x2, dim, eps)
 }
 
@@ -9047,7 +9206,7 @@ pub fn pairwise_distance(x1: &Tensor, x2: &Tensor, p: f64, eps: f64, keepdim: bo
     }
     let mut x1 = x1.clone();
     let mut x2 = x2.clone();
-    let _op = enter(OpId(726), &mut [One(&mut x1), One(&mut x2)])?;
+    let _op = enter(OpId(739), &mut [One(&mut x1), One(&mut x2)])?;
     ops::pairwise_distance(&x1, &x2, p, eps, keepdim)
 }
 
@@ -9059,7 +9218,7 @@ pub fn pad(input: &Tensor, pad: &[i64], mode: &str, value: Option<f64>) -> Resul
         return ops::pad(input, pad, mode, value);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(727), &mut [One(&mut input), Case(matches!((mode, pad.len()), ("reflect", 2 | 4) | ("replicate", 2 | 4 | 6)))])?;
+    let _op = enter(OpId(740), &mut [One(&mut input), Case(matches!((mode, pad.len()), ("reflect", 2 | 4) | ("replicate", 2 | 4 | 6)))])?;
     ops::pad(&input, pad, mode, value)
 }
 
@@ -9071,7 +9230,7 @@ pub fn constant_pad_nd(self_: &Tensor, pad: &[i64], value: Scalar) -> Result<Ten
         return ops::constant_pad_nd(self_, pad, value);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(728), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(741), &mut [One(&mut self_)])?;
     ops::constant_pad_nd(&self_, pad, value)
 }
 
@@ -9086,7 +9245,7 @@ pub fn scaled_dot_product_attention(query: &Tensor, key: &Tensor, value: &Tensor
     let mut key = key.clone();
     let mut value = value.clone();
     let mut attn_mask = attn_mask.cloned();
-    let _op = enter(OpId(729), &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut attn_mask)])?;
+    let _op = enter(OpId(742), &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut attn_mask)])?;
     ops::scaled_dot_product_attention(&query, &key, &value, attn_mask.as_ref(), dropout_p, is_causal, scale, enable_gqa)
 }
 
@@ -9097,7 +9256,7 @@ pub fn generate_square_subsequent_mask(sz: i64, dtype: Option<DType>, device: Op
     if watch::word() & watch::GATED == 0 {
         return ops::generate_square_subsequent_mask(sz, dtype, device);
     }
-    let _op = enter(OpId(730), &mut [])?;
+    let _op = enter(OpId(743), &mut [])?;
     ops::generate_square_subsequent_mask(sz, dtype, device)
 }
 
@@ -9124,7 +9283,7 @@ pub fn multi_head_attention_forward(query: &Tensor, key: &Tensor, value: &Tensor
     let mut v_proj_weight = v_proj_weight.cloned();
     let mut static_k = static_k.cloned();
     let mut static_v = static_v.cloned();
-    let _op = enter(OpId(731), &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut in_proj_weight), Opt(&mut in_proj_bias), Opt(&mut bias_k), Opt(&mut bias_v), One(&mut out_proj_weight), Opt(&mut out_proj_bias), Opt(&mut key_padding_mask), Opt(&mut attn_mask), Opt(&mut q_proj_weight), Opt(&mut k_proj_weight), Opt(&mut v_proj_weight), Opt(&mut static_k), Opt(&mut static_v)])?;
+    let _op = enter(OpId(744), &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut in_proj_weight), Opt(&mut in_proj_bias), Opt(&mut bias_k), Opt(&mut bias_v), One(&mut out_proj_weight), Opt(&mut out_proj_bias), Opt(&mut key_padding_mask), Opt(&mut attn_mask), Opt(&mut q_proj_weight), Opt(&mut k_proj_weight), Opt(&mut v_proj_weight), Opt(&mut static_k), Opt(&mut static_v)])?;
     ops::multi_head_attention_forward(&query, &key, &value, embed_dim_to_check, num_heads, in_proj_weight.as_ref(), in_proj_bias.as_ref(), bias_k.as_ref(), bias_v.as_ref(), add_zero_attn, dropout_p, &out_proj_weight, out_proj_bias.as_ref(), training, key_padding_mask.as_ref(), need_weights, attn_mask.as_ref(), use_separate_proj_weight, q_proj_weight.as_ref(), k_proj_weight.as_ref(), v_proj_weight.as_ref(), static_k.as_ref(), static_v.as_ref(), average_attn_weights, is_causal)
 }
 
@@ -9136,7 +9295,7 @@ pub fn pixel_shuffle(self_: &Tensor, upscale_factor: i64) -> Result<Tensor> {
         return ops::pixel_shuffle(self_, upscale_factor);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(732), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(745), &mut [One(&mut self_)])?;
     ops::pixel_shuffle(&self_, upscale_factor)
 }
 
@@ -9148,7 +9307,7 @@ pub fn interpolate(input: &Tensor, size: Option<&[i64]>, scale_factor: Option<f6
         return ops::interpolate(input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias, scale_h, scale_w);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(733), &mut [One(&mut input)])?;
+    let _op = enter(OpId(746), &mut [One(&mut input)])?;
     ops::interpolate(&input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias, scale_h, scale_w)
 }
 
@@ -9160,7 +9319,7 @@ pub fn pixel_unshuffle(self_: &Tensor, downscale_factor: i64) -> Result<Tensor> 
         return ops::pixel_unshuffle(self_, downscale_factor);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(734), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(747), &mut [One(&mut self_)])?;
     ops::pixel_unshuffle(&self_, downscale_factor)
 }
 
@@ -9172,7 +9331,7 @@ pub fn channel_shuffle(self_: &Tensor, groups: i64) -> Result<Tensor> {
         return ops::channel_shuffle(self_, groups);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(735), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(748), &mut [One(&mut self_)])?;
     ops::channel_shuffle(&self_, groups)
 }
 
@@ -9186,7 +9345,7 @@ pub fn lstm(input: &Tensor, hx: &[Tensor], params: &[Tensor], has_biases: bool, 
     let mut input = input.clone();
     let mut hx = hx.to_vec();
     let mut params = params.to_vec();
-    let _op = enter(OpId(736), &mut [One(&mut input), List(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(749), &mut [One(&mut input), List(&mut hx), List(&mut params)])?;
     ops::lstm(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 }
 
@@ -9201,7 +9360,7 @@ pub fn lstm_data(data: &Tensor, batch_sizes: &Tensor, hx: &[Tensor], params: &[T
     let mut batch_sizes = batch_sizes.clone();
     let mut hx = hx.to_vec();
     let mut params = params.to_vec();
-    let _op = enter(OpId(737), &mut [One(&mut data), One(&mut batch_sizes), List(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(750), &mut [One(&mut data), One(&mut batch_sizes), List(&mut hx), List(&mut params)])?;
     ops::lstm_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)
 }
 
@@ -9215,7 +9374,7 @@ pub fn gru(input: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool, num
     let mut input = input.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(738), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(751), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
     ops::gru(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 }
 
@@ -9230,7 +9389,7 @@ pub fn gru_data(data: &Tensor, batch_sizes: &Tensor, hx: &Tensor, params: &[Tens
     let mut batch_sizes = batch_sizes.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(739), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(752), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
     ops::gru_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)
 }
 
@@ -9244,7 +9403,7 @@ pub fn rnn_tanh(input: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool
     let mut input = input.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(740), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(753), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
     ops::rnn_tanh(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 }
 
@@ -9259,7 +9418,7 @@ pub fn rnn_tanh_data(data: &Tensor, batch_sizes: &Tensor, hx: &Tensor, params: &
     let mut batch_sizes = batch_sizes.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(741), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(754), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
     ops::rnn_tanh_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)
 }
 
@@ -9273,7 +9432,7 @@ pub fn rnn_relu(input: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool
     let mut input = input.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(742), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(755), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
     ops::rnn_relu(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 }
 
@@ -9288,7 +9447,7 @@ pub fn rnn_relu_data(data: &Tensor, batch_sizes: &Tensor, hx: &Tensor, params: &
     let mut batch_sizes = batch_sizes.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(743), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(756), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
     ops::rnn_relu_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)
 }
 
@@ -9305,7 +9464,7 @@ pub fn lstm_cell(input: &Tensor, hx: &[Tensor], w_ih: &Tensor, w_hh: &Tensor, b_
     let mut w_hh = w_hh.clone();
     let mut b_ih = b_ih.cloned();
     let mut b_hh = b_hh.cloned();
-    let _op = enter(OpId(744), &mut [One(&mut input), List(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+    let _op = enter(OpId(757), &mut [One(&mut input), List(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
     ops::lstm_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())
 }
 
@@ -9322,7 +9481,7 @@ pub fn gru_cell(input: &Tensor, hx: &Tensor, w_ih: &Tensor, w_hh: &Tensor, b_ih:
     let mut w_hh = w_hh.clone();
     let mut b_ih = b_ih.cloned();
     let mut b_hh = b_hh.cloned();
-    let _op = enter(OpId(745), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+    let _op = enter(OpId(758), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
     ops::gru_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())
 }
 
@@ -9339,7 +9498,7 @@ pub fn rnn_tanh_cell(input: &Tensor, hx: &Tensor, w_ih: &Tensor, w_hh: &Tensor, 
     let mut w_hh = w_hh.clone();
     let mut b_ih = b_ih.cloned();
     let mut b_hh = b_hh.cloned();
-    let _op = enter(OpId(746), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+    let _op = enter(OpId(759), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
     ops::rnn_tanh_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())
 }
 
@@ -9356,7 +9515,7 @@ pub fn rnn_relu_cell(input: &Tensor, hx: &Tensor, w_ih: &Tensor, w_hh: &Tensor, 
     let mut w_hh = w_hh.clone();
     let mut b_ih = b_ih.cloned();
     let mut b_hh = b_hh.cloned();
-    let _op = enter(OpId(747), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+    let _op = enter(OpId(760), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
     ops::rnn_relu_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())
 }
 
@@ -9369,7 +9528,7 @@ pub fn mse_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Result<Tens
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(748), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(761), &mut [One(&mut input), One(&mut target)])?;
     ops::mse_loss(&input, &target, reduction)
 }
 
@@ -9382,7 +9541,7 @@ pub fn l1_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Result<Tenso
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(749), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(762), &mut [One(&mut input), One(&mut target)])?;
     ops::l1_loss(&input, &target, reduction)
 }
 
@@ -9395,7 +9554,7 @@ pub fn smooth_l1_loss(input: &Tensor, target: &Tensor, reduction: &str, beta: f6
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(750), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(763), &mut [One(&mut input), One(&mut target)])?;
     ops::smooth_l1_loss(&input, &target, reduction, beta)
 }
 
@@ -9408,7 +9567,7 @@ pub fn huber_loss(input: &Tensor, target: &Tensor, reduction: &str, delta: f64) 
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(751), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(764), &mut [One(&mut input), One(&mut target)])?;
     ops::huber_loss(&input, &target, reduction, delta)
 }
 
@@ -9422,7 +9581,7 @@ pub fn binary_cross_entropy(input: &Tensor, target: &Tensor, weight: Option<&Ten
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(752), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(765), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::binary_cross_entropy(&input, &target, weight.as_ref(), reduction)
 }
 
@@ -9437,7 +9596,7 @@ pub fn binary_cross_entropy_with_logits(input: &Tensor, target: &Tensor, weight:
     let mut target = target.clone();
     let mut weight = weight.cloned();
     let mut pos_weight = pos_weight.cloned();
-    let _op = enter(OpId(753), &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
+    let _op = enter(OpId(766), &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
     ops::binary_cross_entropy_with_logits(&input, &target, weight.as_ref(), pos_weight.as_ref(), reduction)
 }
 
@@ -9450,7 +9609,7 @@ pub fn kl_div(input: &Tensor, target: &Tensor, reduction: &str, log_target: bool
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(754), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(767), &mut [One(&mut input), One(&mut target)])?;
     ops::kl_div(&input, &target, reduction, log_target)
 }
 
@@ -9464,7 +9623,7 @@ pub fn nll_loss(input: &Tensor, target: &Tensor, weight: Option<&Tensor>, ignore
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(755), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(768), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::nll_loss(&input, &target, weight.as_ref(), ignore_index, reduction)
 }
 
@@ -9478,7 +9637,7 @@ pub fn cross_entropy(input: &Tensor, target: &Tensor, weight: Option<&Tensor>, i
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(756), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(769), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::cross_entropy(&input, &target, weight.as_ref(), ignore_index, reduction, label_smoothing)
 }
 
@@ -9491,7 +9650,7 @@ pub fn hinge_embedding_loss(input: &Tensor, target: &Tensor, margin: f64, reduct
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(757), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(770), &mut [One(&mut input), One(&mut target)])?;
     ops::hinge_embedding_loss(&input, &target, margin, reduction)
 }
 
@@ -9504,7 +9663,7 @@ pub fn soft_margin_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Res
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(758), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(771), &mut [One(&mut input), One(&mut target)])?;
     ops::soft_margin_loss(&input, &target, reduction)
 }
 
@@ -9518,7 +9677,7 @@ pub fn margin_ranking_loss(input1: &Tensor, input2: &Tensor, target: &Tensor, ma
     let mut input1 = input1.clone();
     let mut input2 = input2.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(759), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+    let _op = enter(OpId(772), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
     ops::margin_ranking_loss(&input1, &input2, &target, margin, reduction)
 }
 
@@ -9532,7 +9691,7 @@ pub fn cosine_embedding_loss(input1: &Tensor, input2: &Tensor, target: &Tensor, 
     let mut input1 = input1.clone();
     let mut input2 = input2.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(760), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+    let _op = enter(OpId(773), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
     ops::cosine_embedding_loss(&input1, &input2, &target, margin, reduction)
 }
 
@@ -9546,7 +9705,7 @@ pub fn triplet_margin_loss(anchor: &Tensor, positive: &Tensor, negative: &Tensor
     let mut anchor = anchor.clone();
     let mut positive = positive.clone();
     let mut negative = negative.clone();
-    let _op = enter(OpId(761), &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
+    let _op = enter(OpId(774), &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
     ops::triplet_margin_loss(&anchor, &positive, &negative, margin, p, eps, swap, reduction)
 }
 
@@ -9560,7 +9719,7 @@ pub fn multilabel_soft_margin_loss(input: &Tensor, target: &Tensor, weight: Opti
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(762), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(775), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::multilabel_soft_margin_loss(&input, &target, weight.as_ref(), reduction)
 }
 
@@ -9574,7 +9733,7 @@ pub fn multi_margin_loss(input: &Tensor, target: &Tensor, p: Scalar, margin: f64
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(763), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(776), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::multi_margin_loss(&input, &target, p, margin, weight.as_ref(), reduction)
 }
 
@@ -9587,7 +9746,7 @@ pub fn poisson_nll_loss(input: &Tensor, target: &Tensor, log_input: bool, full: 
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(764), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(777), &mut [One(&mut input), One(&mut target)])?;
     ops::poisson_nll_loss(&input, &target, log_input, full, eps, reduction)
 }
 
@@ -9601,7 +9760,7 @@ pub fn gaussian_nll_loss(input: &Tensor, target: &Tensor, var: &Tensor, full: bo
     let mut input = input.clone();
     let mut target = target.clone();
     let mut var = var.clone();
-    let _op = enter(OpId(765), &mut [One(&mut input), One(&mut target), One(&mut var)])?;
+    let _op = enter(OpId(778), &mut [One(&mut input), One(&mut target), One(&mut var)])?;
     ops::gaussian_nll_loss(&input, &target, &var, full, eps, reduction)
 }
 
@@ -9614,7 +9773,7 @@ pub fn multilabel_margin_loss(input: &Tensor, target: &Tensor, reduction: &str) 
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(766), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(779), &mut [One(&mut input), One(&mut target)])?;
     ops::multilabel_margin_loss(&input, &target, reduction)
 }
 
@@ -9629,7 +9788,7 @@ pub fn ctc_loss(log_probs: &Tensor, targets: &Tensor, input_lengths: &Tensor, ta
     let mut targets = targets.clone();
     let mut input_lengths = input_lengths.clone();
     let mut target_lengths = target_lengths.clone();
-    let _op = enter(OpId(767), &mut [One(&mut log_probs), One(&mut targets), One(&mut input_lengths), One(&mut target_lengths)])?;
+    let _op = enter(OpId(780), &mut [One(&mut log_probs), One(&mut targets), One(&mut input_lengths), One(&mut target_lengths)])?;
     ops::ctc_loss(&log_probs, &targets, &input_lengths, &target_lengths, blank, reduction, zero_infinity)
 }
 
@@ -9642,7 +9801,7 @@ pub fn ctc_loss_int_list(log_probs: &Tensor, targets: &Tensor, input_lengths: &[
     }
     let mut log_probs = log_probs.clone();
     let mut targets = targets.clone();
-    let _op = enter(OpId(768), &mut [One(&mut log_probs), One(&mut targets)])?;
+    let _op = enter(OpId(781), &mut [One(&mut log_probs), One(&mut targets)])?;
     ops::ctc_loss_int_list(&log_probs, &targets, input_lengths, target_lengths, blank, reduction, zero_infinity)
 }
 
@@ -9653,7 +9812,7 @@ pub fn rand(size: &[i64], generator: Option<&Generator>, dtype: Option<DType>, d
     if watch::word() & watch::GATED == 0 {
         return ops::rand(size, generator, dtype, device);
     }
-    let _op = enter(OpId(769), &mut [])?;
+    let _op = enter(OpId(782), &mut [])?;
     ops::rand(size, generator, dtype, device)
 }
 
@@ -9665,7 +9824,7 @@ pub fn rand_like(self_: &Tensor, generator: Option<&Generator>, dtype: Option<DT
         return ops::rand_like(self_, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(770), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(783), &mut [One(&mut self_)])?;
     ops::rand_like(&self_, generator, dtype, device)
 }
 
@@ -9676,7 +9835,7 @@ pub fn randn(size: &[i64], generator: Option<&Generator>, dtype: Option<DType>, 
     if watch::word() & watch::GATED == 0 {
         return ops::randn(size, generator, dtype, device);
     }
-    let _op = enter(OpId(771), &mut [])?;
+    let _op = enter(OpId(784), &mut [])?;
     ops::randn(size, generator, dtype, device)
 }
 
@@ -9688,7 +9847,7 @@ pub fn randn_like(self_: &Tensor, generator: Option<&Generator>, dtype: Option<D
         return ops::randn_like(self_, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(772), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(785), &mut [One(&mut self_)])?;
     ops::randn_like(&self_, generator, dtype, device)
 }
 
@@ -9699,7 +9858,7 @@ pub fn randint(high: i64, size: &[i64], generator: Option<&Generator>, dtype: Op
     if watch::word() & watch::GATED == 0 {
         return ops::randint(high, size, generator, dtype, device);
     }
-    let _op = enter(OpId(773), &mut [])?;
+    let _op = enter(OpId(786), &mut [])?;
     ops::randint(high, size, generator, dtype, device)
 }
 
@@ -9710,7 +9869,7 @@ pub fn randint_low(low: i64, high: i64, size: &[i64], generator: Option<&Generat
     if watch::word() & watch::GATED == 0 {
         return ops::randint_low(low, high, size, generator, dtype, device);
     }
-    let _op = enter(OpId(774), &mut [])?;
+    let _op = enter(OpId(787), &mut [])?;
     ops::randint_low(low, high, size, generator, dtype, device)
 }
 
@@ -9722,7 +9881,7 @@ pub fn randint_like(self_: &Tensor, high: i64, generator: Option<&Generator>, dt
         return ops::randint_like(self_, high, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(775), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(788), &mut [One(&mut self_)])?;
     ops::randint_like(&self_, high, generator, dtype, device)
 }
 
@@ -9734,7 +9893,7 @@ pub fn randint_like_low(self_: &Tensor, low: i64, high: i64, generator: Option<&
         return ops::randint_like_low(self_, low, high, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(776), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(789), &mut [One(&mut self_)])?;
     ops::randint_like_low(&self_, low, high, generator, dtype, device)
 }
 
@@ -9745,7 +9904,7 @@ pub fn randperm(n: i64, generator: Option<&Generator>, dtype: Option<DType>, dev
     if watch::word() & watch::GATED == 0 {
         return ops::randperm(n, generator, dtype, device);
     }
-    let _op = enter(OpId(777), &mut [])?;
+    let _op = enter(OpId(790), &mut [])?;
     ops::randperm(n, generator, dtype, device)
 }
 
@@ -9757,7 +9916,7 @@ pub fn normal_tensor_float(mean: &Tensor, std: f64, generator: Option<&Generator
         return ops::normal_tensor_float(mean, std, generator);
     }
     let mut mean = mean.clone();
-    let _op = enter(OpId(778), &mut [One(&mut mean)])?;
+    let _op = enter(OpId(791), &mut [One(&mut mean)])?;
     ops::normal_tensor_float(&mean, std, generator)
 }
 
@@ -9769,7 +9928,7 @@ pub fn normal_float_tensor(mean: f64, std: &Tensor, generator: Option<&Generator
         return ops::normal_float_tensor(mean, std, generator);
     }
     let mut std = std.clone();
-    let _op = enter(OpId(779), &mut [One(&mut std)])?;
+    let _op = enter(OpId(792), &mut [One(&mut std)])?;
     ops::normal_float_tensor(mean, &std, generator)
 }
 
@@ -9782,7 +9941,7 @@ pub fn normal_tensor_tensor(mean: &Tensor, std: &Tensor, generator: Option<&Gene
     }
     let mut mean = mean.clone();
     let mut std = std.clone();
-    let _op = enter(OpId(780), &mut [One(&mut mean), One(&mut std)])?;
+    let _op = enter(OpId(793), &mut [One(&mut mean), One(&mut std)])?;
     ops::normal_tensor_tensor(&mean, &std, generator)
 }
 
@@ -9793,7 +9952,7 @@ pub fn normal_float_float(mean: f64, std: f64, size: &[i64], generator: Option<&
     if watch::word() & watch::GATED == 0 {
         return ops::normal_float_float(mean, std, size, generator, dtype, device);
     }
-    let _op = enter(OpId(781), &mut [])?;
+    let _op = enter(OpId(794), &mut [])?;
     ops::normal_float_float(mean, std, size, generator, dtype, device)
 }
 
@@ -9805,7 +9964,7 @@ pub fn bernoulli(self_: &Tensor, generator: Option<&Generator>) -> Result<Tensor
         return ops::bernoulli(self_, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(782), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(795), &mut [One(&mut self_)])?;
     ops::bernoulli(&self_, generator)
 }
 
@@ -9817,7 +9976,7 @@ pub fn bernoulli_p(self_: &Tensor, p: f64, generator: Option<&Generator>) -> Res
         return ops::bernoulli_p(self_, p, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(783), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(796), &mut [One(&mut self_)])?;
     ops::bernoulli_p(&self_, p, generator)
 }
 
@@ -9829,7 +9988,7 @@ pub fn multinomial(self_: &Tensor, num_samples: i64, replacement: bool, generato
         return ops::multinomial(self_, num_samples, replacement, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(784), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(797), &mut [One(&mut self_)])?;
     ops::multinomial(&self_, num_samples, replacement, generator)
 }
 
@@ -9841,7 +10000,7 @@ pub fn poisson(self_: &Tensor, generator: Option<&Generator>) -> Result<Tensor> 
         return ops::poisson(self_, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(785), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(798), &mut [One(&mut self_)])?;
     ops::poisson(&self_, generator)
 }
 
@@ -9854,7 +10013,7 @@ pub fn binomial(count: &Tensor, prob: &Tensor, generator: Option<&Generator>) ->
     }
     let mut count = count.clone();
     let mut prob = prob.clone();
-    let _op = enter(OpId(786), &mut [One(&mut count), One(&mut prob)])?;
+    let _op = enter(OpId(799), &mut [One(&mut count), One(&mut prob)])?;
     ops::binomial(&count, &prob, generator)
 }
 
@@ -9866,7 +10025,7 @@ pub fn standard_gamma(self_: &Tensor, generator: Option<&Generator>) -> Result<T
         return ops::standard_gamma(self_, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(787), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(800), &mut [One(&mut self_)])?;
     ops::standard_gamma(&self_, generator)
 }
 
@@ -9878,7 +10037,7 @@ pub fn sample_dirichlet(self_: &Tensor, generator: Option<&Generator>) -> Result
         return ops::sample_dirichlet(self_, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(788), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(801), &mut [One(&mut self_)])?;
     ops::sample_dirichlet(&self_, generator)
 }
 
@@ -9891,7 +10050,7 @@ pub fn standard_gamma_grad(self_: &Tensor, output: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut output = output.clone();
-    let _op = enter(OpId(789), &mut [One(&mut self_), One(&mut output)])?;
+    let _op = enter(OpId(802), &mut [One(&mut self_), One(&mut output)])?;
     ops::standard_gamma_grad(&self_, &output)
 }
 
@@ -9905,7 +10064,7 @@ pub fn dirichlet_grad(x: &Tensor, alpha: &Tensor, total: &Tensor) -> Result<Tens
     let mut x = x.clone();
     let mut alpha = alpha.clone();
     let mut total = total.clone();
-    let _op = enter(OpId(790), &mut [One(&mut x), One(&mut alpha), One(&mut total)])?;
+    let _op = enter(OpId(803), &mut [One(&mut x), One(&mut alpha), One(&mut total)])?;
     ops::dirichlet_grad(&x, &alpha, &total)
 }
 
@@ -9917,7 +10076,7 @@ pub fn uniform_(self_: &Tensor, from_: f64, to: f64, generator: Option<&Generato
         return ops::uniform_(self_, from_, to, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(791), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(804), &mut [One(&mut self_)])?;
     ops::uniform_(&self_, from_, to, generator)
 }
 
@@ -9929,7 +10088,7 @@ pub fn normal_(self_: &Tensor, mean: f64, std: f64, generator: Option<&Generator
         return ops::normal_(self_, mean, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(792), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(805), &mut [One(&mut self_)])?;
     ops::normal_(&self_, mean, std, generator)
 }
 
@@ -9941,7 +10100,7 @@ pub fn log_normal_(self_: &Tensor, mean: f64, std: f64, generator: Option<&Gener
         return ops::log_normal_(self_, mean, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(793), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(806), &mut [One(&mut self_)])?;
     ops::log_normal_(&self_, mean, std, generator)
 }
 
@@ -9953,7 +10112,7 @@ pub fn cauchy_(self_: &Tensor, median: f64, sigma: f64, generator: Option<&Gener
         return ops::cauchy_(self_, median, sigma, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(794), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(807), &mut [One(&mut self_)])?;
     ops::cauchy_(&self_, median, sigma, generator)
 }
 
@@ -9965,7 +10124,7 @@ pub fn exponential_(self_: &Tensor, lambd: f64, generator: Option<&Generator>) -
         return ops::exponential_(self_, lambd, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(795), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(808), &mut [One(&mut self_)])?;
     ops::exponential_(&self_, lambd, generator)
 }
 
@@ -9977,7 +10136,7 @@ pub fn geometric_(self_: &Tensor, p: f64, generator: Option<&Generator>) -> Resu
         return ops::geometric_(self_, p, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(796), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(809), &mut [One(&mut self_)])?;
     ops::geometric_(&self_, p, generator)
 }
 
@@ -9989,7 +10148,7 @@ pub fn random_(self_: &Tensor, generator: Option<&Generator>) -> Result<()> {
         return ops::random_(self_, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(797), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(810), &mut [One(&mut self_)])?;
     ops::random_(&self_, generator)
 }
 
@@ -10001,7 +10160,7 @@ pub fn random_to_(self_: &Tensor, to: i64, generator: Option<&Generator>) -> Res
         return ops::random_to_(self_, to, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(798), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(811), &mut [One(&mut self_)])?;
     ops::random_to_(&self_, to, generator)
 }
 
@@ -10013,7 +10172,7 @@ pub fn random_from_(self_: &Tensor, from_: i64, to: Option<i64>, generator: Opti
         return ops::random_from_(self_, from_, to, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(799), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(812), &mut [One(&mut self_)])?;
     ops::random_from_(&self_, from_, to, generator)
 }
 
@@ -10026,7 +10185,7 @@ pub fn bernoulli_(self_: &Tensor, p: &Tensor, generator: Option<&Generator>) -> 
     }
     let mut self_ = self_.clone();
     let mut p = p.clone();
-    let _op = enter(OpId(800), &mut [One(&mut self_), One(&mut p)])?;
+    let _op = enter(OpId(813), &mut [One(&mut self_), One(&mut p)])?;
     ops::bernoulli_(&self_, &p, generator)
 }
 
@@ -10038,7 +10197,7 @@ pub fn bernoulli_float_(self_: &Tensor, p: f64, generator: Option<&Generator>) -
         return ops::bernoulli_float_(self_, p, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(801), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(814), &mut [One(&mut self_)])?;
     ops::bernoulli_float_(&self_, p, generator)
 }
 
@@ -10050,7 +10209,7 @@ pub fn dropout(input: &Tensor, p: f64, training: bool, generator: Option<&Genera
         return ops::dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(802), &mut [One(&mut input)])?;
+    let _op = enter(OpId(815), &mut [One(&mut input)])?;
     ops::dropout(&input, p, training, generator)
 }
 
@@ -10062,7 +10221,7 @@ pub fn dropout_(input: &Tensor, p: f64, training: bool, generator: Option<&Gener
         return ops::dropout_(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(803), &mut [One(&mut input)])?;
+    let _op = enter(OpId(816), &mut [One(&mut input)])?;
     ops::dropout_(&input, p, training, generator)
 }
 
@@ -10074,7 +10233,7 @@ pub fn alpha_dropout(input: &Tensor, p: f64, training: bool, generator: Option<&
         return ops::alpha_dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(804), &mut [One(&mut input)])?;
+    let _op = enter(OpId(817), &mut [One(&mut input)])?;
     ops::alpha_dropout(&input, p, training, generator)
 }
 
@@ -10086,7 +10245,7 @@ pub fn feature_dropout(input: &Tensor, p: f64, training: bool, generator: Option
         return ops::feature_dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(805), &mut [One(&mut input)])?;
+    let _op = enter(OpId(818), &mut [One(&mut input)])?;
     ops::feature_dropout(&input, p, training, generator)
 }
 
@@ -10098,7 +10257,7 @@ pub fn feature_alpha_dropout(input: &Tensor, p: f64, training: bool, generator: 
         return ops::feature_alpha_dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(806), &mut [One(&mut input)])?;
+    let _op = enter(OpId(819), &mut [One(&mut input)])?;
     ops::feature_alpha_dropout(&input, p, training, generator)
 }
 
@@ -10110,7 +10269,7 @@ pub fn alpha_dropout_(input: &Tensor, p: f64, train: bool, generator: Option<&Ge
         return ops::alpha_dropout_(input, p, train, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(807), &mut [One(&mut input)])?;
+    let _op = enter(OpId(820), &mut [One(&mut input)])?;
     ops::alpha_dropout_(&input, p, train, generator)
 }
 
@@ -10122,7 +10281,7 @@ pub fn feature_dropout_(input: &Tensor, p: f64, train: bool, generator: Option<&
         return ops::feature_dropout_(input, p, train, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(808), &mut [One(&mut input)])?;
+    let _op = enter(OpId(821), &mut [One(&mut input)])?;
     ops::feature_dropout_(&input, p, train, generator)
 }
 
@@ -10134,7 +10293,7 @@ pub fn feature_alpha_dropout_(input: &Tensor, p: f64, train: bool, generator: Op
         return ops::feature_alpha_dropout_(input, p, train, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(809), &mut [One(&mut input)])?;
+    let _op = enter(OpId(822), &mut [One(&mut input)])?;
     ops::feature_alpha_dropout_(&input, p, train, generator)
 }
 
@@ -10146,7 +10305,7 @@ pub fn native_dropout(input: &Tensor, p: f64, train: Option<bool>, generator: Op
         return ops::native_dropout(input, p, train, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(810), &mut [One(&mut input)])?;
+    let _op = enter(OpId(823), &mut [One(&mut input)])?;
     ops::native_dropout(&input, p, train, generator)
 }
 
@@ -10158,7 +10317,7 @@ pub fn dropout1d(input: &Tensor, p: f64, training: bool, generator: Option<&Gene
         return ops::dropout1d(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(811), &mut [One(&mut input)])?;
+    let _op = enter(OpId(824), &mut [One(&mut input)])?;
     ops::dropout1d(&input, p, training, generator)
 }
 
@@ -10170,7 +10329,7 @@ pub fn dropout2d(input: &Tensor, p: f64, training: bool, generator: Option<&Gene
         return ops::dropout2d(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(812), &mut [One(&mut input)])?;
+    let _op = enter(OpId(825), &mut [One(&mut input)])?;
     ops::dropout2d(&input, p, training, generator)
 }
 
@@ -10182,7 +10341,7 @@ pub fn dropout3d(input: &Tensor, p: f64, training: bool, generator: Option<&Gene
         return ops::dropout3d(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(813), &mut [One(&mut input)])?;
+    let _op = enter(OpId(826), &mut [One(&mut input)])?;
     ops::dropout3d(&input, p, training, generator)
 }
 
@@ -10194,7 +10353,7 @@ pub fn gumbel_softmax(logits: &Tensor, tau: f64, hard: bool, dim: i64, generator
         return ops::gumbel_softmax(logits, tau, hard, dim, generator);
     }
     let mut logits = logits.clone();
-    let _op = enter(OpId(814), &mut [One(&mut logits)])?;
+    let _op = enter(OpId(827), &mut [One(&mut logits)])?;
     ops::gumbel_softmax(&logits, tau, hard, dim, generator)
 }
 
@@ -10206,7 +10365,7 @@ pub fn init_uniform_(self_: &Tensor, a: f64, b: f64, generator: Option<&Generato
         return ops::init_uniform_(self_, a, b, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(815), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(828), &mut [One(&mut self_)])?;
     ops::init_uniform_(&self_, a, b, generator)
 }
 
@@ -10218,7 +10377,7 @@ pub fn init_normal_(self_: &Tensor, mean: f64, std: f64, generator: Option<&Gene
         return ops::init_normal_(self_, mean, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(816), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(829), &mut [One(&mut self_)])?;
     ops::init_normal_(&self_, mean, std, generator)
 }
 
@@ -10230,7 +10389,7 @@ pub fn init_constant_(self_: &Tensor, val: f64) -> Result<()> {
         return ops::init_constant_(self_, val);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(817), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(830), &mut [One(&mut self_)])?;
     ops::init_constant_(&self_, val)
 }
 
@@ -10242,7 +10401,7 @@ pub fn init_ones_(self_: &Tensor) -> Result<()> {
         return ops::init_ones_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(818), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(831), &mut [One(&mut self_)])?;
     ops::init_ones_(&self_)
 }
 
@@ -10254,7 +10413,7 @@ pub fn init_zeros_(self_: &Tensor) -> Result<()> {
         return ops::init_zeros_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(819), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(832), &mut [One(&mut self_)])?;
     ops::init_zeros_(&self_)
 }
 
@@ -10266,7 +10425,7 @@ pub fn init_eye_(self_: &Tensor) -> Result<()> {
         return ops::init_eye_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(820), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(833), &mut [One(&mut self_)])?;
     ops::init_eye_(&self_)
 }
 
@@ -10278,7 +10437,7 @@ pub fn init_dirac_(self_: &Tensor, groups: i64) -> Result<()> {
         return ops::init_dirac_(self_, groups);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(821), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(834), &mut [One(&mut self_)])?;
     ops::init_dirac_(&self_, groups)
 }
 
@@ -10290,7 +10449,7 @@ pub fn init_xavier_uniform_(self_: &Tensor, gain: f64, generator: Option<&Genera
         return ops::init_xavier_uniform_(self_, gain, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(822), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(835), &mut [One(&mut self_)])?;
     ops::init_xavier_uniform_(&self_, gain, generator)
 }
 
@@ -10302,7 +10461,7 @@ pub fn init_xavier_normal_(self_: &Tensor, gain: f64, generator: Option<&Generat
         return ops::init_xavier_normal_(self_, gain, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(823), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(836), &mut [One(&mut self_)])?;
     ops::init_xavier_normal_(&self_, gain, generator)
 }
 
@@ -10314,7 +10473,7 @@ pub fn init_kaiming_uniform_(self_: &Tensor, a: f64, mode: &str, nonlinearity: &
         return ops::init_kaiming_uniform_(self_, a, mode, nonlinearity, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(824), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(837), &mut [One(&mut self_)])?;
     ops::init_kaiming_uniform_(&self_, a, mode, nonlinearity, generator)
 }
 
@@ -10326,7 +10485,7 @@ pub fn init_kaiming_normal_(self_: &Tensor, a: f64, mode: &str, nonlinearity: &s
         return ops::init_kaiming_normal_(self_, a, mode, nonlinearity, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(825), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(838), &mut [One(&mut self_)])?;
     ops::init_kaiming_normal_(&self_, a, mode, nonlinearity, generator)
 }
 
@@ -10338,7 +10497,7 @@ pub fn init_trunc_normal_(self_: &Tensor, mean: f64, std: f64, a: f64, b: f64, g
         return ops::init_trunc_normal_(self_, mean, std, a, b, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(826), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(839), &mut [One(&mut self_)])?;
     ops::init_trunc_normal_(&self_, mean, std, a, b, generator)
 }
 
@@ -10350,7 +10509,7 @@ pub fn init_orthogonal_(self_: &Tensor, gain: f64, generator: Option<&Generator>
         return ops::init_orthogonal_(self_, gain, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(827), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(840), &mut [One(&mut self_)])?;
     ops::init_orthogonal_(&self_, gain, generator)
 }
 
@@ -10362,7 +10521,7 @@ pub fn init_sparse_(self_: &Tensor, sparsity: f64, std: f64, generator: Option<&
         return ops::init_sparse_(self_, sparsity, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(828), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(841), &mut [One(&mut self_)])?;
     ops::init_sparse_(&self_, sparsity, std, generator)
 }
 
@@ -10375,7 +10534,7 @@ pub fn init_default_(weight: &Tensor, bias: Option<&Tensor>, generator: Option<&
     }
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(829), &mut [One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(842), &mut [One(&mut weight), Opt(&mut bias)])?;
     ops::init_default_(&weight, bias.as_ref(), generator)
 }
 
@@ -10386,7 +10545,7 @@ pub fn calculate_gain(nonlinearity: &str, param: Option<f64>) -> Result<f64> {
     if watch::word() & watch::GATED == 0 {
         return ops::calculate_gain(nonlinearity, param);
     }
-    let _op = enter(OpId(830), &mut [])?;
+    let _op = enter(OpId(843), &mut [])?;
     ops::calculate_gain(nonlinearity, param)
 }
 
@@ -10398,7 +10557,7 @@ pub fn clip_grad_norm_(parameters: &[Tensor], max_norm: f64, norm_type: f64, err
         return ops::clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite);
     }
     let mut parameters = parameters.to_vec();
-    let _op = enter(OpId(831), &mut [List(&mut parameters)])?;
+    let _op = enter(OpId(844), &mut [List(&mut parameters)])?;
     ops::clip_grad_norm_(&parameters, max_norm, norm_type, error_if_nonfinite)
 }
 
@@ -10410,7 +10569,7 @@ pub fn clip_grad_value_(parameters: &[Tensor], clip_value: f64) -> Result<()> {
         return ops::clip_grad_value_(parameters, clip_value);
     }
     let mut parameters = parameters.to_vec();
-    let _op = enter(OpId(832), &mut [List(&mut parameters)])?;
+    let _op = enter(OpId(845), &mut [List(&mut parameters)])?;
     ops::clip_grad_value_(&parameters, clip_value)
 }
 
@@ -10424,7 +10583,7 @@ pub fn fused_sgd_(params: &[Tensor], grads: &[Tensor], momentum_buffers: &[Tenso
     let mut params = params.to_vec();
     let mut grads = grads.to_vec();
     let mut momentum_buffers = momentum_buffers.to_vec();
-    let _op = enter(OpId(833), &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
+    let _op = enter(OpId(846), &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
     ops::fused_sgd_(&params, &grads, &momentum_buffers, lr, momentum, dampening, weight_decay, nesterov, maximize, is_first_step)
 }
 
@@ -10440,6 +10599,6 @@ pub fn fused_adam_(params: &[Tensor], grads: &[Tensor], exp_avgs: &[Tensor], exp
     let mut exp_avgs = exp_avgs.to_vec();
     let mut exp_avg_sqs = exp_avg_sqs.to_vec();
     let mut max_exp_avg_sqs = max_exp_avg_sqs.to_vec();
-    let _op = enter(OpId(834), &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
+    let _op = enter(OpId(847), &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
     ops::fused_adam_(&params, &grads, &exp_avgs, &exp_avg_sqs, &max_exp_avg_sqs, lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled, step)
 }

@@ -4,7 +4,7 @@
 use super::op::{Op, Policy::*};
 
 #[rustfmt::skip]
-pub static OPS: [Op; 835] = [
+pub static OPS: [Op; 848] = [
     Op { name: "empty", cpu: None, gpu: None },
     Op { name: "empty_strided", cpu: None, gpu: None },
     Op { name: "empty_permuted", cpu: None, gpu: None },
@@ -630,6 +630,19 @@ pub static OPS: [Op; 835] = [
     Op { name: "histogram", cpu: None, gpu: None },
     Op { name: "histogram_bins_tensor", cpu: None, gpu: None },
     Op { name: "msort", cpu: None, gpu: None },
+    Op { name: "complex", cpu: None, gpu: None },
+    Op { name: "polar", cpu: None, gpu: None },
+    Op { name: "real", cpu: None, gpu: None },
+    Op { name: "imag", cpu: None, gpu: None },
+    Op { name: "view_as_real", cpu: None, gpu: None },
+    Op { name: "view_as_complex", cpu: None, gpu: None },
+    Op { name: "conj", cpu: None, gpu: None },
+    Op { name: "conj_physical", cpu: None, gpu: None },
+    Op { name: "conj_physical_", cpu: None, gpu: None },
+    Op { name: "adjoint", cpu: None, gpu: None },
+    Op { name: "angle", cpu: None, gpu: None },
+    Op { name: "isreal", cpu: None, gpu: None },
+    Op { name: "vdot", cpu: None, gpu: None },
     Op { name: "deg2rad", cpu: None, gpu: None },
     Op { name: "deg2rad_", cpu: None, gpu: None },
     Op { name: "rad2deg", cpu: None, gpu: None },

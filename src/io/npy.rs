@@ -76,17 +76,19 @@ fn parse(begin: &[u8]) -> std::result::Result<Header, String> {
         "f2" => DType::F16,
         "f4" => DType::F32,
         "f8" => DType::F64,
+        "c8" => DType::C64,
+        "c16" => DType::C128,
         _ if descr.contains('O') => return Err("it holds Python objects, which are not loaded".into()),
         _ => {
             return Err(format!(
-                "its dtype {descr:?} is not supported; supported are b1, i1, u1, i2, i4, i8, f2, f4 and f8"
+                "its dtype {descr:?} is not supported; supported are b1, i1, u1, i2, i4, i8, f2, f4, f8, c8 and c16"
             ))
         }
     };
     let mend = match (order, dtype.size()) {
         ("<" | "|" | "=", _) => Mend::of(dtype),
         (">", 1) => Mend::of(dtype),
-        (">", n) => Mend::Swap(n),
+        (">", n) => Mend::Swap(if dtype.is_complex() { n / 2 } else { n }),
         _ => return Err(format!("its dtype {descr:?} is not known")),
     };
     let layout = match fortran {
@@ -215,6 +217,8 @@ fn header(t: &Tensor) -> Result<Vec<u8>> {
         DType::F16 => "<f2",
         DType::F32 => "<f4",
         DType::F64 => "<f8",
+        DType::C64 => "<c8",
+        DType::C128 => "<c16",
         other => bail!(Value, "NumPy has no dtype {other}: convert to float32 before saving as NPY"),
     };
     let shape: Vec<String> = t.shape().iter().map(|n| n.to_string()).collect();

@@ -95,7 +95,9 @@ pub const TRUNCATED: &str = "pickle data was truncated";
 /// A number of a kind that a file cannot have more of than bytes.
 const MAX_NAME: usize = 200;
 
-const STORAGES: [(&str, DType); 10] = [
+const STORAGES: [(&str, DType); 12] = [
+    ("ComplexDoubleStorage", DType::C128),
+    ("ComplexFloatStorage", DType::C64),
     ("DoubleStorage", DType::F64),
     ("FloatStorage", DType::F32),
     ("HalfStorage", DType::F16),

@@ -23,8 +23,8 @@ use std::path::Path;
 const MAX_HEADER: u64 = 100_000_000;
 const FORMAT: &str = "safetensors";
 
-fn dtype_to_file(d: DType) -> Dtype {
-    match d {
+fn dtype_to_file(d: DType) -> Option<Dtype> {
+    Some(match d {
         DType::U8 => Dtype::U8,
         DType::I8 => Dtype::I8,
         DType::I16 => Dtype::I16,
@@ -33,12 +33,15 @@ fn dtype_to_file(d: DType) -> Dtype {
         DType::F16 => Dtype::F16,
         DType::F32 => Dtype::F32,
         DType::F64 => Dtype::F64,
+        DType::C64 => Dtype::C64,
+        // The format has no numbers of two doubles.
+        DType::C128 => return None,
         DType::Bool => Dtype::BOOL,
         DType::BF16 => Dtype::BF16,
-    }
+    })
 }
 fn dtype_from_file(d: Dtype) -> Option<DType> {
-    DType::ALL.into_iter().find(|t| dtype_to_file(*t) == d)
+    DType::ALL.into_iter().find(|t| dtype_to_file(*t) == Some(d))
 }
 
 /// Writes `tensors` (any device, any layout) to `path`, replacing a file there only once the new one is complete and
@@ -82,11 +85,15 @@ fn header(path: &Path, tensors: &StateDict, metadata: &FileMetadata) -> Result<V
     let mut at = 0;
     for (name, t) in &order {
         let end = at + nbytes(t);
-        let info = TensorInfo {
-            dtype: dtype_to_file(t.dtype()),
-            shape: t.shape().iter().map(|s| *s as usize).collect(),
-            data_offsets: (at, end),
+        let Some(dtype) = dtype_to_file(t.dtype()) else {
+            bail!(
+                Value,
+                "safetensors has no dtype {}: tensor \"{name}\" must be converted, or its parts stored",
+                t.dtype()
+            );
         };
+        let info =
+            TensorInfo { dtype, shape: t.shape().iter().map(|s| *s as usize).collect(), data_offsets: (at, end) };
         infos.push((name.to_string(), info));
         at = end;
     }

@@ -41,6 +41,7 @@ impl From<Scalar> for Attribute {
             Scalar::Int(v) => v.into(),
             Scalar::Float(v) => v.into(),
             Scalar::Bool(v) => v.into(),
+            Scalar::Complex(re, _) => re.into(),
         }
     }
 }

@@ -43,6 +43,7 @@ pub fn tanhshrink(a: &Tensor) -> Result<Tensor> {
 }
 /// x where |x| > lambd, else 0.
 pub fn hardshrink(a: &Tensor, lambd: Scalar) -> Result<Tensor> {
+    complex::no_kernel("hardshrink_cpu", a)?;
     masked_fill_scalar(a, &le_scalar(&abs(&detach(a)?)?, lambd)?, Scalar::Int(0))
 }
 /// x moved towards zero by lambd, 0 within it.

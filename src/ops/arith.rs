@@ -12,15 +12,20 @@ const ONE: Scalar = Scalar::Int(1);
 
 /// The gradient g scaled by alpha.
 fn scaled(g: &Tensor, alpha: Scalar) -> Result<Tensor> {
-    if alpha.to_f64() == 1.0 {
+    if complex::is_number(alpha, 1.0) {
         Ok(g.clone())
     } else {
-        mul_scalar(g, alpha)
+        mul_scalar(g, complex::conj_scalar(alpha))
     }
 }
 fn check_alpha(alpha: Scalar, ty: DType) -> Result<()> {
     ensure!(
-        !alpha.is_float() || ty.is_float(),
+        !alpha.is_complex() || ty.is_complex(),
+        Runtime,
+        "For non-complex input tensors, argument alpha must not be a complex number."
+    );
+    ensure!(
+        !alpha.is_float() || ty.is_inexact(),
         Runtime,
         "For integral input tensors, argument alpha must not be a floating point number."
     );
@@ -58,12 +63,15 @@ fn add_impl(a: &Tensor, b: Arg, alpha: Scalar, subtract: bool, dest: Dest) -> Re
     if subtract {
         check_sub(a.dtype(), b)?;
     }
-    let unit = alpha.to_f64() == 1.0;
+    let unit = complex::is_number(alpha, 1.0);
     let out = match b {
         Arg::S(s) => {
             // One scalar is left: alpha * s, kept in its category.
             let s = if unit {
                 s
+            } else if s.is_complex() || alpha.is_complex() {
+                let (x, y, u, v) = (s.to_f64(), s.imag(), alpha.to_f64(), alpha.imag());
+                Scalar::Complex(x * u - y * v, x * v + y * u)
             } else if s.is_float() || alpha.is_float() {
                 Scalar::Float(s.to_f64() * alpha.to_f64())
             } else {
@@ -76,6 +84,7 @@ fn add_impl(a: &Tensor, b: Arg, alpha: Scalar, subtract: bool, dest: Dest) -> Re
             let alpha = match (subtract, alpha) {
                 (false, x) => x,
                 (true, Scalar::Float(x)) => Scalar::Float(-x),
+                (true, Scalar::Complex(x, y)) => Scalar::Complex(-x, -y),
                 (true, x) => Scalar::Int(x.to_i64().wrapping_neg()),
             };
             pointwise(Opcode::MulAdd, ty, ty, &[a.into(), b, Arg::S(alpha)], dest)?
@@ -156,13 +165,15 @@ fn mul_impl(a: &Tensor, b: Arg, dest: Dest) -> Result<Tensor> {
         }
     };
     match b {
-        Arg::S(s) => record("MulBackward0", &[a], out, |_, _| move |_, g| Ok(grads![Some(mul_scalar(g, s)?)])),
+        Arg::S(s) => record("MulBackward0", &[a], out, |_, _| {
+            move |_, g| Ok(grads![Some(mul_scalar(g, complex::conj_scalar(s))?)])
+        }),
         Arg::T(b) => record("MulBackward0", &[a, b], out, |s, _| {
             let x = autograd::requires_grad(b).then(|| s.save(a));
             let y = autograd::requires_grad(a).then(|| s.save(b));
             move |c, g| {
-                let ga = y.as_ref().filter(|_| c.needs(0)).map(|y| mul(g, &y.get(c)?)).transpose()?;
-                let gb = x.as_ref().filter(|_| c.needs(1)).map(|x| mul(g, &x.get(c)?)).transpose()?;
+                let ga = y.as_ref().filter(|_| c.needs(0)).map(|y| mul(g, &conj(&y.get(c)?)?)).transpose()?;
+                let gb = x.as_ref().filter(|_| c.needs(1)).map(|x| mul(g, &conj(&x.get(c)?)?)).transpose()?;
                 Ok(grads![ga, gb])
             }
         }),
@@ -194,15 +205,17 @@ fn div_impl(a: &Tensor, b: Arg, dest: Dest) -> Result<Tensor> {
         }
     };
     match b {
-        Arg::S(s) => record("DivBackward0", &[a], out, |_, _| move |_, g| Ok(grads![Some(div_scalar(g, s)?)])),
+        Arg::S(s) => record("DivBackward0", &[a], out, |_, _| {
+            move |_, g| Ok(grads![Some(div_scalar(g, complex::conj_scalar(s))?)])
+        }),
         Arg::T(b) => record("DivBackward0", &[a, b], out, |s, _| {
             let x = autograd::requires_grad(b).then(|| s.save(a));
             let y = s.save(b);
             move |c, g| {
-                let y = y.get(c)?;
+                let y = conj(&y.get(c)?)?;
                 let ga = if c.needs(0) { Some(div(g, &y)?) } else { None };
                 let gb = match (&x, c.needs(1)) {
-                    (Some(x), true) => Some(neg(&mul(g, &div(&div(&wide(&x.get(c)?)?, &y)?, &y)?)?)?),
+                    (Some(x), true) => Some(neg(&mul(g, &div(&div(&conj(&wide(&x.get(c)?)?)?, &y)?, &y)?)?)?),
                     _ => None,
                 };
                 Ok(grads![ga, gb])
@@ -338,12 +351,46 @@ pub fn fmod_scalar_(a: &Tensor, b: Scalar) -> Result<()> {
 }
 
 fn check_int_pow(ty: DType, exponent: Scalar) -> Result<()> {
-    ensure!(ty.is_float() || exponent.to_f64() >= 0.0, Runtime, "Integers to negative integer powers are not allowed.");
+    ensure!(
+        ty.is_inexact() || exponent.to_f64() >= 0.0,
+        Runtime,
+        "Integers to negative integer powers are not allowed."
+    );
     Ok(())
+}
+/// z ** e; powers that are products or roots are those.
+fn complex_pow_scalar(a: &Tensor, e: Scalar, ty: DType, dest: Dest) -> Result<Tensor> {
+    let (p, whole) = (e.to_f64(), e.imag() == 0.0);
+    let special = match p {
+        0.5 => Some(Opcode::Sqrt),
+        -0.5 => Some(Opcode::Rsqrt),
+        -1.0 => Some(Opcode::Reciprocal),
+        1.0 => Some(Opcode::Cast),
+        2.0 => Some(Opcode::Square),
+        _ => None,
+    };
+    let out = match special.filter(|_| whole) {
+        Some(op) => pointwise(op, ty, ty, &[a.into()], dest)?,
+        None => pointwise(Opcode::Pow, ty, ty, &[a.into(), e.into()], dest)?,
+    };
+    record("PowBackward0", &[a], out, |s, _| {
+        let x = s.save(a);
+        move |c, g| {
+            if p == 0.0 && whole {
+                return Ok(grads![Some(zeros_like_of(g)?)]);
+            }
+            let less = if whole { Scalar::Float(p - 1.0) } else { Scalar::Complex(p - 1.0, e.imag()) };
+            let slope = mul_scalar(&pow_scalar(&x.get(c)?, less)?, e)?;
+            Ok(grads![Some(mul(g, &conj(&slope)?)?)])
+        }
+    })
 }
 fn pow_scalar_impl(a: &Tensor, e: Scalar, dest: Dest) -> Result<Tensor> {
     let ty = promote(&[a.into(), e.into()]);
     check_int_pow(ty, e)?;
+    if ty.is_complex() {
+        return complex_pow_scalar(a, e, ty, dest);
+    }
     let p = e.to_f64();
     let out = if ty == DType::Bool {
         // x ** True is x; x ** False is True.
@@ -394,6 +441,9 @@ fn pow_impl(a: Arg, b: &Tensor, dest: Dest) -> Result<Tensor> {
             let (x, e, y) = (s.save(a), s.save(b), s.save_output(out, 0));
             move |c, g| {
                 let (x, e) = (wide(&x.get(c)?)?, wide(&e.get(c)?)?);
+                if g.dtype().is_complex() {
+                    return complex::pow_grads(g, &x, &e, &y.get(c)?, (c.needs(0), c.needs(1)));
+                }
                 let ga = if c.needs(0) {
                     let d = mul(g, &mul(&e, &pow(&x, &sub_scalar(&e, ONE, ONE)?)?)?)?;
                     Some(masked_fill_scalar(&d, &eq_scalar(&e, Scalar::Int(0))?, Scalar::Int(0))?)
@@ -411,6 +461,11 @@ fn pow_impl(a: Arg, b: &Tensor, dest: Dest) -> Result<Tensor> {
         Arg::S(base) => record("PowBackward1", &[b], out, |s, out| {
             let (e, y) = (s.save(b), s.save_output(out, 0));
             move |c, g| {
+                if g.dtype().is_complex() {
+                    let (e, y) = (e.get(c)?, y.get(c)?);
+                    return complex::pow_grads(g, &full_like(&y, base, None, None)?, &e, &y, (false, true))
+                        .map(|mut both| grads![both[1].take()]);
+                }
                 let d = mul_scalar(&mul(g, &y.get(c)?)?, Scalar::Float(base.to_f64().ln()))?;
                 Ok(grads![Some(if base.to_f64() == 0.0 {
                     masked_fill_scalar(&d, &ge_scalar(&e.get(c)?, Scalar::Int(0))?, Scalar::Int(0))?
@@ -546,25 +601,35 @@ pub fn lerp(a: &Tensor, end: &Tensor, weight: &Tensor) -> Result<Tensor> {
             let (x, y, w) = (s.save(a), s.save(end), s.save(weight));
             move |c, g| {
                 let w = w.get(c)?;
-                let gw = if c.needs(2) { Some(mul(g, &sub(&y.get(c)?, &x.get(c)?, ONE)?)?) } else { None };
+                let gw = if c.needs(2) { Some(mul(g, &conj(&sub(&y.get(c)?, &x.get(c)?, ONE)?)?)?) } else { None };
+                let w = conj(&w)?;
                 Ok(grads![Some(mul(g, &rsub_scalar(&w, ONE, ONE)?)?), Some(mul(g, &w)?), gw])
             }
         })
     })
 }
 pub fn lerp_scalar(a: &Tensor, end: &Tensor, weight: Scalar) -> Result<Tensor> {
-    let w = weight.to_f64();
+    let (w, rest) = match weight {
+        Scalar::Complex(re, im) => (weight, Scalar::Complex(1.0 - re, -im)),
+        _ => (Scalar::Float(weight.to_f64()), Scalar::Float(1.0 - weight.to_f64())),
+    };
+    ensure!(
+        !w.is_complex() || a.dtype().is_complex(),
+        Runtime,
+        "value cannot be converted to type double without overflow"
+    );
     in_float([a, end], |[a, end]| {
         let out = autograd::no_grad(|| {
             let way = sub(end, a, ONE)?;
-            if w.abs() < 0.5 {
-                add(a, &way, Scalar::Float(w))
+            if w.to_f64().hypot(w.imag()) < 0.5 {
+                add(a, &way, w)
             } else {
-                sub(end, &way, Scalar::Float(1.0 - w))
+                sub(end, &way, rest)
             }
         })?;
         record("LerpBackward0", &[a, end], out, |_, _| {
-            move |_, g| Ok(grads![Some(mul_scalar(g, Scalar::Float(1.0 - w))?), Some(mul_scalar(g, Scalar::Float(w))?)])
+            let (w, rest) = (complex::conj_scalar(w), complex::conj_scalar(rest));
+            move |_, g| Ok(grads![Some(mul_scalar(g, rest)?), Some(mul_scalar(g, w)?)])
         })
     })
 }
@@ -575,7 +640,7 @@ pub fn addcmul(a: &Tensor, t1: &Tensor, t2: &Tensor, value: Scalar) -> Result<Te
 /// PyTorch once rounded quotients of integers here, and has refused them since.
 fn check_addcdiv(t1: &Tensor, t2: &Tensor) -> Result<()> {
     ensure!(
-        t1.dtype().is_float() || t2.dtype().is_float(),
+        t1.dtype().is_inexact() || t2.dtype().is_inexact(),
         Runtime,
         "Integer division with addcdiv is no longer supported: give one of tensor1 and tensor2 a floating point dtype, got \
          {} and {}",

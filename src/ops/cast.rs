@@ -12,6 +12,12 @@ pub fn cast(a: &Tensor, dtype: DType) -> Result<Tensor> {
     if from == dtype {
         return Ok(a.clone());
     }
+    if from.is_complex() || dtype.is_complex() {
+        // What becomes real loses its imaginary parts, whose gradient is zero.
+        let out = empty_like(a, Some(dtype), None)?;
+        out.copy_from(a)?;
+        return record("ToCopyBackward0", &[a], out, |_, _| move |_, g| Ok(grads![Some(cast(g, from)?)]));
+    }
     let ty = if from.compute() == dtype.compute() || dtype == DType::Bool { from } else { dtype };
     let out = pointwise(Opcode::Cast, ty, dtype, &[a.into()], None)?;
     record("ToCopyBackward0", &[a], out, |_, _| move |_, g| Ok(grads![Some(cast(g, from)?)]))

@@ -35,7 +35,7 @@ fn bits(op: Opcode, name: &str, a: &Tensor, b: Arg, dest: Dest) -> Result<Tensor
     let ty = promote(&[a.into(), b]);
     let shift = matches!(op, Opcode::ShiftLeft | Opcode::ShiftRight);
     ensure!(
-        !(ty.is_float() || shift && ty == DType::Bool),
+        !(ty.is_inexact() || shift && ty == DType::Bool),
         NotImplemented,
         "\"{name}_cpu\" not implemented for '{}'",
         ty.scalar_name()
@@ -320,14 +320,14 @@ pub fn isclose(a: &Tensor, b: &Tensor, rtol: f64, atol: f64, equal_nan: bool) ->
     ensure!(a.dtype() == b.dtype(), Runtime, "{} did not match {}", a.dtype().scalar_name(), b.dtype().scalar_name());
     autograd::no_grad(|| {
         let mut close = eq(a, b)?;
-        if equal_nan && a.dtype().is_float() {
+        if equal_nan && a.dtype().is_inexact() {
             close = logical_or(&close, &logical_and(&isnan(a)?, &isnan(b)?)?)?;
         }
         if rtol == 0.0 && atol == 0.0 {
             return Ok(close);
         }
         let (a, b) =
-            if a.dtype().is_float() { (a.clone(), b.clone()) } else { (cast(a, DType::F64)?, cast(b, DType::F64)?) };
+            if a.dtype().is_inexact() { (a.clone(), b.clone()) } else { (cast(a, DType::F64)?, cast(b, DType::F64)?) };
         let diff = abs(&sub(&a, &b, Scalar::Int(1))?)?;
         let bound = add_scalar(&mul_scalar(&abs(&b)?, Scalar::Float(rtol))?, Scalar::Float(atol), Scalar::Int(1))?;
         let near = logical_and(&isfinite(&diff)?, &le(&diff, &bound)?)?;

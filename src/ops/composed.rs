@@ -12,10 +12,12 @@ const ONE: Scalar = Scalar::Int(1);
 
 /// Degrees to radians.
 pub fn deg2rad(a: &Tensor) -> Result<Tensor> {
+    complex::refuse(a, ErrorKind::NotImplemented, "deg2rad is not supported for complex tensors.")?;
     mul_scalar(a, Scalar::Float(std::f64::consts::PI / 180.0))
 }
 /// Radians to degrees.
 pub fn rad2deg(a: &Tensor) -> Result<Tensor> {
+    complex::refuse(a, ErrorKind::NotImplemented, "rad2deg is not supported for complex tensors.")?;
     mul_scalar(a, Scalar::Float(180.0 / std::f64::consts::PI))
 }
 /// The tensor itself; bools are refused.
@@ -23,14 +25,11 @@ pub fn positive(a: &Tensor) -> Result<Tensor> {
     ensure!(a.dtype() != DType::Bool, Runtime, "The `+` operator, on a bool tensor is not supported.");
     alias(a)
 }
-/// `sign`: Taper has real numbers only.
-pub fn sgn(a: &Tensor) -> Result<Tensor> {
-    sign(a)
-}
 /// Whether the sign bit is set, -0.0 included.
 pub fn signbit(a: &Tensor) -> Result<Tensor> {
     let a = &detach(a)?;
     match a.dtype() {
+        d if d.is_complex() => crate::bail!(NotImplemented, "signbit is not implemented for complex tensors."),
         DType::Bool => zeros_like(a, None, None),
         d if !d.is_float() => lt_scalar(a, Scalar::Int(0)),
         // 1 / -0.0 is -inf.
@@ -39,14 +38,18 @@ pub fn signbit(a: &Tensor) -> Result<Tensor> {
 }
 /// Whether an element is +inf.
 pub fn isposinf(a: &Tensor) -> Result<Tensor> {
+    complex::refuse(a, ErrorKind::Type, "isposinf does not support complex inputs.")?;
     eq_scalar(&detach(a)?, Scalar::Float(f64::INFINITY))
 }
 /// Whether an element is -inf.
 pub fn isneginf(a: &Tensor) -> Result<Tensor> {
+    complex::refuse(a, ErrorKind::Type, "isneginf does not support complex inputs.")?;
     eq_scalar(&detach(a)?, Scalar::Float(f64::NEG_INFINITY))
 }
 /// The magnitude of a with the sign of b.
 pub fn copysign(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    complex::no_kernel("copysign_cpu", b)?;
+    complex::no_kernel("copysign_cpu", a)?;
     let dtype = promote_float(&[a.into(), b.into()]);
     let out = autograd::no_grad(|| {
         let magnitude = abs(&cast(a, dtype)?)?;
@@ -55,6 +58,7 @@ pub fn copysign(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     signs_record(a, out)
 }
 pub fn copysign_scalar(a: &Tensor, b: Scalar) -> Result<Tensor> {
+    complex::no_kernel("copysign_cpu", a)?;
     let dtype = promote_float(&[a.into(), b.into()]);
     let out = autograd::no_grad(|| {
         let magnitude = abs(&cast(a, dtype)?)?;
@@ -81,6 +85,7 @@ fn signs_record(a: &Tensor, out: Tensor) -> Result<Tensor> {
 }
 /// 0 below zero, 1 above, values at zero.
 pub fn heaviside(a: &Tensor, values: &Tensor) -> Result<Tensor> {
+    complex::refuse(a, ErrorKind::NotImplemented, "heaviside is not yet implemented for complex tensors.")?;
     ensure!(
         a.dtype() == values.dtype(),
         Runtime,
@@ -91,6 +96,10 @@ pub fn heaviside(a: &Tensor, values: &Tensor) -> Result<Tensor> {
 }
 /// NaN and infinities replaced: by 0 and the dtype's largest and smallest numbers where nothing is given.
 pub fn nan_to_num(a: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf: Option<f64>) -> Result<Tensor> {
+    if a.dtype().is_complex() {
+        let part = |t: Result<Tensor>| nan_to_num(&t?, nan, posinf, neginf);
+        return complex(&part(real(a))?, &part(imag(a))?);
+    }
     if !a.dtype().is_float() {
         return clone(a);
     }
@@ -132,7 +141,7 @@ pub fn nan_to_num_(a: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf: Op
 pub fn sinc(a: &Tensor) -> Result<Tensor> {
     let pi = Scalar::Float(std::f64::consts::PI);
     in_float([a], |[a]| {
-        let a = &if a.dtype().is_float() { a.clone() } else { cast(a, crate::base::settings::default_dtype())? };
+        let a = &cast(a, promote_float(&[a.into()]))?;
         let out = autograd::no_grad(|| {
             let zero = eq_scalar(a, Scalar::Int(0))?;
             let x = mul_scalar(a, pi)?;
@@ -141,7 +150,7 @@ pub fn sinc(a: &Tensor) -> Result<Tensor> {
         record("SincBackward0", &[a], out, |s, _| {
             let x = s.save(a);
             move |c, g| {
-                let x = x.get(c)?;
+                let x = conj(&x.get(c)?)?;
                 // Where the square is nothing the slope is, too.
                 let square = mul(&mul_scalar(&x, pi)?, &x)?;
                 let zero = eq_scalar(&detach(&square)?, Scalar::Int(0))?;
@@ -153,15 +162,26 @@ pub fn sinc(a: &Tensor) -> Result<Tensor> {
         })
     })
 }
-/// a to the power b in float64.
+/// a to the power b in float64, or complex128 where one is complex.
 pub fn float_power(a: &Tensor, exponent: &Tensor) -> Result<Tensor> {
-    pow(&cast(a, DType::F64)?, &cast(exponent, DType::F64)?)
+    let wide = double_of(pointwise::promote(&[a.into(), exponent.into()]));
+    pow(&cast(a, wide)?, &cast(exponent, wide)?)
 }
 pub fn float_power_scalar(a: &Tensor, exponent: Scalar) -> Result<Tensor> {
-    pow_scalar(&cast(a, DType::F64)?, Scalar::Float(exponent.to_f64()))
+    let exponent = if exponent.is_complex() { exponent } else { Scalar::Float(exponent.to_f64()) };
+    pow_scalar(&cast(a, double_of(pointwise::promote(&[a.into(), exponent.into()])))?, exponent)
+}
+fn double_of(d: DType) -> DType {
+    if d.is_complex() {
+        DType::C128
+    } else {
+        DType::F64
+    }
 }
 /// log2(2^a + 2^b).
 pub fn logaddexp2(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    complex::no_kernel("logaddexp2_cpu", b)?;
+    complex::no_kernel("logaddexp2_cpu", a)?;
     let dtype = promote_float(&[a.into(), b.into()]);
     let wide = if dtype == DType::F64 { dtype } else { DType::F32 };
     let natural = |t: &Tensor| mul_scalar(&cast(&cast(t, dtype)?, wide)?, Scalar::Float(std::f64::consts::LN_2));
@@ -218,6 +238,7 @@ pub fn diagflat(a: &Tensor, offset: i64) -> Result<Tensor> {
 }
 /// The elements in order along dimension 0.
 pub fn msort(a: &Tensor) -> Result<Tensor> {
+    complex::refuse(a, ErrorKind::Type, " Sort does not support complex dtypes on CPU")?;
     Ok(sort(a, 0, false)?.0)
 }
 fn triangle(
@@ -280,6 +301,9 @@ fn bins_program(dtype: DType) -> Program {
 }
 /// How many elements fall into each of equal bins between min and max (both included; others are left out).
 pub fn histc(a: &Tensor, bins: i64, min: Scalar, max: Scalar) -> Result<Tensor> {
+    if a.dtype().is_complex() {
+        crate::bail!(Type, "aminmax not implemented for {}", a.dtype().scalar_name());
+    }
     ensure!(bins > 0, Runtime, "bins must be > 0");
     let a = reshape(&detach(a)?, &[-1])?;
     let (mut low, mut high) = (min.to_f64(), max.to_f64());

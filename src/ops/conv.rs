@@ -123,6 +123,11 @@ fn conv_nd(
         );
     }
     let geo = conv_geometry(op, n, &input.shape(), &weight.shape(), bias, stride, padding, dilation, groups)?;
+    if input.dtype().is_complex() {
+        let out =
+            complex::bilinear(input, weight, |x, w| conv_nd(op, n, x, w, None, stride, padding, dilation, groups))?;
+        return with_bias(out, bias, n);
+    }
     if !input.dtype().is_float() {
         return whole::conv(input, weight, bias, &geo.params, &geo.out);
     }
@@ -326,10 +331,16 @@ fn conv_transpose_nd(
         &out[2..]
     );
     let p = ConvParams { stride, padding, dilation, groups };
-    if !input.dtype().is_float() {
+    if !input.dtype().is_float() && !input.dtype().is_complex() {
         return whole::conv_transpose(input, weight, bias, &p, &out);
     }
-    let out = conv_input_grad(input, weight, &out, &p)?;
+    let spread = |x: &Tensor, w: &Tensor| conv_input_grad(x, w, &out, &p);
+    let out =
+        if input.dtype().is_complex() { complex::bilinear(input, weight, spread)? } else { spread(input, weight)? };
+    with_bias(out, bias, n)
+}
+/// A bias for each channel, of a result of `n` dimensions of space.
+fn with_bias(out: Tensor, bias: Option<&Tensor>, n: usize) -> Result<Tensor> {
     match bias {
         Some(b) => {
             let mut s = vec![1i64; n + 2];

@@ -33,8 +33,9 @@ pub fn full(size: &[i64], fill_value: Scalar, dtype: Option<DType>, device: Opti
 pub(crate) fn check_fits(value: Scalar, dtype: DType) -> Result<()> {
     let fits = match (value, dtype.int_range()) {
         (Scalar::Bool(_), _) => true,
+        (Scalar::Complex(_, im), _) if !dtype.is_complex() && im != 0.0 => false,
         (Scalar::Int(i), Some((least, most))) => i <= most && i >= if least == 0 { -most } else { least },
-        (Scalar::Float(v), Some((least, most))) => {
+        (Scalar::Float(v) | Scalar::Complex(v, _), Some((least, most))) => {
             v >= least as f64 && if most == i64::MAX { v < most as f64 } else { v.trunc() <= most as f64 }
         }
         (v, None) => {
@@ -49,6 +50,10 @@ pub(crate) fn check_fits(value: Scalar, dtype: DType) -> Result<()> {
 pub(crate) fn raw_fill(t: &Tensor, value: Scalar) -> Result<()> {
     if t.numel() == 0 {
         return Ok(());
+    }
+    if t.dtype().is_complex() {
+        raw_fill(&t.part(0)?, Scalar::Float(value.to_f64()))?;
+        return raw_fill(&t.part(1)?, Scalar::Float(value.imag()));
     }
     let ty = match value {
         Scalar::Float(_) if !t.dtype().is_float() => DType::F64,
@@ -117,6 +122,12 @@ pub fn arange_start_step(
     device: Option<Device>,
 ) -> Result<Tensor> {
     let dtype = range_dtype(&[start, end, step], dtype);
+    ensure!(
+        ![start, end, step].iter().any(|v| v.is_complex()),
+        Runtime,
+        "value cannot be converted to type double without overflow"
+    );
+    ensure!(!dtype.is_complex(), NotImplemented, "\"arange_cpu\" not implemented for '{}'", dtype.scalar_name());
     let (s, e, d) = (start.to_f64(), end.to_f64(), step.to_f64());
     ensure!(d != 0.0, Runtime, "step must be nonzero");
     ensure!(s.is_finite() && e.is_finite(), Runtime, "unsupported range: {s} -> {e}");
@@ -175,7 +186,13 @@ pub fn linspace(
     device: Option<Device>,
 ) -> Result<Tensor> {
     ensure!(steps >= 0, Runtime, "number of steps must be non-negative, got {steps}");
-    let dtype = float_or(dtype);
+    inferred_complex("linspace", start, end, dtype)?;
+    let dtype =
+        float_or(dtype.or((start.is_complex() || end.is_complex()).then(|| Scalar::Complex(0.0, 0.0).default_dtype())));
+    if dtype.is_complex() {
+        let part = |s: f64, e: f64| linspace(Scalar::Float(s), Scalar::Float(e), steps, Some(dtype.real()), device);
+        return complex(&part(start.to_f64(), end.to_f64())?, &part(start.imag(), end.imag())?);
+    }
     // The ends of integers are integers first.
     let number = |v: Scalar, needed: bool| match dtype.int_range() {
         Some((least, most)) if needed => {
@@ -202,6 +219,16 @@ pub fn linspace(
     }?;
     to_device(&t, device_or_default(device))
 }
+/// Complex ends make complex numbers: a real dtype beside them is refused.
+fn inferred_complex(name: &str, start: Scalar, end: Scalar, dtype: Option<DType>) -> Result<()> {
+    let Some(d) = dtype.filter(|d| !d.is_complex() && (start.is_complex() || end.is_complex())) else { return Ok(()) };
+    crate::bail!(
+        Runtime,
+        "torch.{name}(): inferred dtype {} can't be safely cast to passed dtype {}",
+        crate::base::settings::default_dtype().complex().c_name(),
+        d.scalar_name()
+    )
+}
 /// base ** linspace(start, end).
 pub fn logspace(
     start: Scalar,
@@ -211,6 +238,12 @@ pub fn logspace(
     dtype: Option<DType>,
     device: Option<Device>,
 ) -> Result<Tensor> {
+    inferred_complex("logspace", start, end, dtype)?;
+    if start.is_complex() || end.is_complex() || dtype.is_some_and(|d| d.is_complex()) {
+        let dtype = dtype.unwrap_or(crate::base::settings::default_dtype().complex());
+        let e = linspace(start, end, steps, Some(DType::C128), device)?;
+        return cast(&pow_scalar_base(Scalar::Float(base), &e)?, dtype);
+    }
     let dtype = float_or(dtype);
     let number = |v: Scalar| if dtype.is_float() { v } else { Scalar::Float(v.to_f64().trunc()) };
     let e = linspace(number(start), number(end), steps, Some(DType::F64), device)?;

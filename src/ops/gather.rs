@@ -35,7 +35,10 @@ pub fn gather(a: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
     let out = {
         let (b, ib) = (a.materialize(), index.materialize());
         let out = Tensor::empty(ib.shape(), b.dtype(), b.device())?;
-        if out.numel() > 0 {
+        if out.numel() > 0 && b.dtype().is_complex() {
+            let (from, at, to) = (a.as_pairs()?, complex::pair_index(index)?, out.as_pairs()?);
+            backend::get(b.device())?.gather(from.body().view(), d, at.body().view(), to.body().view())?;
+        } else if out.numel() > 0 {
             backend::get(b.device())?.gather(b.view(), d, ib.view(), out.body().view())?;
         }
         out
@@ -58,6 +61,22 @@ pub(super) fn scatter_raw(op: ScatterOp, out: &Tensor, d: usize, index: &Tensor,
         let (total, src) = autograd::no_grad(|| Ok::<_, Error>((cast(out, DType::F32)?, wide(src)?)))?;
         scatter_raw(op, &total, d, index, &src)?;
         return out.copy_from(&total);
+    }
+    if out.dtype().is_complex() {
+        let name = match op {
+            ScatterOp::Add | ScatterOp::Set => "",
+            ScatterOp::Mul => "multiply",
+            _ => "an extreme",
+        };
+        ensure!(
+            name.is_empty(),
+            NotImplemented,
+            "scatter(): the reduction {name} is not implemented for '{}'",
+            out.dtype().scalar_name()
+        );
+        let (to, at, from) = (out.as_pairs()?, complex::pair_index(index)?, src.as_pairs()?);
+        let to = to.body();
+        return backend::get(to.device())?.scatter(op, to.view(), d, at.body().view(), from.body().view());
     }
     let (ob, ib, sb) = (out.materialize(), index.materialize(), src.materialize());
     backend::get(ob.device())?.scatter(op, ob.view(), d, ib.view(), sb.view())

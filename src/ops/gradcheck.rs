@@ -34,12 +34,16 @@ fn with_element(t: &Tensor, i: usize, delta: f64) -> Result<Tensor> {
     })
 }
 fn float_outputs(f: &dyn Fn(&[Tensor]) -> Result<Vec<Tensor>>, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-    Ok(f(inputs)?.into_iter().filter(|o| o.dtype().is_float()).collect())
+    let parts = |o: Tensor| if o.dtype().is_complex() { view_as_real(&o) } else { Ok(o) };
+    f(inputs)?.into_iter().filter(|o| o.dtype().is_inexact()).map(parts).collect()
 }
 
 /// Checks the gradients of `f` at `inputs` (float64 for meaningful results) against central differences. An error
 /// says which output, input and element differ, and by how much.
 pub fn gradcheck(f: &dyn Fn(&[Tensor]) -> Result<Vec<Tensor>>, inputs: &[Tensor], o: GradCheck) -> Result<()> {
+    if inputs.iter().any(|t| t.dtype().is_complex()) {
+        return gradcheck_parts(f, inputs, o);
+    }
     let leaves = inputs.iter().map(copy_leaf).collect::<Result<Vec<_>>>()?;
     let wanted: Vec<usize> = (0..leaves.len()).filter(|&i| meta::requires_grad(&leaves[i])).collect();
     ensure!(
@@ -99,6 +103,29 @@ pub fn gradcheck(f: &dyn Fn(&[Tensor]) -> Result<Vec<Tensor>>, inputs: &[Tensor]
         }
     }
     Ok(())
+}
+
+/// [`gradcheck`] where inputs are complex: by their parts, which is what the conjugate derivative is made of.
+fn gradcheck_parts(f: &dyn Fn(&[Tensor]) -> Result<Vec<Tensor>>, inputs: &[Tensor], o: GradCheck) -> Result<()> {
+    let is_complex: Vec<bool> = inputs.iter().map(|t| t.dtype().is_complex()).collect();
+    let parts = inputs
+        .iter()
+        .map(|t| {
+            if !t.dtype().is_complex() {
+                return Ok(t.clone());
+            }
+            let p = t.contiguous_copy()?.as_pairs()?;
+            autograd::set_requires_grad(&p, meta::requires_grad(t))?;
+            Ok(p)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let of_parts = |xs: &[Tensor]| -> Result<Vec<Tensor>> {
+        // The second derivatives' function differentiates by what it gets, which must lead to the parts.
+        let _mode = autograd::GradMode::set(true);
+        let join = |(t, c): (&Tensor, &bool)| if *c { view_as_complex(t) } else { Ok(t.clone()) };
+        f(&xs.iter().zip(&is_complex).map(join).collect::<Result<Vec<_>>>()?)
+    };
+    gradcheck(&of_parts, &parts, o)
 }
 
 /// Checks second derivatives: [`gradcheck`] of the gradients of `f`, weighted by fixed numbers.

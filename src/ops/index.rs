@@ -213,8 +213,13 @@ pub(super) fn index_advanced(a: &Tensor, indices: &[Option<Tensor>]) -> Result<T
             let guards: Vec<_> = p.indices.iter().map(|t| t.materialize()).collect();
             let views: Vec<_> = guards.iter().map(|g| g.view()).collect();
             let target = autograd::no_grad(|| unsettle(&out, lead.len(), at))?;
-            let body = target.body();
-            backend::get(fb.device())?.index(fb.view(), &views, body.view())?;
+            if fb.dtype().is_complex() {
+                let (from, to) = (front.as_pairs()?, target.as_pairs()?);
+                backend::get(fb.device())?.index(from.body().view(), &views, to.body().view())?;
+            } else {
+                let body = target.body();
+                backend::get(fb.device())?.index(fb.view(), &views, body.view())?;
+            }
         }
         out
     };
@@ -273,6 +278,10 @@ pub(super) fn put_raw(a: &Tensor, indices: &[Option<Tensor>], values: &Tensor, a
     let views: Vec<_> = guards.iter().map(|g| g.view()).collect();
     let wb = wide.materialize();
     let kernel = backend::get(fb.device())?;
+    if fb.dtype().is_complex() {
+        let (to, from) = (front.as_pairs()?, wide.as_pairs()?);
+        return kernel.index_put(to.body().view(), &views, from.body().view(), accumulate);
+    }
     if accumulate && is_half(fb.dtype()) {
         // Many values that meet at one place are added up in float32.
         drop(fb);
@@ -380,7 +389,7 @@ fn mask_for_fill(a: &Tensor, mask: &Tensor, value: &Tensor) -> Result<Option<Ten
 /// `tensor[items] = number`.
 pub fn index_items_fill(a: &Tensor, items: &[IndexItem], value: Scalar) -> Result<()> {
     create::check_fits(value, a.dtype())?;
-    let dtype = if value.is_float() && !a.dtype().is_float() { DType::F64 } else { a.dtype() };
+    let dtype = if value.is_float() && !a.dtype().is_inexact() { DType::F64 } else { a.dtype() };
     let v = scalar_tensor(value, dtype, a.device())?;
     index_items_put(a, items, &v)
 }
@@ -479,6 +488,9 @@ pub(super) fn check_values(t: &Tensor, low: Scalar, high: Scalar, what: ValueChe
 
 /// Positions of nonzero elements as rows; waits for the device.
 pub fn nonzero(a: &Tensor) -> Result<Tensor> {
+    if a.dtype().is_complex() && a.ndim() > 0 {
+        return nonzero(&autograd::no_grad(|| ne_scalar(a, Scalar::Int(0)))?);
+    }
     let n = a.ndim() as i64;
     let b = a.materialize();
     if n == 0 {
@@ -691,6 +703,7 @@ pub fn one_hot(a: &Tensor, num_classes: i64) -> Result<Tensor> {
 }
 /// How often each non-negative integer occurs (weighted when weights are given).
 pub fn bincount(a: &Tensor, weights: Option<&Tensor>, minlength: i64) -> Result<Tensor> {
+    complex::no_kernel("bincount_cpu", a)?;
     ensure!(
         a.ndim() == 1 && !a.dtype().is_float(),
         Runtime,

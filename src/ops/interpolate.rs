@@ -129,6 +129,7 @@ pub fn interpolate(
     scale_h: Option<f64>,
     scale_w: Option<f64>,
 ) -> Result<Tensor> {
+    complex::no_kernel("interpolate", input)?;
     let s = input.shape();
     ensure!(
         (3..=5).contains(&s.len()),

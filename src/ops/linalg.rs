@@ -33,6 +33,9 @@ pub(super) fn as_batch(l: &Layout) -> Layout {
 }
 /// [b, m, k] @ [b, k, n] (2-dim operands count as one batch) into fresh memory, or added to `into`'s old value.
 fn gemm_raw(a: &Tensor, b: &Tensor, batch: bool) -> Result<Tensor> {
+    if a.dtype().is_complex() {
+        return complex::product(a, b, |a, b| gemm_raw(a, b, batch));
+    }
     let (ab, bb) = (a.materialize(), b.materialize());
     let (la, lb) = (as_batch(ab.layout()), as_batch(bb.layout()));
     let shape = [la.shape[0].max(lb.shape[0]), la.shape[1], lb.shape[2]];
@@ -71,8 +74,8 @@ pub fn mm(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         let x = autograd::requires_grad(b).then(|| s.save(a));
         let y = autograd::requires_grad(a).then(|| s.save(b));
         move |c, g| {
-            let ga = y.as_ref().filter(|_| c.needs(0)).map(|y| mm(g, &t(&y.get(c)?)?)).transpose()?;
-            let gb = x.as_ref().filter(|_| c.needs(1)).map(|x| mm(&t(&x.get(c)?)?, g)).transpose()?;
+            let ga = y.as_ref().filter(|_| c.needs(0)).map(|y| mm(g, &conj(&t(&y.get(c)?)?)?)).transpose()?;
+            let gb = x.as_ref().filter(|_| c.needs(1)).map(|x| mm(&conj(&t(&x.get(c)?)?)?, g)).transpose()?;
             Ok(grads![ga, gb])
         }
     })
@@ -101,8 +104,8 @@ pub fn bmm(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     record("BmmBackward0", &[a, b], out, |s, _| {
         let (x, y) = (s.save(a), s.save(b));
         move |c, g| {
-            let ga = if c.needs(0) { Some(bmm(g, &transpose(&y.get(c)?, 1, 2)?)?) } else { None };
-            let gb = if c.needs(1) { Some(bmm(&transpose(&x.get(c)?, 1, 2)?, g)?) } else { None };
+            let ga = if c.needs(0) { Some(bmm(g, &conj(&transpose(&y.get(c)?, 1, 2)?)?)?) } else { None };
+            let gb = if c.needs(1) { Some(bmm(&conj(&transpose(&x.get(c)?, 1, 2)?)?, g)?) } else { None };
             Ok(grads![ga, gb])
         }
     })
@@ -249,14 +252,14 @@ pub fn matrix_power(a: &Tensor, n: i64) -> Result<Tensor> {
 }
 fn combine(a: &Tensor, product: Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> {
     // Factors of integers are integers.
-    let whole = |v: Scalar| if product.dtype().is_float() { v } else { Scalar::Int(v.to_i64()) };
+    let whole = |v: Scalar| if product.dtype().is_inexact() { v } else { Scalar::Int(v.to_i64()) };
     let (beta, alpha) = (whole(beta), whole(alpha));
-    let product = if alpha.to_f64() == 1.0 { product } else { mul_scalar(&product, alpha)? };
-    if beta.to_f64() == 0.0 {
+    let product = if complex::is_number(alpha, 1.0) { product } else { mul_scalar(&product, alpha)? };
+    if complex::is_number(beta, 0.0) {
         return Ok(product);
     }
     let s = product.shape();
-    let a = if beta.to_f64() == 1.0 { a.clone() } else { mul_scalar(a, beta)? };
+    let a = if complex::is_number(beta, 1.0) { a.clone() } else { mul_scalar(a, beta)? };
     add(&product, &expand(&a, &s)?, ONE)
 }
 /// Einstein summation: letters name dimensions, `...` stands for broadcast ones; the output may be implied.

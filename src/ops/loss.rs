@@ -27,6 +27,7 @@ pub(crate) fn check_reduction(reduction: &str) -> Result<()> {
     Ok(())
 }
 pub fn mse_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Result<Tensor> {
+    complex::no_kernel("mse_cpu", input)?;
     check_reduction(reduction)?;
     in_float([input, target], |[x, t]| reduce_loss(square(&sub(x, t, ONE)?)?, reduction))
 }
@@ -36,6 +37,7 @@ pub fn l1_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Result<Tenso
 }
 /// Quadratic below beta, linear above.
 pub fn smooth_l1_loss(input: &Tensor, target: &Tensor, reduction: &str, beta: f64) -> Result<Tensor> {
+    complex::no_kernel("smooth_l1_cpu", input)?;
     check_reduction(reduction)?;
     ensure!(beta >= 0.0, Runtime, "smooth_l1_loss does not support negative values for beta.");
     if beta == 0.0 {
@@ -44,6 +46,7 @@ pub fn smooth_l1_loss(input: &Tensor, target: &Tensor, reduction: &str, beta: f6
     bent(input, target, reduction, beta, "SmoothL1LossBackward0", true)
 }
 pub fn huber_loss(input: &Tensor, target: &Tensor, reduction: &str, delta: f64) -> Result<Tensor> {
+    complex::no_kernel("huber_cpu", input)?;
     ensure!(delta > 0.0, Runtime, "huber_loss does not support non-positive values for delta.");
     check_reduction(reduction)?;
     bent(input, target, reduction, delta, "HuberLossBackward0", false)
@@ -269,6 +272,7 @@ pub fn nll_loss(
     ignore_index: i64,
     reduction: &str,
 ) -> Result<Tensor> {
+    complex::no_kernel("nll_loss_out_frame", input)?;
     check_reduction(reduction)?;
     nll_check(input, target, weight)?;
     in_float_some([Some(input), weight], |[input, weight]| {

@@ -17,7 +17,7 @@ const ZERO: Scalar = Scalar::Int(0);
 fn whole(name: &str, a: &Tensor, b: &Tensor) -> Result<DType> {
     let ty = promote(&[a.into(), b.into()]);
     ensure!(
-        !ty.is_float() && ty != DType::Bool,
+        !ty.is_inexact() && ty != DType::Bool,
         NotImplemented,
         "\"{name}\" not implemented for '{}'",
         ty.scalar_name()
@@ -91,6 +91,7 @@ fn next_half<T: Element>(a: &Tensor, b: &Tensor, ty: DType, of: fn(u16) -> T, bi
 
 /// The lower median of the elements that are not NaN.
 pub fn nanmedian(a: &Tensor) -> Result<Tensor> {
+    complex::no_kernel("nanmedian_cpu", a)?;
     if !a.dtype().is_float() || a.numel() == 0 {
         return median(a);
     }
@@ -99,6 +100,7 @@ pub fn nanmedian(a: &Tensor) -> Result<Tensor> {
 }
 /// The same along a dimension; NaN where nothing else is.
 pub fn nanmedian_dim(a: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
+    complex::no_kernel("nanmedian_cpu", a)?;
     let n = if a.ndim() == 0 { 1 } else { a.size(dim)? };
     ensure!(n > 0, Index, "nanmedian(): Expected reduction dim {dim} to have non-zero size.");
     if !a.dtype().is_float() || a.ndim() == 0 {
@@ -185,7 +187,8 @@ pub fn cov(a: &Tensor, correction: i64, fweights: Option<&Tensor>, aweights: Opt
     ensure!(a.dtype() != DType::Bool, Runtime, "cov(): bool dtype is not supported for input");
     let x = if a.ndim() < 2 { reshape(a, &[1, -1])? } else { a.clone() };
     let n = x.size(1)?;
-    let x = if x.dtype().is_float() { x } else { cast(&x, crate::base::settings::default_dtype())? };
+    let x = cast(&x, pointwise::promote_float(&[(&x).into()]))?;
+    let numbers = x.dtype().real();
     for (name, w) in [("fweights", fweights), ("aweights", aweights)] {
         let Some(w) = w else { continue };
         ensure!(
@@ -210,10 +213,10 @@ pub fn cov(a: &Tensor, correction: i64, fweights: Option<&Tensor>, aweights: Opt
         (Some(f), Some(a)) => Some(mul(f, a)?),
         (f, a) => f.or(a).cloned(),
     };
-    let w = w.map(|w| cast(&reshape(&w, &[-1])?, x.dtype())).transpose()?;
+    let w = w.map(|w| cast(&reshape(&w, &[-1])?, numbers)).transpose()?;
     let total = match &w {
         Some(w) => sum(w, None)?,
-        None => create::scalar_tensor(Scalar::Int(n), x.dtype(), x.device())?,
+        None => create::scalar_tensor(Scalar::Int(n), numbers, x.device())?,
     };
     let scaled = |x: &Tensor| match &w {
         Some(w) => mul(x, w),
@@ -223,7 +226,7 @@ pub fn cov(a: &Tensor, correction: i64, fweights: Option<&Tensor>, aweights: Opt
     // How far each kind of weights lowers the count.
     let by = match (&w, aweights) {
         (Some(w), Some(a)) => {
-            let own = mul(w, &cast(&reshape(a, &[-1])?, x.dtype())?)?;
+            let own = mul(w, &cast(&reshape(a, &[-1])?, numbers)?)?;
             let lost = div(&mul_scalar(&sum(&own, None)?, Scalar::Int(correction))?, &total)?;
             sub(&total, &lost, ONE)?
         }
@@ -231,7 +234,7 @@ pub fn cov(a: &Tensor, correction: i64, fweights: Option<&Tensor>, aweights: Opt
     };
     let by = clamp_min(&by, ZERO)?;
     let away = sub(&x, &mean, ONE)?;
-    let c = div(&matmul(&scaled(&away)?, &transpose(&away, 0, 1)?)?, &by)?;
+    let c = div(&matmul(&scaled(&away)?, &conj(&transpose(&away, 0, 1)?)?)?, &by)?;
     squeeze(&c)
 }
 /// Pearson's correlation of variables (rows) over observations (columns).
@@ -246,9 +249,13 @@ pub fn corrcoef(a: &Tensor) -> Result<Tensor> {
     if c.ndim() == 0 {
         return div(&c, &c);
     }
-    let deviation = sqrt(&diagonal(&c, 0, 0, 1)?)?;
+    let deviation = sqrt(&real(&diagonal(&c, 0, 0, 1)?)?)?;
     let c = div(&div(&c, &unsqueeze(&deviation, 1)?)?, &unsqueeze(&deviation, 0)?)?;
-    clamp(&c, Some(Scalar::Int(-1)), Some(ONE))
+    let bounded = |t: &Tensor| clamp(t, Some(Scalar::Int(-1)), Some(ONE));
+    if c.dtype().is_complex() {
+        return complex(&bounded(&real(&c)?)?, &bounded(&imag(&c)?)?);
+    }
+    bounded(&c)
 }
 fn counts(a: &Tensor, edges: &Tensor, weight: Option<&Tensor>, density: bool) -> Result<Tensor> {
     let bins = edges.numel() as i64 - 1;
@@ -376,7 +383,7 @@ fn slope(a: &Tensor, dim: i64, distance: f64, at: Option<&Tensor>, edge_order: i
     let mut shape = vec![1i64; a.ndim()];
     let d = wrap_dim(dim, a.ndim())?;
     shape[d] = n;
-    let at = reshape(&cast(at, if at.dtype().is_float() { at.dtype() } else { a.dtype() })?, &shape)?;
+    let at = reshape(&cast(at, if at.dtype().is_float() { at.dtype() } else { a.dtype().real() })?, &shape)?;
     let gap = sub(&part(&at, 1, n - 1)?, &part(&at, 0, n - 1)?, ONE)?;
     let rise = div(&sub(&part(a, 1, n - 1)?, &part(a, 0, n - 1)?, ONE)?, &gap)?;
     let (left, right) = (part(&gap, 0, (n - 2).max(0))?, part(&gap, 1, (n - 2).max(0))?);
@@ -423,7 +430,7 @@ fn slopes(
         ensure!(!seen[w], Runtime, "dim {d} appears multiple times in the list of dims");
         seen[w] = true;
     }
-    let x = if a.dtype().is_float() { a.clone() } else { cast(a, crate::base::settings::default_dtype())? };
+    let x = cast(a, pointwise::promote_float(&[a.into()]))?;
     let mut out = Vec::with_capacity(dims.len());
     for (i, d) in dims.iter().enumerate() {
         let (distance, at) = each(i, dims.len())?;
@@ -440,6 +447,11 @@ fn slopes(
 }
 /// The slopes of samples `spacing` apart along each of the dimensions.
 pub fn gradient(a: &Tensor, spacing: Option<Scalar>, dim: Option<&[i64]>, edge_order: i64) -> Result<Vec<Tensor>> {
+    ensure!(
+        !spacing.is_some_and(|s| s.is_complex()),
+        NotImplemented,
+        "torch.gradient: a complex spacing is not supported; divide the slopes by it"
+    );
     let by = spacing.map_or(1.0, |s| s.to_f64());
     slopes(a, dim, edge_order, |_, _| Ok((by, None)))
 }
@@ -541,7 +553,7 @@ pub fn renorm(a: &Tensor, p: Scalar, dim: i64, maxnorm: Scalar) -> Result<Tensor
     ensure!(p.to_f64() > 0.0, Runtime, "renorm: non-positive-norm not supported");
     ensure!(maxnorm.to_f64() >= 0.0, Runtime, "renorm: expected maxnorm to be >= 0 but got {}", maxnorm.to_f64());
     ensure!(a.ndim() > 1, Runtime, "renorm: input needs at least 2 dimensions, got {} dimensions", a.ndim());
-    ensure!(a.dtype().is_float(), Runtime, "renorm: expected a floating point tensor, got {}", a.dtype());
+    ensure!(a.dtype().is_inexact(), Runtime, "renorm: expected a floating point tensor, got {}", a.dtype());
     let d = wrap_dim(dim, a.ndim())? as i64;
     let others: Vec<i64> = (0..a.ndim() as i64).filter(|i| *i != d).collect();
     in_float([a], |[a]| {

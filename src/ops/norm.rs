@@ -54,6 +54,7 @@ pub fn layer_norm(
     bias: Option<&Tensor>,
     eps: f64,
 ) -> Result<Tensor> {
+    complex::no_kernel("LayerNormKernelImpl", input)?;
     let dims = check_normalized("layer_norm", input, normalized_shape, weight, bias)?;
     if let Some(out) = layer_norm_at_once(input, normalized_shape, weight, bias, eps)? {
         return Ok(out);
@@ -214,6 +215,7 @@ pub fn group_norm(
     bias: Option<&Tensor>,
     eps: f64,
 ) -> Result<Tensor> {
+    complex::no_kernel("GroupNormKernelImpl", input)?;
     let s = input.shape();
     ensure!(s.len() >= 2, Runtime, "Expected at least 2 dimensions for input tensor but received {}", s.len());
     ensure!(
@@ -247,6 +249,7 @@ pub fn batch_norm(
     momentum: f64,
     eps: f64,
 ) -> Result<Tensor> {
+    complex::no_kernel("batch_norm", input)?;
     let s = input.shape();
     ensure!(s.len() >= 2, Runtime, "batch_norm: expected at least 2 dimensions, got input of size {:?}", &s[..]);
     for (name, t) in [("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)]
@@ -329,6 +332,7 @@ fn batch_normalised(
 }
 /// Normalises each channel of each sample over space.
 pub fn instance_norm(input: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
+    complex::no_kernel("batch_norm", input)?;
     let s = input.shape();
     ensure!(s.len() >= 3, Runtime, "instance_norm: expected at least 3 dimensions, got input of size {:?}", &s[..]);
     let dims: Vec<i64> = (2..s.len() as i64).collect();
@@ -345,6 +349,7 @@ pub fn normalize(input: &Tensor, p: f64, dim: i64, eps: f64) -> Result<Tensor> {
     })
 }
 pub fn cosine_similarity(x1: &Tensor, x2: &Tensor, dim: i64, eps: f64) -> Result<Tensor> {
+    complex::no_kernel("cosine_similarity", x1)?;
     in_float([x1, x2], |[x1, x2]| {
         let shape = crate::base::layout::broadcast_shapes(&x1.shape(), &x2.shape())?;
         let dtype = pointwise::promote_float(&[x1.into(), x2.into()]);
@@ -422,6 +427,7 @@ pub(super) fn attention_weights(
 }
 /// x[..half] * sigmoid(x[half..]) along a dimension.
 pub fn glu(a: &Tensor, dim: i64) -> Result<Tensor> {
+    complex::no_kernel("glu_cpu", a)?;
     let d = wrap_dim(dim, a.ndim())? as i64;
     let n = a.size(d)?;
     ensure!(n % 2 == 0, Runtime, "Halving dimension must be even, but dimension {d} is size {n}");
@@ -524,6 +530,7 @@ pub fn instance_norm_tracked(
 }
 /// input / (k + alpha * mean of the squares of `size` neighbouring channels)^beta.
 pub fn local_response_norm(input: &Tensor, size: i64, alpha: f64, beta: f64, k: f64) -> Result<Tensor> {
+    complex::no_kernel("avg_pool2d", input)?;
     let n = input.ndim();
     ensure!(n >= 3, Value, "Expected 3D or higher dimensionality input (got {n} dimensions)");
     ensure!(size > 0, Runtime, "local_response_norm: size must be greater than zero, but got {size}");

@@ -127,6 +127,7 @@ pub fn max_pool1d(
     dilation: &[i64],
     ceil_mode: bool,
 ) -> Result<Tensor> {
+    complex::no_kernel("max_pool2d", input)?;
     Ok(max_pool_nd("max_pool1d", 1, "MaxPool1DBackward0", input, kernel_size, stride, padding, dilation, ceil_mode)?.0)
 }
 pub fn max_pool2d(
@@ -137,6 +138,7 @@ pub fn max_pool2d(
     dilation: &[i64],
     ceil_mode: bool,
 ) -> Result<Tensor> {
+    complex::no_kernel("max_pool2d", input)?;
     Ok(max_pool2d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)?.0)
 }
 pub fn max_pool2d_with_indices(
@@ -167,6 +169,7 @@ pub fn max_pool3d(
     dilation: &[i64],
     ceil_mode: bool,
 ) -> Result<Tensor> {
+    complex::no_kernel("max_pool3d", input)?;
     Ok(max_pool_nd(
         "max_pool3d",
         3,
@@ -371,12 +374,15 @@ fn means_by_dimension(n: usize, input: &Tensor, sizes: &[i64]) -> Result<Tensor>
     Ok(out)
 }
 pub fn adaptive_avg_pool1d(input: &Tensor, output_size: &[i64]) -> Result<Tensor> {
+    complex::no_kernel("adaptive_avg_pool2d", input)?;
     adaptive_avg_nd(1, input, output_size)
 }
 pub fn adaptive_avg_pool2d(input: &Tensor, output_size: &[i64]) -> Result<Tensor> {
+    complex::no_kernel("adaptive_avg_pool2d", input)?;
     adaptive_avg_nd(2, input, output_size)
 }
 pub fn adaptive_avg_pool3d(input: &Tensor, output_size: &[i64]) -> Result<Tensor> {
+    complex::no_kernel("adaptive_avg_pool3d_cpu", input)?;
     adaptive_avg_nd(3, input, output_size)
 }
 pub fn max_pool1d_with_indices(
@@ -505,12 +511,15 @@ fn adaptive_max_nd(n: usize, input: &Tensor, output_size: &[i64]) -> Result<(Ten
     Ok((x, places.expect("n > 0")))
 }
 pub fn adaptive_max_pool1d(input: &Tensor, output_size: &[i64]) -> Result<Tensor> {
+    complex::no_kernel("adaptive_max_pool2d", input)?;
     Ok(adaptive_max_nd(1, input, output_size)?.0)
 }
 pub fn adaptive_max_pool2d(input: &Tensor, output_size: &[i64]) -> Result<Tensor> {
+    complex::no_kernel("adaptive_max_pool2d", input)?;
     Ok(adaptive_max_nd(2, input, output_size)?.0)
 }
 pub fn adaptive_max_pool3d(input: &Tensor, output_size: &[i64]) -> Result<Tensor> {
+    complex::no_kernel("adaptive_max_pool3d_cpu", input)?;
     Ok(adaptive_max_nd(3, input, output_size)?.0)
 }
 pub fn adaptive_max_pool1d_with_indices(input: &Tensor, output_size: &[i64]) -> Result<(Tensor, Tensor)> {

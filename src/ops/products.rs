@@ -97,16 +97,16 @@ pub fn kron(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 }
 /// beta * self + alpha * product, of the product's shape. Numbers do not change the dtype of integers.
 fn added(a: &Tensor, product: &Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> {
-    let whole = !product.dtype().is_float() && !a.dtype().is_float();
+    let whole = !product.dtype().is_inexact() && !a.dtype().is_inexact();
     let number = |v: Scalar| if whole { Scalar::Int(v.to_i64()) } else { v };
     let (beta, alpha) = (number(beta), number(alpha));
     let dtype = promote(&[a.into(), product.into()]);
-    let product = if alpha.to_f64() == 1.0 { product.clone() } else { mul_scalar(product, alpha)? };
-    if beta.to_f64() == 0.0 {
+    let product = if complex::is_number(alpha, 1.0) { product.clone() } else { mul_scalar(product, alpha)? };
+    if complex::is_number(beta, 0.0) {
         // What stands in self, NaN too, is ignored.
         return cast(&product, dtype);
     }
-    let a = if beta.to_f64() == 1.0 { a.clone() } else { mul_scalar(a, beta)? };
+    let a = if complex::is_number(beta, 1.0) { a.clone() } else { mul_scalar(a, beta)? };
     cast(&add(&expand(&a, &product.shape())?, &product, ONE)?, dtype)
 }
 /// beta * self + alpha * (mat @ vec).
@@ -115,7 +115,7 @@ pub fn addmv(a: &Tensor, mat: &Tensor, vec: &Tensor, beta: Scalar, alpha: Scalar
 }
 /// beta * self + alpha * outer(vec1, vec2).
 pub fn addr(a: &Tensor, vec1: &Tensor, vec2: &Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> {
-    if [a, vec1, vec2].iter().all(|t| !t.dtype().is_float()) {
+    if [a, vec1, vec2].iter().all(|t| !t.dtype().is_inexact()) {
         for (name, number) in [("beta", beta), ("alpha", alpha)] {
             ensure!(
                 !matches!(number, Scalar::Float(_)),

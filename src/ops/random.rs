@@ -43,6 +43,16 @@ fn drawn(size: &[i64], dtype: DType, device: Option<Device>, dist: Distribution,
     draw(&t, dist, generator)?;
     Ok(t)
 }
+/// Complex numbers whose parts are drawn one after the other.
+fn complex_drawn(
+    size: &[i64],
+    dtype: DType,
+    device: Option<Device>,
+    dist: Distribution,
+    generator: Gen,
+) -> Result<Tensor> {
+    drawn(&[size, &[2]].concat(), dtype.real(), device, dist, generator)?.pairs_as_complex()
+}
 /// The in-place fills: the old value gets a zero gradient.
 fn fill_from(t: &Tensor, dist: Distribution, generator: Gen) -> Result<()> {
     fill_impl(t, || draw(t, dist, generator))
@@ -192,6 +202,11 @@ pub fn uniform_(t: &Tensor, from: f64, to: f64, generator: Gen) -> Result<()> {
 }
 /// Normal of this mean and standard deviation (at least 0); self must be a float tensor.
 pub fn normal_(t: &Tensor, mean: f64, std: f64, generator: Gen) -> Result<()> {
+    if t.dtype().is_complex() {
+        // Half of the variance is each part's; the mean is that of both, as in PyTorch.
+        let dist = normal_dist(t.dtype().real(), mean, std * std::f64::consts::FRAC_1_SQRT_2)?;
+        return fill_impl(t, || draw(&t.as_pairs()?, dist, generator));
+    }
     fill_from(t, normal_dist(t.dtype(), mean, std)?, generator)
 }
 /// exp of a normal; std must be positive.
@@ -278,11 +293,18 @@ fn bernoulli_from(t: &Tensor, p: &Tensor, generator: Gen) -> Result<()> {
 /// Uniform in [0, 1).
 pub fn rand(size: &[i64], generator: Gen, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
     let dtype = float_or(dtype);
+    if dtype.is_complex() {
+        return complex_drawn(size, dtype, device, uniform(dtype.real(), 0.0, 1.0)?, generator);
+    }
     drawn(size, dtype, device, uniform(dtype, 0.0, 1.0)?, generator)
 }
 /// Normal of mean 0 and variance 1.
 pub fn randn(size: &[i64], generator: Gen, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
     let dtype = float_or(dtype);
+    if dtype.is_complex() {
+        let dist = normal_dist(dtype.real(), 0.0, std::f64::consts::FRAC_1_SQRT_2)?;
+        return complex_drawn(size, dtype, device, dist, generator);
+    }
     drawn(size, dtype, device, normal_dist(dtype, 0.0, 1.0)?, generator)
 }
 /// Integers in [0, high).
@@ -330,6 +352,16 @@ fn drawn_like(
     generator: Gen,
 ) -> Result<Tensor> {
     let out = empty_like(t, dtype, device)?;
+    if out.dtype().is_complex() {
+        let dist = match dist(out.dtype().real())? {
+            Distribution::Normal { mean, std } => {
+                Distribution::Normal { mean, std: std * std::f64::consts::FRAC_1_SQRT_2 }
+            }
+            other => other,
+        };
+        draw(&out.as_pairs()?, dist, generator)?;
+        return Ok(out);
+    }
     draw(&out, dist(out.dtype())?, generator)?;
     Ok(out)
 }

@@ -37,6 +37,9 @@ fn final_shape(shape: &[i64], marks: &[bool], keepdim: bool) -> Dims {
 }
 /// Runs a reduction without history.
 fn reduce_raw(op: ReduceOp, a: &Tensor, marks: &[bool], keepdim: bool, out_dtype: DType) -> Result<Tensor> {
+    if a.dtype().is_complex() {
+        return reduce_pairs(op, a, marks, keepdim);
+    }
     let b = a.materialize();
     // Into the final shape; the kernel sees it with the reduced dimensions.
     let kept = Layout::contiguous(&kept_shape(b.shape(), marks));
@@ -48,6 +51,28 @@ fn reduce_raw(op: ReduceOp, a: &Tensor, marks: &[bool], keepdim: bool, out_dtype
         let out = View { layout: &kept, ..out };
         backend::get(b.device())?.reduce(op, None, &[b.view()], &[], marks, out)
     })
+}
+/// Sums of complex numbers are those of their parts; other reductions have no complex numbers, or are composed.
+#[cold]
+fn reduce_pairs(op: ReduceOp, a: &Tensor, marks: &[bool], keepdim: bool) -> Result<Tensor> {
+    let name = match op {
+        ReduceOp::Sum => {
+            let parts = reduce_raw(op, &a.as_pairs()?, &[marks, &[false]].concat(), keepdim, a.dtype().real())?;
+            return parts.pairs_as_complex();
+        }
+        ReduceOp::Any | ReduceOp::All => {
+            let truth = autograd::no_grad(|| ne_scalar(a, Scalar::Int(0)))?;
+            return reduce_raw(op, &truth, marks, keepdim, DType::Bool);
+        }
+        ReduceOp::ArgMax | ReduceOp::ArgMin => {
+            let name = if matches!(op, ReduceOp::ArgMax) { "argmax" } else { "argmin" };
+            crate::bail!(Type, "{name}(): does not support complex input")
+        }
+        ReduceOp::Max => "max_values_cpu",
+        ReduceOp::Min => "min_values_cpu",
+        _ => "reduce_cpu",
+    };
+    crate::bail!(NotImplemented, "\"{name}\" not implemented for '{}'", a.dtype().scalar_name())
 }
 /// A reduced gradient read at the input's shape.
 fn grow(g: &Tensor, shape: &[i64], marks: &[bool], keepdim: bool) -> Result<Tensor> {
@@ -82,7 +107,7 @@ fn grow(g: &Tensor, shape: &[i64], marks: &[bool], keepdim: bool) -> Result<Tens
 }
 
 pub(super) fn sum_dtype(a: &Tensor, dtype: Option<DType>) -> DType {
-    dtype.unwrap_or_else(|| if a.dtype().is_float() { a.dtype() } else { DType::I64 })
+    dtype.unwrap_or_else(|| if a.dtype().is_inexact() { a.dtype() } else { DType::I64 })
 }
 fn sum_marks(a: &Tensor, marks: Vec<bool>, keepdim: bool, dtype: Option<DType>, name: &'static str) -> Result<Tensor> {
     let out_dtype = sum_dtype(a, dtype);
@@ -122,6 +147,7 @@ pub fn sum_to_size(a: &Tensor, size: &[i64]) -> Result<Tensor> {
     }
 }
 pub fn nansum(a: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option<DType>) -> Result<Tensor> {
+    complex::refuse(a, ErrorKind::NotImplemented, "nansum on CPU does not support complex inputs")?;
     if !a.dtype().is_float() {
         return sum_dim(a, dim, keepdim, dtype);
     }
@@ -134,7 +160,7 @@ fn count(a: &Tensor, marks: &[bool]) -> f64 {
 fn mean_marks(a: &Tensor, marks: Vec<bool>, keepdim: bool, dtype: Option<DType>, name: &'static str) -> Result<Tensor> {
     let d = dtype.unwrap_or_else(|| a.dtype());
     ensure!(
-        d.is_float(),
+        d.is_inexact(),
         NotImplemented,
         "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: {}",
         d.scalar_name()
@@ -168,6 +194,11 @@ pub fn mean_dim(a: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option<DT
 
 /// Sum of squared differences from the mean, over n - correction.
 pub fn var_correction(a: &Tensor, dim: Option<&[i64]>, correction: Option<Scalar>, keepdim: bool) -> Result<Tensor> {
+    if a.dtype().is_complex() {
+        // The squared distance is that of both parts.
+        let [re, im] = [real(a)?, imag(a)?].map(|part| var_correction(&part, dim, correction, keepdim));
+        return add(&re?, &im?, Scalar::Int(1));
+    }
     ensure!(a.dtype().is_float(), Runtime, "std and var only support floating point and complex dtypes");
     let marks = reduced_dims(a.ndim(), dim)?;
     let n = count(a, &marks);
@@ -211,6 +242,9 @@ pub fn var_dim(a: &Tensor, dim: Option<&[i64]>, unbiased: bool, keepdim: bool) -
     var_correction(a, dim, Some(Scalar::Int(unbiased as i64)), keepdim)
 }
 pub fn std_correction(a: &Tensor, dim: Option<&[i64]>, correction: Option<Scalar>, keepdim: bool) -> Result<Tensor> {
+    if a.dtype().is_complex() {
+        return sqrt(&var_correction(a, dim, correction, keepdim)?);
+    }
     let (marks, shape) = (reduced_dims(a.ndim(), dim)?, a.shape());
     let free = count(a, &marks) - correction.map_or(1.0, Scalar::to_f64);
     let dims: Vec<i64> = (0..a.ndim()).filter(|&i| marks[i]).map(|i| i as i64).collect();
@@ -254,6 +288,13 @@ pub fn std_mean_correction(
 fn prod_marks(a: &Tensor, marks: Vec<bool>, keepdim: bool, dtype: Option<DType>) -> Result<Tensor> {
     let d = sum_dtype(a, dtype);
     let a = &cast(a, d)?;
+    if d.is_complex() {
+        let (kept, folded): (Vec<i64>, Vec<i64>) = (0..a.ndim() as i64).partition(|i| !marks[*i as usize]);
+        let moved = permute(a, &[&kept[..], &folded].concat())?;
+        let mut shape: Dims = kept.iter().map(|i| a.shape()[*i as usize]).collect();
+        shape.push(folded.iter().map(|i| a.shape()[*i as usize]).product());
+        return reshape(&complex::prod_last(&reshape(&moved, &shape)?)?, &final_shape(&a.shape(), &marks, keepdim));
+    }
     let out = reduce_raw(ReduceOp::Prod, a, &marks, keepdim, d)?;
     let shape = a.shape();
     record("ProdBackward0", &[a], out, |s, _| {
@@ -367,9 +408,11 @@ fn extreme(max: bool, a: &Tensor, marks: Vec<bool>, keepdim: bool, name: &'stati
     })
 }
 pub fn max(a: &Tensor) -> Result<Tensor> {
+    complex::no_kernel("max_all", a)?;
     whole(true, a)
 }
 pub fn min(a: &Tensor) -> Result<Tensor> {
+    complex::no_kernel("min_all", a)?;
     whole(false, a)
 }
 fn whole(max: bool, a: &Tensor) -> Result<Tensor> {
@@ -436,9 +479,11 @@ fn arg_extreme(max: bool, a: &Tensor, dim: Option<i64>, keepdim: bool) -> Result
     }
 }
 pub fn argmax(a: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<Tensor> {
+    complex::refuse(a, ErrorKind::Type, "argmax(): does not support complex input")?;
     arg_extreme(true, a, dim, keepdim)
 }
 pub fn argmin(a: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<Tensor> {
+    complex::refuse(a, ErrorKind::Type, "argmin(): does not support complex input")?;
     arg_extreme(false, a, dim, keepdim)
 }
 /// Writes `g` at the positions that a selection along `d` took.
@@ -469,9 +514,11 @@ fn extreme_dim(max: bool, a: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor
     Ok((out, index))
 }
 pub fn max_dim(a: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
+    complex::refuse(a, ErrorKind::Type, "max(): does not support complex input")?;
     extreme_dim(true, a, dim, keepdim)
 }
 pub fn min_dim(a: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
+    complex::refuse(a, ErrorKind::Type, "min(): does not support complex input")?;
     extreme_dim(false, a, dim, keepdim)
 }
 pub fn max_other(a: &Tensor, other: &Tensor) -> Result<Tensor> {
@@ -483,6 +530,7 @@ pub fn min_other(a: &Tensor, other: &Tensor) -> Result<Tensor> {
 
 /// Sorted values and their positions; stable.
 pub fn sort(a: &Tensor, dim: i64, descending: bool) -> Result<(Tensor, Tensor)> {
+    complex::refuse(a, ErrorKind::Type, " Sort does not support complex dtypes on CPU")?;
     let d = wrap_dim(dim, a.ndim())?;
     let shape = a.shape();
     let (values, index) =
@@ -501,10 +549,12 @@ pub fn sort(a: &Tensor, dim: i64, descending: bool) -> Result<(Tensor, Tensor)> 
     Ok((values, index))
 }
 pub fn argsort(a: &Tensor, dim: i64, descending: bool) -> Result<Tensor> {
+    complex::refuse(a, ErrorKind::Type, " Sort does not support complex dtypes on CPU")?;
     Ok(autograd::no_grad(|| sort(a, dim, descending))?.1)
 }
 /// The k largest (or smallest) elements along a dimension, in order.
 pub fn topk(a: &Tensor, k: i64, dim: i64, largest: bool, _sorted: bool) -> Result<(Tensor, Tensor)> {
+    complex::refuse(a, ErrorKind::Type, " topk does not support complex dtypes on CPU")?;
     let n = if a.ndim() == 0 { 1 } else { a.size(dim)? };
     ensure!(k >= 0 && k <= n, Runtime, "selected index k out of range: k={k} for a dimension of size {n}");
     if a.ndim() > 0 {
@@ -532,6 +582,7 @@ pub fn topk(a: &Tensor, k: i64, dim: i64, largest: bool, _sorted: bool) -> Resul
 }
 /// The k-th smallest element along a dimension, k from 1.
 pub fn kthvalue(a: &Tensor, k: i64, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
+    complex::no_kernel("kthvalue_cpu", a)?;
     let n = if a.ndim() == 0 { 1 } else { a.size(dim)? };
     ensure!(
         k >= 1 && k <= n,
@@ -550,6 +601,7 @@ pub fn kthvalue(a: &Tensor, k: i64, dim: i64, keepdim: bool) -> Result<(Tensor, 
     }
 }
 pub fn median_dim(a: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
+    complex::no_kernel("median_cpu", a)?;
     let n = if a.ndim() == 0 { 1 } else { a.size(dim)? };
     ensure!(n > 0, Index, "median(): Expected reduction dim {dim} to have non-zero size.");
     let middle = || kthvalue(a, (n + 1) / 2, dim, true);
@@ -572,6 +624,7 @@ pub fn median_dim(a: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor
 }
 /// The lower median of all elements.
 pub fn median(a: &Tensor) -> Result<Tensor> {
+    complex::no_kernel("median_cpu", a)?;
     if a.numel() == 0 && a.dtype().is_float() {
         // NaN, and differentiable: 0 / 0.
         return mean(a, None);
@@ -586,7 +639,19 @@ pub fn logsumexp(a: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
 }
 fn log_sum_exp(a: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
     let marks = reduced_dims(a.ndim(), Some(dim))?;
-    let a = &if a.dtype().is_float() { a.clone() } else { cast(a, crate::base::settings::default_dtype())? };
+    let a = &cast(a, pointwise::promote_float(&[a.into()]))?;
+    if a.dtype().is_complex() {
+        // Shifted by the largest real part; recorded as what it is made of.
+        if a.numel() == 0 {
+            return log(&sum_dim(&exp(a)?, Some(dim), keepdim, None)?);
+        }
+        let top = autograd::no_grad(|| {
+            let top = amax(&real(a)?, dim, true)?;
+            masked_fill_scalar(&top, &isinf(&top)?, Scalar::Int(0))
+        })?;
+        let sum = sum_dim(&exp(&sub(a, &top, Scalar::Int(1))?)?, Some(dim), keepdim, None)?;
+        return add(&log(&sum)?, &reshape(&top, &sum.shape())?, Scalar::Int(1));
+    }
     let shape = a.shape();
     let out = autograd::no_grad(|| {
         if a.numel() == 0 {
@@ -610,6 +675,9 @@ fn log_sum_exp(a: &Tensor, dim: &[i64], keepdim: bool) -> Result<Tensor> {
 
 /// The p-norm over dimensions (all when none are given).
 pub fn norm_dim(a: &Tensor, p: Option<Scalar>, dim: Option<&[i64]>, keepdim: bool) -> Result<Tensor> {
+    if a.dtype().is_complex() {
+        return norm_dim(&abs(a)?, p, dim, keepdim);
+    }
     ensure!(
         a.dtype().is_float(),
         Runtime,

@@ -9,6 +9,20 @@ use crate::base::layout::wrap_dim;
 use crate::{ensure, grads};
 
 fn scan_raw(op: ScanOp, a: &Tensor, d: usize, indices: Option<&Tensor>) -> Result<Tensor> {
+    if a.dtype().is_complex() {
+        crate::ensure!(
+            matches!(op, ScanOp::Sum),
+            NotImplemented,
+            "\"cum{}_cpu\" not implemented for '{}'",
+            if matches!(op, ScanOp::Max) { "max" } else { "min" },
+            a.dtype().scalar_name()
+        );
+        if a.ndim() == 0 {
+            return a.contiguous_copy();
+        }
+        let parts = scan_raw(op, &a.as_pairs()?, d, None)?;
+        return parts.pairs_as_complex();
+    }
     let b = a.materialize();
     let out = Tensor::empty(b.shape(), b.dtype(), b.device())?;
     if out.numel() > 0 {
@@ -61,6 +75,9 @@ fn scan_in_place(
 pub fn cumprod(a: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
     let d = wrap_dim(dim, a.ndim())?;
     let a = &cast(a, sum_dtype(a, dtype))?;
+    if a.dtype().is_complex() {
+        return complex::cumprod_along(a, d as i64);
+    }
     let out = scan_raw(ScanOp::Prod, a, d, None)?;
     record("CumprodBackward0", &[a], out, |s, _| {
         let x = s.save(a);

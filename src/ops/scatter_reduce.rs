@@ -23,6 +23,9 @@ pub fn scatter_reduce_two(
     if index.dtype() == DType::I32 {
         return scatter_reduce_two(a, dim, &cast(index, DType::I64)?, src, reduce, include_self);
     }
+    if matches!(reduce, "amax" | "amin" | "prod") {
+        complex::no_kernel("scatter_reduce", a)?;
+    }
     let limits = |largest: bool| match a.dtype() {
         d if d.is_float() => Scalar::Float(if largest { f64::INFINITY } else { f64::NEG_INFINITY }),
         DType::Bool => Scalar::Bool(largest),
@@ -67,7 +70,7 @@ fn reduced(
                 count = zero_at(&count, dim, index, Scalar::Int(0))?;
             }
             let count = clamp_min(&scatter_add(&count, dim, index, &ones_of(src)?)?, Scalar::Int(1))?;
-            if a.dtype().is_float() {
+            if a.dtype().is_inexact() {
                 div(&total, &count)
             } else {
                 floor_divide(&total, &count)

@@ -48,6 +48,7 @@ pub fn searchsorted(
     side: Option<&str>,
     sorter: Option<&Tensor>,
 ) -> Result<Tensor> {
+    complex::no_kernel("searchsorted_out_cpu", sorted)?;
     autograd::no_grad(|| {
         let (s, v) = (sorted.shape(), values.shape());
         let right = from_right("searchsorted", right, side)?;
@@ -90,6 +91,7 @@ pub fn searchsorted_scalar(
 }
 /// The number of the bucket between boundaries that each element falls into.
 pub fn bucketize(a: &Tensor, boundaries: &Tensor, out_int32: bool, right: bool) -> Result<Tensor> {
+    complex::no_kernel("searchsorted_out_cpu", a)?;
     ensure!(
         boundaries.ndim() == 1,
         Runtime,
@@ -205,6 +207,7 @@ pub fn unique(
     return_inverse: bool,
     return_counts: bool,
 ) -> Result<(Tensor, Tensor, Tensor)> {
+    complex::no_kernel("unique", a)?;
     autograd::no_grad(|| {
         let flat = reshape(a, &[-1])?;
         let (values, order) = sort(&flat, 0, false)?;
@@ -222,6 +225,7 @@ pub fn unique_dim(
     return_inverse: bool,
     return_counts: bool,
 ) -> Result<(Tensor, Tensor, Tensor)> {
+    complex::no_kernel("unique", a)?;
     autograd::no_grad(|| {
         let d = wrap_dim(dim, a.ndim())? as i64;
         let rows = as_rows(a, d)?;
@@ -253,6 +257,7 @@ pub fn unique_consecutive(
     return_counts: bool,
     dim: Option<i64>,
 ) -> Result<(Tensor, Tensor, Tensor)> {
+    complex::no_kernel("unique", a)?;
     autograd::no_grad(|| {
         let (source, d, shape) = match dim {
             None => (reshape(a, &[-1])?, 0, a.shape().to_vec()),
@@ -309,6 +314,7 @@ pub fn masked_scatter_(a: &Tensor, mask: &Tensor, source: &Tensor) -> Result<()>
 }
 /// The most frequent element along a dimension (the smallest of several) and its last position.
 pub fn mode(a: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
+    complex::no_kernel("mode_cpu", a)?;
     let d = wrap_dim(dim, a.ndim())? as i64;
     if a.ndim() == 0 {
         return Ok((clone(a)?, zeros(&[], Some(DType::I64), Some(a.device()))?));

@@ -18,7 +18,8 @@ macro_rules! float_fn {
             record($name, &[a], out, |s, _| {
                 let x = s.save(a);
                 move |c, $g| {
-                    let $x = &x.get(c)?;
+                    // Conjugate values give the conjugate derivative of a function that is real of real numbers.
+                    let $x = &conj(&x.get(c)?)?;
                     Ok(grads![Some($d?)])
                 }
             })
@@ -32,7 +33,7 @@ macro_rules! float_fn {
             record($name, &[a], out, |s, out| {
                 let y = s.save_output(out, 0);
                 move |c, $g| {
-                    let $y = &y.get(c)?;
+                    let $y = &conj(&y.get(c)?)?;
                     Ok(grads![Some($d?)])
                 }
             })
@@ -52,7 +53,7 @@ macro_rules! float_fn {
 /// One fused pass `op(g, saved)`; its own derivative comes from the composite `again` when a graph of the backward
 /// is asked for.
 fn fused(op: Opcode, g: &Tensor, saved: &Tensor, again: impl FnOnce() -> Result<Tensor>) -> Result<Tensor> {
-    if autograd::recording(&[g, saved]) {
+    if autograd::recording(&[g, saved]) || g.dtype().is_complex() {
         return again();
     }
     let ty = pointwise::promote(&[g.into(), saved.into()]);
@@ -119,15 +120,14 @@ float_fn!(atan, atan_, atan_impl, Atan, "AtanBackward0", input | g, x | div(g, &
 float_fn!(sinh, sinh_, sinh_impl, Sinh, "SinhBackward0", input | g, x | mul(g, &cosh(x)?));
 float_fn!(cosh, cosh_, cosh_impl, Cosh, "CoshBackward0", input | g, x | mul(g, &sinh(x)?));
 float_fn!(asinh, asinh_, asinh_impl, Asinh, "AsinhBackward0", input | g, x | mul(g, &rsqrt(&plus(&square(x)?, 1.0)?)?));
-float_fn!(
-    acosh,
-    acosh_,
-    acosh_impl,
-    Acosh,
-    "AcoshBackward0",
-    input | g,
-    x | mul(g, &rsqrt(&plus(&square(x)?, -1.0)?)?)
-);
+float_fn!(acosh, acosh_, acosh_impl, Acosh, "AcoshBackward0", input | g, x | acosh_slope(g, x));
+fn acosh_slope(g: &Tensor, x: &Tensor) -> Result<Tensor> {
+    if x.dtype().is_complex() {
+        // Of one root of the product the sign would be wrong on the left.
+        return div(g, &mul(&sqrt(&plus(x, -1.0)?)?, &sqrt(&plus(x, 1.0)?)?)?);
+    }
+    mul(g, &rsqrt(&plus(&square(x)?, -1.0)?)?)
+}
 float_fn!(atanh, atanh_, atanh_impl, Atanh, "AtanhBackward0", input | g, x | div(g, &one_minus(&square(x)?)?));
 float_fn!(
     erf,
@@ -322,7 +322,7 @@ fn abs_impl(a: &Tensor, dest: Dest) -> Result<Tensor> {
     let out = keep(Opcode::Abs, a, dest)?;
     record("AbsBackward0", &[a], out, |s, _| {
         let x = s.save(a);
-        move |c, g| Ok(grads![Some(mul(g, &sign(&x.get(c)?)?)?)])
+        move |c, g| Ok(grads![Some(mul(g, &sgn(&x.get(c)?)?)?)])
     })
 }
 pub fn abs(a: &Tensor) -> Result<Tensor> {
@@ -335,7 +335,7 @@ fn square_impl(a: &Tensor, dest: Dest) -> Result<Tensor> {
     let out = keep(Opcode::Square, a, dest)?;
     record("PowBackward0", &[a], out, |s, _| {
         let x = s.save(a);
-        move |c, g| Ok(grads![Some(mul(g, &times(&x.get(c)?, 2.0)?)?)])
+        move |c, g| Ok(grads![Some(mul(g, &times(&conj(&x.get(c)?)?, 2.0)?)?)])
     })
 }
 pub fn square(a: &Tensor) -> Result<Tensor> {
@@ -352,6 +352,13 @@ pub fn square_(a: &Tensor) -> Result<()> {
 macro_rules! step_fn {
     ($f:ident, $f_:ident, $imp:ident, $op:ident, $name:literal) => {
         fn $imp(a: &Tensor, dest: Dest) -> Result<Tensor> {
+            if Opcode::$op == Opcode::Sign {
+                ensure!(
+                    !a.dtype().is_complex(),
+                    NotImplemented,
+                    "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn instead."
+                );
+            }
             let out = keep(Opcode::$op, a, dest)?;
             record($name, &[a], out, |_, _| |_, g| Ok(grads![Some(zeros_like_of(g)?)]))
         }
@@ -398,7 +405,7 @@ pub fn frac(a: &Tensor) -> Result<Tensor> {
 }
 pub fn bitwise_not(a: &Tensor) -> Result<Tensor> {
     ensure!(
-        !a.dtype().is_float(),
+        !a.dtype().is_inexact(),
         NotImplemented,
         "\"bitwise_not_cpu\" not implemented for '{}'",
         a.dtype().scalar_name()
@@ -495,7 +502,8 @@ pub fn relu6(a: &Tensor) -> Result<Tensor> {
 /// logarithm of x / (1 - x), x clamped to [eps, 1 - eps] when eps is given.
 pub fn logit(a: &Tensor, eps: Option<f64>) -> Result<Tensor> {
     // Integers become floats before 1 - a can wrap.
-    let float = if a.dtype().is_float() { a.clone() } else { cast(a, crate::base::settings::default_dtype())? };
+    ensure!(!a.dtype().is_complex(), NotImplemented, "\"logit_cpu\" not implemented for '{}'", a.dtype().scalar_name());
+    let float = cast(a, pointwise::promote_float(&[a.into()]))?;
     let a = &float;
     let clamped;
     let a = match eps {

@@ -48,6 +48,7 @@ written! {
     digamma_ digamma();
     frac_ frac();
     sgn_ sgn();
+    conj_physical_ conj_physical();
     sinc_ sinc();
     deg2rad_ deg2rad();
     rad2deg_ rad2deg();
@@ -88,7 +89,7 @@ unrecorded! {
 
 fn double_base(x: &Tensor) -> Result<()> {
     ensure!(
-        x.dtype() == DType::F64,
+        matches!(x.dtype(), DType::F64 | DType::C128),
         Runtime,
         "the base given to float_power_ has dtype {} but the operation's result requires dtype Double",
         x.dtype().scalar_name()

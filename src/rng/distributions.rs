@@ -3,6 +3,7 @@
 
 use super::State;
 use crate::base::dtype::DType;
+use crate::base::no_kernel::no_kernel;
 
 /// [0, 1) with 24 bits.
 #[inline(always)]
@@ -64,6 +65,7 @@ pub fn full_range(dtype: DType) -> (bool, u64) {
         DType::BF16 => (false, (1 << 8) + 1),
         DType::F32 => (false, (1 << 24) + 1),
         DType::F64 => (true, (1 << 53) + 1),
+        DType::C64 | DType::C128 => no_kernel(dtype.scalar_name()),
     }
 }
 

@@ -136,14 +136,24 @@ pub fn format_tensor(data: &TensorText, opts: &PrintOptions) -> Result<String> {
         if opts.edgeitems == 0 {
             suffixes.push(size());
         }
-        if ![data.default_dtype, DType::I64, DType::Bool].contains(&data.dtype) {
+        if ![data.default_dtype, data.default_dtype.complex(), DType::I64, DType::Bool].contains(&data.dtype) {
             suffixes.push(format!("dtype=torch.{}", data.dtype));
         }
         let summarize = is_summarized(data.shape, opts);
-        let formatter = Formatter::new(data, opts, summarize);
         body = String::new();
         let mut at: Vec<i64> = Vec::with_capacity(data.shape.len());
-        formatter.write_dim(data, &mut at, indent, &mut body)?;
+        if data.dtype.is_complex() {
+            // Each of the parts has a notation and a width of its own.
+            let part = |of: fn(Scalar) -> f64| {
+                let value = |at: &[i64]| Scalar::Float(of((data.value)(at)));
+                Formatter::new(&TensorText { dtype: data.dtype.real(), value: &value, ..*data }, opts, summarize)
+            };
+            let mut formatter = part(Scalar::to_f64);
+            formatter.imaginary = Some(Box::new(part(Scalar::imag)));
+            formatter.write_dim(data, &mut at, indent, &mut body)?;
+        } else {
+            Formatter::new(data, opts, summarize).write_dim(data, &mut at, indent, &mut body)?;
+        }
     }
     if let Some(name) = data.grad_fn {
         suffixes.push(format!("grad_fn=<{name}>"));
@@ -189,11 +199,14 @@ struct Formatter<'o> {
     sci: bool,
     width: usize,
     summarize: bool,
+    /// How imaginary parts are written; `None` for real numbers.
+    imaginary: Option<Box<Formatter<'o>>>,
 }
 
 impl<'o> Formatter<'o> {
     fn new(data: &TensorText, opts: &'o PrintOptions, summarize: bool) -> Formatter<'o> {
-        let mut f = Formatter { opts, float: data.dtype.is_float(), whole: true, sci: false, width: 1, summarize };
+        let float = data.dtype.is_float();
+        let mut f = Formatter { opts, float, whole: true, sci: false, width: 1, summarize, imaginary: None };
         if summarize && opts.edgeitems == 0 {
             return f; // no element is shown
         }
@@ -265,6 +278,20 @@ impl<'o> Formatter<'o> {
                 text
             }
             Scalar::Float(v) => py_fixed(v, self.opts.precision),
+            Scalar::Complex(re, im) => {
+                let mut text = self.element(Scalar::Float(re));
+                if let Some(f) = &self.imaginary {
+                    text.insert_str(0, &" ".repeat(self.width.saturating_sub(text.len())));
+                    let im = f.element(Scalar::Float(im));
+                    // What fills the width of an imaginary part is left out, and what has no sign of its own gets one.
+                    if !im.starts_with(['+', '-']) {
+                        text.push('+');
+                    }
+                    text += &im;
+                    text.push('j');
+                }
+                text
+            }
         }
     }
 
@@ -334,7 +361,8 @@ impl<'o> Formatter<'o> {
             out.push_str("[...]");
             return Ok(());
         }
-        let per_line = (self.opts.linewidth.saturating_sub(indent) / (self.width + 2)).max(1);
+        let width = self.width + 2 + self.imaginary.as_ref().map_or(0, |f| f.width + 1);
+        let per_line = (self.opts.linewidth.saturating_sub(indent) / width).max(1);
         let mut count = 0;
         let mut separate = |out: &mut String| -> Result<()> {
             memory::reserve_text(out, indent + 8)?;

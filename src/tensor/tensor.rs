@@ -301,6 +301,40 @@ impl Tensor {
         seen.contains(&layout)?;
         Ok(Tensor::from_body(seen))
     }
+    /// The memory of a complex tensor as real numbers with a last dimension of two: real and imaginary parts.
+    pub fn as_pairs(&self) -> Result<Tensor> {
+        let (mut l, dtype) = (self.layout(), self.dtype());
+        ensure!(dtype.is_complex(), Internal, "parts of a tensor of {dtype}");
+        l.strides.iter_mut().for_each(|s| *s *= 2);
+        l.offset *= 2;
+        l.shape.push(2);
+        l.strides.push(1);
+        self.alias_as(l, dtype.real())
+    }
+    /// The opposite of [`Tensor::as_pairs`]: pairs of real numbers in a last dimension of 2 and stride 1 as complex ones.
+    pub fn pairs_as_complex(&self) -> Result<Tensor> {
+        let mut l = self.layout();
+        let fits = l.shape.pop() == Some(2) && l.strides.pop() == Some(1);
+        ensure!(
+            fits && l.offset % 2 == 0 && l.strides.iter().all(|s| s % 2 == 0),
+            Internal,
+            "no pairs of numbers: {:?} with strides {:?}",
+            self.shape(),
+            self.layout().strides
+        );
+        l.strides.iter_mut().for_each(|s| *s /= 2);
+        l.offset /= 2;
+        self.alias_as(l, self.dtype().complex())
+    }
+    /// The real (0) or imaginary (1) parts of a complex tensor, in its memory.
+    pub fn part(&self, which: i64) -> Result<Tensor> {
+        let pairs = self.as_pairs()?;
+        let mut l = pairs.layout();
+        l.shape.pop();
+        l.strides.pop();
+        l.offset += which;
+        pairs.alias(l)
+    }
     /// `detach()` as far as this layer knows it: the same layout, memory and version counter.
     pub fn alias_same(&self) -> Tensor {
         let b = self.materialize();
@@ -417,6 +451,10 @@ impl Tensor {
     pub fn copy_from(&self, src: &Tensor) -> Result<()> {
         use crate::backend::program::{Opcode, Program};
         let (d, s) = (self.materialize(), src.materialize());
+        if d.dtype.is_complex() || s.dtype.is_complex() {
+            drop((d, s));
+            return self.alias_same().copy_parts_from(&src.alias_same());
+        }
         if d.layout.numel() == 0 {
             s.layout.broadcast_to(&d.layout.shape)?;
             return Ok(());
@@ -461,6 +499,47 @@ impl Tensor {
         ensure!(!self.device().is_meta(), NotImplemented, "Cannot copy out of meta tensor; no data!");
         Ok(())
     }
+    /// [`Tensor::copy_from`] where one side is complex, of two tensors that nobody else has: parts are copied as the real
+    /// numbers that they are; what becomes real loses its imaginary parts.
+    #[cold]
+    fn copy_parts_from(&self, src: &Tensor) -> Result<()> {
+        use crate::backend::program::{Opcode, Program};
+        let layout = src.layout().broadcast_to(&self.shape())?;
+        let src = src.alias(layout)?;
+        match (self.dtype().is_complex(), src.dtype().is_complex()) {
+            (true, true) => self.as_pairs()?.copy_from(&src.as_pairs()?),
+            (true, false) => {
+                self.part(0)?.copy_from(&src)?;
+                let (zero, im) =
+                    (Program::single(Opcode::Cast, self.dtype().real(), &[], self.dtype().real()), self.part(1)?);
+                if im.numel() == 0 {
+                    return Ok(());
+                }
+                let b = im.materialize();
+                backend::get(b.device())?.run_program(&zero, &[], &[Scalar::Int(0)], &[b.view()])
+            }
+            (false, _) if self.dtype() == DType::Bool && self.numel() > 0 => {
+                // True where one of the parts is not zero.
+                let (re, im) = (src.part(0)?, src.part(1)?);
+                let out = Tensor::empty(&re.shape(), DType::Bool, re.device())?;
+                let ty = re.dtype();
+                let program = Program::single(Opcode::Hypot, ty, &[ty, ty], DType::Bool);
+                backend::get(re.device())?.run_program(
+                    &program,
+                    &[re.body().view(), im.body().view()],
+                    &[],
+                    &[out.body().view()],
+                )?;
+                self.copy_from(&out)
+            }
+            (false, _) => self.copy_from(&src.part(0)?),
+        }
+    }
+    /// The elements of a complex tensor row-major, as pairs of real and imaginary part.
+    pub fn to_complex_vec(&self) -> Result<Vec<(f64, f64)>> {
+        let parts = self.contiguous_copy()?.as_pairs()?.to_f64_vec()?;
+        memory::collect(parts.chunks_exact(2).map(|p| (p[0], p[1])))
+    }
     /// The elements row-major; the dtype must be `T`'s.
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
         let own = self.alias_same();
@@ -494,6 +573,11 @@ impl Tensor {
         let n = b.layout.numel();
         ensure!(n == 1, Runtime, "a Tensor with {n} elements cannot be converted to Scalar");
         ensure!(!b.device().is_meta(), Runtime, "Tensor.item() cannot be called on meta tensors");
+        if b.dtype.is_complex() {
+            drop(b);
+            let v = self.to_complex_vec()?;
+            return Ok(Scalar::Complex(v[0].0, v[0].1));
+        }
         let mut buf = [0u8; 8];
         let size = b.dtype.size();
         backend::get(b.device())?.download(&b.storage, b.layout.offset as usize * size, &mut buf[..size])?;

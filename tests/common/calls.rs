@@ -631,6 +631,19 @@ pub const NAMES: &[&str] = &[
     "histogram",
     "histogram.bins_tensor",
     "msort",
+    "complex",
+    "polar",
+    "real",
+    "imag",
+    "view_as_real",
+    "view_as_complex",
+    "conj",
+    "conj_physical",
+    "conj_physical_",
+    "adjoint",
+    "angle",
+    "isreal",
+    "vdot",
     "deg2rad",
     "deg2rad_",
     "rad2deg",
@@ -2006,6 +2019,22 @@ pub fn call(name: &str, a: &Args) -> Result<Vec<Value>> {
             vec![Value::Tensor(r0), Value::Tensor(r1)]
         }
         "msort" => vec![Value::Tensor(ops::msort(a.tensor(0))?)],
+        "complex" => vec![Value::Tensor(ops::complex(a.tensor(0), a.tensor(1))?)],
+        "polar" => vec![Value::Tensor(ops::polar(a.tensor(0), a.tensor(1))?)],
+        "real" => vec![Value::Tensor(ops::real(a.tensor(0))?)],
+        "imag" => vec![Value::Tensor(ops::imag(a.tensor(0))?)],
+        "view_as_real" => vec![Value::Tensor(ops::view_as_real(a.tensor(0))?)],
+        "view_as_complex" => vec![Value::Tensor(ops::view_as_complex(a.tensor(0))?)],
+        "conj" => vec![Value::Tensor(ops::conj(a.tensor(0))?)],
+        "conj_physical" => vec![Value::Tensor(ops::conj_physical(a.tensor(0))?)],
+        "conj_physical_" => {
+            ops::conj_physical_(a.tensor(0))?;
+            vec![]
+        }
+        "adjoint" => vec![Value::Tensor(ops::adjoint(a.tensor(0))?)],
+        "angle" => vec![Value::Tensor(ops::angle(a.tensor(0))?)],
+        "isreal" => vec![Value::Tensor(ops::isreal(a.tensor(0))?)],
+        "vdot" => vec![Value::Tensor(ops::vdot(a.tensor(0), a.tensor(1))?)],
         "deg2rad" => vec![Value::Tensor(ops::deg2rad(a.tensor(0))?)],
         "deg2rad_" => {
             ops::deg2rad_(a.tensor(0))?;

@@ -92,7 +92,7 @@ ORDER = {
     "zero_": lambda f: lambda x: f(x.clone()),
     "fill_": lambda f: lambda x, v: f(x.clone(), v),
 }
-TOLERANCE = {"float64": 1e-8, "float32": 2e-5, "float16": 2e-3, "bfloat16": 2e-2}
+TOLERANCE = {"complex128": 1e-8, "complex64": 2e-5, "float64": 1e-8, "float32": 2e-5, "float16": 2e-3, "bfloat16": 2e-2}
 
 
 def resolve(name):
@@ -119,7 +119,7 @@ def find(op):
 
 
 class Unfit(Exception):
-    """A sample that uses what Taper does not have: complex numbers, sparse layouts."""
+    """A sample that uses what Taper does not have: complex numbers of halves, sparse layouts."""
 
 
 def dtype_of(d):
@@ -130,10 +130,10 @@ def dtype_of(d):
 
 
 def tensor(t, device):
-    if t.layout != torch.strided or t.is_complex() or t.is_quantized:
+    if t.layout != torch.strided or t.is_quantized:
         raise Unfit(str(t.layout))
     d = dtype_of(t.dtype)
-    plain = t.detach()
+    plain = t.detach().resolve_conj().resolve_neg()
     if t.dtype == torch.bfloat16:
         made = taper.from_numpy(plain.contiguous().view(torch.int16).numpy().copy()).view(taper.bfloat16)
     else:
@@ -164,7 +164,7 @@ def convert(v, device, leaves):
         return dtype_of(v)
     if isinstance(v, torch.device):
         return device
-    if isinstance(v, (torch.layout, torch.memory_format, complex)):
+    if isinstance(v, (torch.layout, torch.memory_format)):
         raise Unfit(repr(v))
     return v
 
@@ -182,6 +182,7 @@ def flat(v, kind):
 def host(t):
     t = t.detach()
     if isinstance(t, torch.Tensor):
+        t = t.resolve_conj().resolve_neg()
         return t.to(torch.float64 if t.is_floating_point() else t.dtype).numpy(force=True)
     if str(t.dtype).endswith("bfloat16"):
         t = t.float()
@@ -204,6 +205,9 @@ def difference(got, want):
         return f"shape {tuple(got.shape)} instead of {tuple(want.shape)}"
     a, b = host(got), host(want)
     tol = TOLERANCE.get(name, 0)
+    if a.dtype.kind == "c":
+        # Parts are compared as the real numbers that they are.
+        a, b = (np.ascontiguousarray(x).astype(np.complex128).reshape(-1).view(np.float64) for x in (a, b))
     if a.dtype.kind != "f":
         ok = np.array_equal(a, b)
     else:
@@ -226,7 +230,10 @@ def difference(got, want):
 
 def weights(t):
     i = torch.arange(t.numel(), dtype=torch.float64)
-    return (((7 * i) % 11 - 4) / 4).to(t.dtype).reshape(t.shape)
+    w = ((7 * i) % 11 - 4) / 4
+    if t.is_complex():
+        w = torch.complex(w, ((5 * i) % 7 - 3) / 4)
+    return w.to(t.dtype).reshape(t.shape)
 
 
 def gradients(out, grads_of, kind, grad, create):
@@ -280,8 +287,6 @@ def run(op, mine, sample, device, second):
     except Exception as e:
         return "error", f"{type(e).__name__}: {e}"[:300].replace("\n", " ")
     a, b = flat(got, taper.Tensor), flat(want, torch.Tensor)
-    if any(isinstance(x, torch.Tensor) and x.is_complex() for x in b):
-        return None
     if len(a) != len(b):
         return "value", f"{len(a)} results instead of {len(b)}"
     for i, (x, y) in enumerate(zip(a, b)):
@@ -364,7 +369,11 @@ def main():
             if d not in op.dtypes:
                 continue
             try:
-                samples = list(op.sample_inputs("cpu", d, requires_grad=d.is_floating_point and op.supports_autograd))
+                samples = list(
+                    op.sample_inputs(
+                        "cpu", d, requires_grad=(d.is_floating_point or d.is_complex) and op.supports_autograd
+                    )
+                )
             except Exception:
                 continue
             step = max(1, len(samples) // a.most)

@@ -2552,6 +2552,59 @@ T msort() const {
     detail::check(taper_msort(this->raw_handle(), &out_));
     return T::adopt(out_);
 }
+/// Complex numbers seen as pairs of real ones, in a last dimension of 2.
+typename ViewOf<T>::One view_as_real() const {
+    taper_tensor *out_{};
+    detail::check(taper_view_as_real(this->raw_handle(), &out_));
+    return typename ViewOf<T>::One(T::adopt(out_));
+}
+/// Pairs of real numbers (float32 or float64) in a last dimension of 2 and stride 1, seen as complex ones.
+typename ViewOf<T>::One view_as_complex() const {
+    taper_tensor *out_{};
+    detail::check(taper_view_as_complex(this->raw_handle(), &out_));
+    return typename ViewOf<T>::One(T::adopt(out_));
+}
+/// The complex conjugate, in memory of its own; a real tensor itself.
+T conj() const {
+    taper_tensor *out_{};
+    detail::check(taper_conj(this->raw_handle(), &out_));
+    return T::adopt(out_);
+}
+/// The complex conjugate; a real tensor itself.
+T conj_physical() const {
+    taper_tensor *out_{};
+    detail::check(taper_conj_physical(this->raw_handle(), &out_));
+    return T::adopt(out_);
+}
+/// The complex conjugate, written into self.
+const T &conj_physical_() const {
+    detail::check(taper_conj_physical_(this->raw_handle()));
+    return static_cast<const T &>(*this);
+}
+/// The conjugate transposes of matrices.
+T adjoint() const {
+    taper_tensor *out_{};
+    detail::check(taper_adjoint(this->raw_handle(), &out_));
+    return T::adopt(out_);
+}
+/// The angle in the complex plane, between -pi and pi; of a real number 0 or pi.
+T angle() const {
+    taper_tensor *out_{};
+    detail::check(taper_angle(this->raw_handle(), &out_));
+    return T::adopt(out_);
+}
+/// True where the imaginary part is zero; bool.
+T isreal() const {
+    taper_tensor *out_{};
+    detail::check(taper_isreal(this->raw_handle(), &out_));
+    return T::adopt(out_);
+}
+/// The sum of conj(self) * other over two vectors.
+T vdot(const T &other) const {
+    taper_tensor *out_{};
+    detail::check(taper_vdot(this->raw_handle(), other.handle(), &out_));
+    return T::adopt(out_);
+}
 /// Degrees to radians.
 T deg2rad() const {
     taper_tensor *out_{};
@@ -2580,7 +2633,7 @@ T positive() const {
     detail::check(taper_positive(this->raw_handle(), &out_));
     return T::adopt(out_);
 }
-/// -1, 0 or 1.
+/// -1, 0 or 1; of complex numbers self / |self|, and 0 of 0.
 T sgn() const {
     taper_tensor *out_{};
     detail::check(taper_sgn(this->raw_handle(), &out_));
@@ -6048,6 +6101,78 @@ inline Tensor msort(const Tensor &self) {
     detail::check(taper_msort(self.handle(), &out_));
     return Tensor::adopt(out_);
 }
+/// Complex numbers of their real and imaginary parts, which have one dtype (float32 or float64) and broadcast.
+inline Tensor complex(const Tensor &real, const Tensor &imag) {
+    taper_tensor *out_{};
+    detail::check(taper_complex(real.handle(), imag.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// Complex numbers of absolute value and angle, which have one dtype (float32 or float64) and broadcast.
+inline Tensor polar(const Tensor &abs, const Tensor &angle) {
+    taper_tensor *out_{};
+    detail::check(taper_polar(abs.handle(), angle.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The real parts, as a view; a real tensor itself.
+inline TensorView real(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_real(self.handle(), &out_));
+    return TensorView(Tensor::adopt(out_));
+}
+/// The imaginary parts, as a view; real tensors are refused.
+inline TensorView imag(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_imag(self.handle(), &out_));
+    return TensorView(Tensor::adopt(out_));
+}
+/// Complex numbers seen as pairs of real ones, in a last dimension of 2.
+inline TensorView view_as_real(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_view_as_real(self.handle(), &out_));
+    return TensorView(Tensor::adopt(out_));
+}
+/// Pairs of real numbers (float32 or float64) in a last dimension of 2 and stride 1, seen as complex ones.
+inline TensorView view_as_complex(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_view_as_complex(self.handle(), &out_));
+    return TensorView(Tensor::adopt(out_));
+}
+/// The complex conjugate, in memory of its own; a real tensor itself.
+inline Tensor conj(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_conj(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The complex conjugate; a real tensor itself.
+inline Tensor conj_physical(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_conj_physical(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The conjugate transposes of matrices.
+inline Tensor adjoint(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_adjoint(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The angle in the complex plane, between -pi and pi; of a real number 0 or pi.
+inline Tensor angle(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_angle(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// True where the imaginary part is zero; bool.
+inline Tensor isreal(const Tensor &self) {
+    taper_tensor *out_{};
+    detail::check(taper_isreal(self.handle(), &out_));
+    return Tensor::adopt(out_);
+}
+/// The sum of conj(self) * other over two vectors.
+inline Tensor vdot(const Tensor &self, const Tensor &other) {
+    taper_tensor *out_{};
+    detail::check(taper_vdot(self.handle(), other.handle(), &out_));
+    return Tensor::adopt(out_);
+}
 /// Degrees to radians.
 inline Tensor deg2rad(const Tensor &self) {
     taper_tensor *out_{};
@@ -6076,7 +6201,7 @@ inline Tensor positive(const Tensor &self) {
     detail::check(taper_positive(self.handle(), &out_));
     return Tensor::adopt(out_);
 }
-/// -1, 0 or 1.
+/// -1, 0 or 1; of complex numbers self / |self|, and 0 of 0.
 inline Tensor sgn(const Tensor &self) {
     taper_tensor *out_{};
     detail::check(taper_sgn(self.handle(), &out_));

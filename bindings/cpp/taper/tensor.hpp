@@ -178,16 +178,20 @@ class Tensor : public detail::TensorOps<Tensor> {
     }
     bool is_contiguous() const { return taper_tensor_is_contiguous(handle()) == 1; }
 
-    /// The one element of a tensor with exactly one.
+    /// The one element of a tensor with exactly one; of a complex number the real part, unless T is complex.
     template <class T = double> T item() const {
         taper_scalar s{};
         detail::check(taper_tensor_item(handle(), &s));
-        if (s.kind == TAPER_SCALAR_FLOAT) {
-            return static_cast<T>(s.f);
+        const bool complex = s.kind == TAPER_SCALAR_COMPLEX;
+        if constexpr (std::is_same_v<T, std::complex<float>> || std::is_same_v<T, std::complex<double>>) {
+            const auto v = Scalar::from_raw(s).to_complex();
+            using Part = typename T::value_type;
+            return T(static_cast<Part>(v.real()), static_cast<Part>(v.imag()));
+        } else {
+            return complex || s.kind == TAPER_SCALAR_FLOAT ? static_cast<T>(s.f) : static_cast<T>(s.i);
         }
-        return static_cast<T>(s.i);
     }
-    /// All elements row-major, converted to T (one of int8_t .. int64_t, uint8_t, float, double).
+    /// All elements row-major, converted to T (one of int8_t .. int64_t, uint8_t, float, double, std::complex of either).
     template <class T> std::vector<T> to_vector() const;
     /// Host memory of a CPU tensor; the tensor is flagged as shared.
     template <class T> T *data() const;
@@ -470,6 +474,10 @@ inline std::vector<taper_index_item> items(std::initializer_list<Index> list) {
 template <class T> constexpr DType dtype_of() {
     if constexpr (std::is_same_v<T, bool>) {
         return DType::Bool;
+    } else if constexpr (std::is_same_v<T, std::complex<float>>) {
+        return DType::C64;
+    } else if constexpr (std::is_same_v<T, std::complex<double>>) {
+        return DType::C128;
     } else if constexpr (std::is_floating_point_v<T>) {
         static_assert(sizeof(T) == 4 || sizeof(T) == 8, "float and double only");
         return sizeof(T) == 4 ? DType::F32 : DType::F64;

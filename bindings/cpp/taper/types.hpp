@@ -5,6 +5,7 @@
 #include "error.hpp"
 #include "types_gen.hpp"
 
+#include <complex>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -63,7 +64,7 @@ class Device {
 };
 inline std::ostream &operator<<(std::ostream &o, const Device &d) { return o << d.str(); }
 
-/// A number that keeps its category (float, integer or bool) in type promotion.
+/// A number that keeps its category (float, integer, bool or complex) in type promotion.
 class Scalar {
   public:
     template <class T, std::enable_if_t<std::is_arithmetic_v<T>, int> = 0> Scalar(T v) {
@@ -75,18 +76,22 @@ class Scalar {
             raw_ = taper_scalar_f64(static_cast<double>(v));
         }
     }
+    template <class T> Scalar(const std::complex<T> &v) {
+        raw_ = taper_scalar_complex(static_cast<double>(v.real()), static_cast<double>(v.imag()));
+    }
     static Scalar from_raw(taper_scalar r) {
         Scalar s(0);
         s.raw_ = r;
         return s;
     }
     taper_scalar raw() const noexcept { return raw_; }
-    double to_double() const noexcept {
-        return raw_.kind == TAPER_SCALAR_FLOAT ? raw_.f : static_cast<double>(raw_.i);
-    }
-    int64_t to_int() const noexcept { return raw_.kind == TAPER_SCALAR_FLOAT ? static_cast<int64_t>(raw_.f) : raw_.i; }
+    /// The value; of a complex number the real part.
+    double to_double() const noexcept { return in_f() ? raw_.f : static_cast<double>(raw_.i); }
+    int64_t to_int() const noexcept { return in_f() ? static_cast<int64_t>(raw_.f) : raw_.i; }
+    std::complex<double> to_complex() const noexcept { return {to_double(), taper_scalar_imag(raw_)}; }
 
   private:
+    bool in_f() const noexcept { return raw_.kind == TAPER_SCALAR_FLOAT || raw_.kind == TAPER_SCALAR_COMPLEX; }
     taper_scalar raw_;
 };
 

@@ -19,6 +19,8 @@ enum class DType : int32_t {
     F16 = TAPER_FLOAT16,
     F32 = TAPER_FLOAT32,
     F64 = TAPER_FLOAT64,
+    C64 = TAPER_COMPLEX64,
+    C128 = TAPER_COMPLEX128,
     Bool = TAPER_BOOL,
     BF16 = TAPER_BFLOAT16,
 };
@@ -30,6 +32,8 @@ inline constexpr DType int64 = DType::I64;
 inline constexpr DType float16 = DType::F16;
 inline constexpr DType float32 = DType::F32;
 inline constexpr DType float64 = DType::F64;
+inline constexpr DType complex64 = DType::C64;
+inline constexpr DType complex128 = DType::C128;
 inline constexpr DType boolean = DType::Bool;
 inline constexpr DType bfloat16 = DType::BF16;
 

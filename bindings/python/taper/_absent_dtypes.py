@@ -4,8 +4,6 @@ from ._dtype import dtype
 
 _ROWS = {
     "complex32": (8, 4, False, True, "ComplexHalf"),
-    "complex64": (9, 8, False, True, "ComplexFloat"),
-    "complex128": (10, 16, False, True, "ComplexDouble"),
     "qint8": (12, 1, False, True, "QInt8"),
     "quint8": (13, 1, False, False, "QUInt8"),
     "qint32": (14, 4, False, True, "QInt32"),
@@ -21,13 +19,12 @@ _ROWS = {
     "float8_e8m0fnu": (44, 1, True, True, "Float8_e8m0fnu"),
     "float4_e2m1fn_x2": (45, 1, True, True, "Float4_e2m1fn_x2"),
 }
-_ALIASES = {"chalf": "complex32", "cfloat": "complex64", "cdouble": "complex128"}
+_ALIASES = {"chalf": "complex32"}
 NAMES = frozenset((*_ROWS, *_ALIASES))
 
 
 class _Absent(dtype):
     __slots__ = ()
-    is_complex = property(lambda self: self.name.startswith("complex"))
 
     def __init__(self, name, code, itemsize, floating, signed, scalar_name):
         self.name, self.code, self.itemsize = name, code, itemsize

@@ -124,7 +124,7 @@ def fail(e):
 
 # --- numbers and lists -------------------------------------------------------------------------------------------
 
-FLOAT, INT, BOOL = 0, 1, 2
+FLOAT, INT, BOOL, COMPLEX = 0, 1, 2, 3
 _floats, _ints = {}, {}
 TRUE, FALSE = Scalar(BOOL, 1, 1.0), Scalar(BOOL, 0, 0.0)
 
@@ -157,7 +157,9 @@ def _other_scalar(v):
     kind = getattr(getattr(v, "dtype", None), "kind", "")  # a NumPy scalar's category
     if kind == "b":
         return scalar(bool(v))
-    if isinstance(v, (str, bytes, complex)) or v is None:
+    if isinstance(v, complex):  # complex128 of NumPy among them
+        return Scalar(COMPLEX, _bits(_double(v.imag))[0], v.real)
+    if isinstance(v, (str, bytes)) or v is None:
         raise TypeError(f"must be Number, not {type(v).__name__}")
     if hasattr(v, "item") and getattr(v, "ndim", 0) == 0 or hasattr(v, "_h"):
         return scalar(v.item())
@@ -168,12 +170,15 @@ def _other_scalar(v):
     raise TypeError(f"must be Number, not {type(v).__name__}")
 
 
+_bits, _double = struct.Struct("q").unpack, struct.Struct("d").pack
 ONE = scalar(1)
 
 
 def from_scalar(s):
     """The Python number in a taper_scalar."""
     kind = s.kind
+    if kind == COMPLEX:
+        return complex(s.f, struct.unpack("d", struct.pack("q", s.i))[0])
     return s.f if kind == FLOAT else s.i if kind == INT else bool(s.i)
 
 

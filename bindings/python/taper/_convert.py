@@ -58,6 +58,9 @@ def tolist(t):
     if t.dtype is _dtype.bfloat16:
         t = t.detach().to(_dtype.float32)
     data = to_bytes(t)
+    if t.dtype.is_complex:
+        parts = iter(struct.unpack(f"{2 * t.numel()}{t.dtype.to_real().format}", data))
+        return _nest(list(map(complex, parts, parts)), t.shape)
     flat = list(struct.unpack(f"{t.numel()}{t.dtype.format}", data))
     return _nest(flat, t.shape)
 
@@ -74,6 +77,8 @@ _TYPESTR = {
     "<f4": _dtype.float32,
     "<f8": _dtype.float64,
     "|b1": _dtype.bool,
+    "<c8": _dtype.complex64,
+    "<c16": _dtype.complex128,
 }
 _TO_TYPESTR = {d: s for s, d in _TYPESTR.items()}
 
@@ -97,7 +102,7 @@ def from_numpy(array):
             )
         raise TypeError(
             f"can't convert np.ndarray of type {kind.__module__ + '.' + kind.__name__ if kind else text}. The only supported types are: "
-            "float64, float32, float16, int64, int32, int16, int8, uint8, and bool."
+            "float64, float32, float16, complex64, complex128, int64, int32, int16, int8, uint8, and bool."
         )
     shape, strides = interface["shape"], interface["strides"]
     pointer, read_only = interface["data"]

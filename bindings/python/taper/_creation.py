@@ -61,9 +61,12 @@ def _flatten(data, shape, depth, out, kinds):
             _flatten(d, shape, depth + 1, out, kinds)
 
 
+_NUMBERS = {int, float, bool, complex}
+
+
 def _kinds_of(values, kinds):
     found = set(map(type, values))
-    if not found <= {int, float, bool}:
+    if not found <= _NUMBERS:
         found = {getattr(v, "dtype", type(v)) for v in values}
     kinds |= found
 
@@ -72,14 +75,12 @@ def _number(v):
     """A Python number of an element: numbers of NumPy, one-element tensors."""
     if isinstance(v, Tensor) or hasattr(v, "dtype") and hasattr(v, "item"):
         return v.item()
-    if isinstance(v, (int, float)):
+    if isinstance(v, (int, float, complex)):
         return v
     if hasattr(type(v), "__index__"):
         return v.__index__()
     if hasattr(type(v), "__float__") and not isinstance(v, str):
         return float(v)
-    if isinstance(v, complex):
-        raise TypeError("complex tensors are not supported")
     raise _type_error(v)
 
 
@@ -93,7 +94,9 @@ def _type_error(v):
 
 def _infer_dtype(kinds):
     """The dtype that elements of these Python types and dtypes have in common."""
-    if kinds <= {int, float, bool}:
+    if kinds <= _NUMBERS:
+        if complex in kinds:
+            return _c.get_default_dtype().to_complex()
         if not kinds or float in kinds:
             return _c.get_default_dtype()
         return _dtype.int64 if int in kinds else _dtype.bool
@@ -105,7 +108,7 @@ def _infer_dtype(kinds):
             name = getattr(k, "name", None)  # of a NumPy dtype
             if name is None:
                 # What has no dtype of its own counts as the Python number that it becomes.
-                if k is not bool:
+                if k is not bool and k is not complex:
                     k = int if hasattr(k, "__index__") else float
                 k = _infer_dtype({k})
             else:
@@ -120,6 +123,11 @@ def _pack(flat, dtype):
     letter = dtype.format
     if dtype is _dtype.bool:
         return bytes([1 if v else 0 for v in flat])
+    if dtype.is_complex:
+        parts = [part for v in flat for part in ((v.real, v.imag) if isinstance(v, complex) else (v, 0.0))]
+        return _pack(parts, dtype.to_real())
+    if any(isinstance(v, complex) for v in flat):
+        raise TypeError("must be real number, not complex")
     if dtype.is_floating_point:
         try:
             return struct.pack(f"{len(flat)}{letter}", *flat)
@@ -162,7 +170,7 @@ def _from_data(data, dtype, device):
             t = plain(t)
         return t if dtype is None and device is None else t.to(device=device, dtype=dtype)
     if hasattr(data, "__array_interface__") and not isinstance(data, (list, tuple)):
-        if getattr(data, "ndim", 1) == 0 and data.dtype.kind not in "fiub":
+        if getattr(data, "ndim", 1) == 0 and data.dtype.kind not in "fiubc":
             raise _type_error(data.item())
         if data.dtype.kind == "O":
             raise TypeError(
@@ -181,7 +189,7 @@ def _from_data(data, dtype, device):
         raise _type_error(v)
     flat, kinds = [], set()
     _flatten(data, shape, 0, flat, kinds)
-    if not kinds <= {int, float, bool}:
+    if not kinds <= _NUMBERS:
         flat = [_number(v) for v in flat]
     if dtype is None:
         dtype = _infer_dtype(kinds)
@@ -340,6 +348,8 @@ def legacy_types(device_type="cpu"):
         _dtype.int32,
         _dtype.int64,
         _dtype.bool,
+        _dtype.complex64,
+        _dtype.complex128,
     ):
         name = dtype.scalar_name + "Tensor"
 

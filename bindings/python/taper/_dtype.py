@@ -11,7 +11,7 @@ class dtype:
     """An element type such as ``taper.float32``; its text is PyTorch's (``torch.float32``)."""
 
     __slots__ = ("name", "code", "itemsize", "is_floating_point", "is_signed", "format", "scalar_name")
-    is_complex = False
+    is_complex = property(lambda self: self.name.startswith("complex"))
 
     def __init__(self, name, code, itemsize, floating, signed, format, scalar_name):
         self.name = name
@@ -36,13 +36,24 @@ class dtype:
         return self
 
     def to_complex(self):
-        raise TypeError(f"complex tensors are not supported (asked for the complex type of {self})")
+        """The complex type whose parts are of this type."""
+        if self.is_complex:
+            return self
+        if self.name == "float16":
+            from ._absent_dtypes import absent
+
+            return absent("complex32")
+        if not self.is_floating_point:
+            raise RuntimeError(f"Unknown Complex ScalarType for {self.scalar_name}")
+        return globals()["complex128" if self.name == "float64" else "complex64"]
 
     def to_real(self):
-        return self
+        """The type of the parts of a complex number; a real type itself."""
+        return globals()[_REAL[self.name]] if self.name in _REAL else self
 
 
 dtype.__module__ = "taper"
+_REAL = {"complex32": "float16", "complex64": "float32", "complex128": "float64"}
 
 for _row in DTYPES:
     globals()[_row[0]] = _made = dtype(*_row[:-1])

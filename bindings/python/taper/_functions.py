@@ -305,7 +305,8 @@ def is_floating_point(input):
 
 
 def is_complex(input):
-    return False
+    """Whether the tensor's dtype is a complex type."""
+    return input.dtype.is_complex
 
 
 def is_nonzero(input):
@@ -338,7 +339,7 @@ def can_cast(from_, to):
     """Whether values may be cast from one dtype to another by PyTorch's rules."""
 
     def kind(d):
-        return 2 if d.is_floating_point else 0 if d is _dtype.bool else 1
+        return 3 if d.is_complex else 2 if d.is_floating_point else 0 if d is _dtype.bool else 1
 
     return kind(from_) <= kind(to)
 

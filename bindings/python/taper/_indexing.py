@@ -59,7 +59,7 @@ def _one(i, keep):
         return _pack(_BOOL, i, 0, 0, 0)
     if isinstance(i, Tensor):
         dtype = i.dtype
-        if dtype.is_floating_point:
+        if dtype.is_floating_point or dtype.is_complex:
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
         if i.ndim == 0 and dtype is not bool_dtype and dtype is not uint8:
             return _int(i.item())

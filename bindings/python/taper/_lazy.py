@@ -63,7 +63,6 @@ ALIASES = {
     "swapdims": "swapaxes",
     "moveaxis": "movedim",
     "ger": "outer",
-    "vdot": "dot",
     "row_stack": "vstack",
     "trapz": "trapezoid",
 }
@@ -171,7 +170,7 @@ def _where(self, condition, other):
 # Methods of `_methods.py`.
 _MORE = (
     "to cpu cuda opencl type type_as new_full new_tensor new new_zeros new_ones new_empty untyped_storage storage apply_ map_ "
-    "pin_memory share_memory_ coalesce rename resolve_conj resolve_neg float double half bfloat16 int long short bool byte "
+    "pin_memory share_memory_ coalesce rename resolve_conj resolve_neg cfloat cdouble float double half bfloat16 int long short bool byte "
     "char resize_ resize_as_ set_ record_stream lu"
 ).split()
 

@@ -21,6 +21,8 @@ class finfo:
     def __init__(self, type=None):
         if type is None:
             type = get_default_dtype()
+        if type.is_complex:
+            type = type.to_real()
         if type not in _FLOATS:
             raise TypeError(f"torch.finfo() requires a floating point input type. Use torch.iinfo to handle '{type}'")
         self.bits, self.eps, self.max, self.smallest_normal, self.smallest_subnormal, self.resolution = _FLOATS[type]
@@ -41,7 +43,7 @@ class iinfo:
     __slots__ = ("dtype", "bits", "min", "max")
 
     def __init__(self, type):
-        if type.is_floating_point or type is bool_dtype:
+        if type.is_floating_point or type.is_complex or type is bool_dtype:
             raise TypeError(f"torch.iinfo() requires an integer input type. Use torch.finfo to handle '{type}'")
         self.bits = type.itemsize * 8
         self.max = 2 ** (self.bits - type.is_signed) - 1

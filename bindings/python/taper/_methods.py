@@ -247,6 +247,8 @@ METHODS = {
     "storage": data_of_storage,
     "apply_": apply_,
     "map_": map_,
+    "cfloat": _cast("cfloat", _dtype.complex64),
+    "cdouble": _cast("cdouble", _dtype.complex128),
     "byte": _cast("byte", _dtype.uint8),
     "char": _cast("char", _dtype.int8),
     "resize_": resize_,

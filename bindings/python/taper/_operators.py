@@ -5,7 +5,7 @@ from ._c import ONE, fail, scalar, tls
 from ._tensor import Tensor
 
 _new = object.__new__
-_NUMBERS = (int, float, bool)
+_NUMBERS = (int, float, bool, complex)
 
 
 def _foreign(other):
@@ -14,6 +14,8 @@ def _foreign(other):
         return int(other)
     if isinstance(other, float):  # float64 of NumPy among them
         return float(other)
+    if isinstance(other, complex):
+        return complex(other)
     dtype = getattr(other, "dtype", None)
     if dtype is not None and getattr(other, "ndim", 1) == 0 and hasattr(other, "item"):
         return other.item()  # a scalar of NumPy

@@ -11,7 +11,7 @@ _int = int
 _float = float
 _bool = bool
 _str = str
-_Number = Union[int, float, bool]
+_Number = Union[int, float, complex, bool]
 _Ints = Union[int, Sequence[int]]
 _Device = Union[_device, str, int, None]
 
@@ -1159,6 +1159,30 @@ def histogram(input: Tensor, bins: Tensor, *, weight: Optional[Tensor] = ..., de
     """The same for given edges, ascending."""
 def msort(input: Tensor, *, out: Any = ...) -> Tensor:
     """The elements in order along dimension 0."""
+def complex(real: Tensor, imag: Tensor, *, out: Any = ...) -> Tensor:
+    """Complex numbers of their real and imaginary parts, which have one dtype (float32 or float64) and broadcast."""
+def polar(abs: Tensor, angle: Tensor, *, out: Any = ...) -> Tensor:
+    """Complex numbers of absolute value and angle, which have one dtype (float32 or float64) and broadcast."""
+def real(input: Tensor) -> Tensor:
+    """The real parts, as a view; a real tensor itself."""
+def imag(input: Tensor) -> Tensor:
+    """The imaginary parts, as a view; real tensors are refused."""
+def view_as_real(input: Tensor) -> Tensor:
+    """Complex numbers seen as pairs of real ones, in a last dimension of 2."""
+def view_as_complex(input: Tensor) -> Tensor:
+    """Pairs of real numbers (float32 or float64) in a last dimension of 2 and stride 1, seen as complex ones."""
+def conj(input: Tensor, *, out: Any = ...) -> Tensor:
+    """The complex conjugate, in memory of its own; a real tensor itself."""
+def conj_physical(input: Tensor, *, out: Any = ...) -> Tensor:
+    """The complex conjugate; a real tensor itself."""
+def adjoint(input: Tensor, *, out: Any = ...) -> Tensor:
+    """The conjugate transposes of matrices."""
+def angle(input: Tensor, *, out: Any = ...) -> Tensor:
+    """The angle in the complex plane, between -pi and pi; of a real number 0 or pi."""
+def isreal(input: Tensor, *, out: Any = ...) -> Tensor:
+    """True where the imaginary part is zero; bool."""
+def vdot(input: Tensor, other: Tensor, *, out: Any = ...) -> Tensor:
+    """The sum of conj(self) * other over two vectors."""
 def deg2rad(input: Tensor, *, out: Any = ...) -> Tensor:
     """Degrees to radians."""
 def deg2rad_(input: Tensor) -> Tensor:
@@ -1170,7 +1194,7 @@ def rad2deg_(input: Tensor) -> Tensor:
 def positive(input: Tensor, *, out: Any = ...) -> Tensor:
     """The tensor itself; bools are refused."""
 def sgn(input: Tensor, *, out: Any = ...) -> Tensor:
-    """-1, 0 or 1."""
+    """-1, 0 or 1; of complex numbers self / |self|, and 0 of 0."""
 def signbit(input: Tensor, *, out: Any = ...) -> Tensor:
     """Whether the sign bit is set, that of -0.0 included."""
 def isposinf(input: Tensor, *, out: Any = ...) -> Tensor:
@@ -2234,6 +2258,24 @@ class TensorOps:
         """The same for given edges, ascending."""
     def msort(self) -> Tensor:
         """The elements in order along dimension 0."""
+    def view_as_real(self) -> Tensor:
+        """Complex numbers seen as pairs of real ones, in a last dimension of 2."""
+    def view_as_complex(self) -> Tensor:
+        """Pairs of real numbers (float32 or float64) in a last dimension of 2 and stride 1, seen as complex ones."""
+    def conj(self) -> Tensor:
+        """The complex conjugate, in memory of its own; a real tensor itself."""
+    def conj_physical(self) -> Tensor:
+        """The complex conjugate; a real tensor itself."""
+    def conj_physical_(self) -> Tensor:
+        """The complex conjugate, written into self."""
+    def adjoint(self) -> Tensor:
+        """The conjugate transposes of matrices."""
+    def angle(self) -> Tensor:
+        """The angle in the complex plane, between -pi and pi; of a real number 0 or pi."""
+    def isreal(self) -> Tensor:
+        """True where the imaginary part is zero; bool."""
+    def vdot(self, other: Tensor) -> Tensor:
+        """The sum of conj(self) * other over two vectors."""
     def deg2rad(self) -> Tensor:
         """Degrees to radians."""
     def deg2rad_(self) -> Tensor:
@@ -2245,7 +2287,7 @@ class TensorOps:
     def positive(self) -> Tensor:
         """The tensor itself; bools are refused."""
     def sgn(self) -> Tensor:
-        """-1, 0 or 1."""
+        """-1, 0 or 1; of complex numbers self / |self|, and 0 of 0."""
     def sgn_(self) -> Tensor:
         """-1, 0 or 1, written into self."""
     def signbit(self) -> Tensor:

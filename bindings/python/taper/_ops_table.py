@@ -96,24 +96,26 @@ select_scatter:VVIIV slice_scatter:VVIVVIV diagonal_scatter:VVIIIV as_strided_sc
 tril_indices:IIICDV triu_indices:IIICDV diagflat:VIV searchsorted:VVBBZVV searchsorted_scalar:VSBBZVV
 bucketize:VVBBV bucketize_scalar:SVBBV isin_tensor_tensor:VVBBV isin_tensor_scalar:VSBBV isin_scalar_tensor:SVBBV
 unique:VBBBVVV unique_dim:VIBBBVVV unique_consecutive:VBBVVVV histc:VISSV quantile:VVVBZV quantile_scalar:VFVBZV
-nanquantile:VVVBZV nanquantile_scalar:VFVBZV histogram:VIVVVBVV histogram_bins_tensor:VVVBVV msort:VV deg2rad:VV
-deg2rad_:V rad2deg:VV rad2deg_:V positive:VV sgn:VV sgn_:V signbit:VV isposinf:VV isneginf:VV copysign:VVV
-copysign_scalar:VSV copysign_:VV copysign_scalar_:VS heaviside:VVV heaviside_:VV nan_to_num:VVVVV nan_to_num_:VVVV
-sinc:VV sinc_:V float_power:VVV float_power_scalar:VSV float_power_:VV float_power_scalar_:VS logaddexp2:VVV
-ldexp:VVV ldexp_:VV aminmax:VVBVV nanmean:VVNBCV inner:VVV hardtanh:VSSV hardtanh_:VSS selu:VV selu_:V celu:VSV
-celu_:VS mish:VV softsign:VV tanhshrink:VV hardshrink:VSV softshrink:VSV threshold:VSSV threshold_:VSS prelu:VVV
-rrelu:VSSBVV rrelu_:VSSBV conv1d:VVVVNVNVNIV conv2d:VVVVNVNVNIV conv3d:VVVVNVNVNIV conv_padded:VVVVNVNVNIZZV
-conv_transpose1d:VVVVNVNVNIVNV conv_transpose2d:VVVVNVNVNIVNV conv_transpose3d:VVVVNVNVNIVNV
-conv_transpose_sized:VVVVNVNVNIVNVNV conv_tbc:VVVIV convolution:VVVVNVNVNBVNIV max_pool1d:VVNVNVNVNBV
-max_pool2d:VVNVNVNVNBV max_pool3d:VVNVNVNVNBV max_pool2d_with_indices:VVNVNVNVNBVV
-max_pool1d_with_indices:VVNVNVNVNBVV max_pool3d_with_indices:VVNVNVNVNBVV avg_pool1d:VVNVNVNBBV
-avg_pool2d:VVNVNVNBBVV avg_pool3d:VVNVNVNBBVV adaptive_avg_pool1d:VVNV adaptive_avg_pool2d:VVNV
-adaptive_avg_pool3d:VVNV adaptive_max_pool1d:VVNV adaptive_max_pool1d_with_indices:VVNVV adaptive_max_pool2d:VVNV
-adaptive_max_pool2d_with_indices:VVNVV adaptive_max_pool3d:VVNV adaptive_max_pool3d_with_indices:VVNVV
-lp_pool1d:VFVNVNBV lp_pool2d:VFVNVNBV lp_pool3d:VFVNVNBV max_unpool1d:VVVNVNVNVNV max_unpool2d:VVVNVNVNVNV
-max_unpool3d:VVVNVNVNVNV fractional_max_pool2d_with_indices:VVNVNVVVV fractional_max_pool3d_with_indices:VVNVNVVVV
-im2col:VVNVNVNVNV col2im:VVNVNVNVNVNV grid_sample:VVZZBV grid_sampler:VVIIBV affine_grid:VVNBV layer_norm:VVNVVFV
-rms_norm:VVNVVV group_norm:VIVVFV batch_norm:VVVVVBFFV native_layer_norm:VVNVVFVVV native_group_norm:VVVIIIIFVVV
+nanquantile:VVVBZV nanquantile_scalar:VFVBZV histogram:VIVVVBVV histogram_bins_tensor:VVVBVV msort:VV complex:VVV
+polar:VVV real:VV! imag:VV! view_as_real:VV! view_as_complex:VV! conj:VV conj_physical:VV conj_physical_:V
+adjoint:VV angle:VV isreal:VV vdot:VVV deg2rad:VV deg2rad_:V rad2deg:VV rad2deg_:V positive:VV sgn:VV sgn_:V
+signbit:VV isposinf:VV isneginf:VV copysign:VVV copysign_scalar:VSV copysign_:VV copysign_scalar_:VS heaviside:VVV
+heaviside_:VV nan_to_num:VVVVV nan_to_num_:VVVV sinc:VV sinc_:V float_power:VVV float_power_scalar:VSV
+float_power_:VV float_power_scalar_:VS logaddexp2:VVV ldexp:VVV ldexp_:VV aminmax:VVBVV nanmean:VVNBCV inner:VVV
+hardtanh:VSSV hardtanh_:VSS selu:VV selu_:V celu:VSV celu_:VS mish:VV softsign:VV tanhshrink:VV hardshrink:VSV
+softshrink:VSV threshold:VSSV threshold_:VSS prelu:VVV rrelu:VSSBVV rrelu_:VSSBV conv1d:VVVVNVNVNIV
+conv2d:VVVVNVNVNIV conv3d:VVVVNVNVNIV conv_padded:VVVVNVNVNIZZV conv_transpose1d:VVVVNVNVNIVNV
+conv_transpose2d:VVVVNVNVNIVNV conv_transpose3d:VVVVNVNVNIVNV conv_transpose_sized:VVVVNVNVNIVNVNV conv_tbc:VVVIV
+convolution:VVVVNVNVNBVNIV max_pool1d:VVNVNVNVNBV max_pool2d:VVNVNVNVNBV max_pool3d:VVNVNVNVNBV
+max_pool2d_with_indices:VVNVNVNVNBVV max_pool1d_with_indices:VVNVNVNVNBVV max_pool3d_with_indices:VVNVNVNVNBVV
+avg_pool1d:VVNVNVNBBV avg_pool2d:VVNVNVNBBVV avg_pool3d:VVNVNVNBBVV adaptive_avg_pool1d:VVNV
+adaptive_avg_pool2d:VVNV adaptive_avg_pool3d:VVNV adaptive_max_pool1d:VVNV adaptive_max_pool1d_with_indices:VVNVV
+adaptive_max_pool2d:VVNV adaptive_max_pool2d_with_indices:VVNVV adaptive_max_pool3d:VVNV
+adaptive_max_pool3d_with_indices:VVNVV lp_pool1d:VFVNVNBV lp_pool2d:VFVNVNBV lp_pool3d:VFVNVNBV
+max_unpool1d:VVVNVNVNVNV max_unpool2d:VVVNVNVNVNV max_unpool3d:VVVNVNVNVNV
+fractional_max_pool2d_with_indices:VVNVNVVVV fractional_max_pool3d_with_indices:VVNVNVVVV im2col:VVNVNVNVNV
+col2im:VVNVNVNVNVNV grid_sample:VVZZBV grid_sampler:VVIIBV affine_grid:VVNBV layer_norm:VVNVVFV rms_norm:VVNVVV
+group_norm:VIVVFV batch_norm:VVVVVBFFV native_layer_norm:VVNVVFVVV native_group_norm:VVVIIIIFVVV
 native_batch_norm:VVVVVBFFVVV instance_norm:VVVFV batch_norm_tracked:VVVVVVBBVFV instance_norm_tracked:VVVVVBBVFVV
 local_response_norm:VIFFFV cross_map_lrn2d:VIFFFV normalize:VFIFV cosine_similarity:VVIFV pairwise_distance:VVFFBV
 pad:VVNZVV constant_pad_nd:VVNSV scaled_dot_product_attention:VVVVFBVBV generate_square_subsequent_mask:ICDV
@@ -198,6 +200,7 @@ index_put_ nonzero nonzero_static nonzero_numpy masked_select take take_along_di
 embedding_renorm_ embedding_bag one_hot bincount argwhere masked_scatter masked_scatter_ select_scatter
 slice_scatter diagonal_scatter as_strided_scatter fill_diagonal_ tril_indices triu_indices diagflat""".split(),
     "search_gen": """searchsorted bucketize isin unique unique_dim unique_consecutive histc quantile nanquantile histogram msort""".split(),
+    "complex_gen": """complex polar real imag view_as_real view_as_complex conj conj_physical conj_physical_ adjoint angle isreal vdot""".split(),
     "composed_gen": """deg2rad deg2rad_ rad2deg rad2deg_ positive sgn sgn_ signbit isposinf isneginf copysign copysign_ heaviside
 heaviside_ nan_to_num nan_to_num_ sinc sinc_ float_power float_power_ logaddexp2 ldexp ldexp_ aminmax nanmean inner
 hardtanh hardtanh_ selu selu_ celu celu_ mish softsign tanhshrink hardshrink softshrink threshold threshold_ prelu
@@ -269,15 +272,16 @@ scatter_reduce scatter_reduce_ index_reduce index_reduce_ unravel_index index_se
 index_copy index_copy_ index_fill index_fill_ index_put index_put_ nonzero nonzero_static masked_select take
 take_along_dim put embedding embedding_full embedding_renorm_ bincount argwhere masked_scatter masked_scatter_
 select_scatter slice_scatter diagonal_scatter as_strided_scatter tril_indices triu_indices diagflat searchsorted
-bucketize isin unique unique_dim unique_consecutive histc quantile nanquantile histogram msort deg2rad deg2rad_
-rad2deg rad2deg_ positive sgn signbit isposinf isneginf copysign heaviside nan_to_num nan_to_num_ sinc sinc_
-float_power logaddexp2 ldexp ldexp_ aminmax nanmean inner conv_tbc convolution grid_sampler native_layer_norm
-native_group_norm native_batch_norm constant_pad_nd lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell rand rand_like
-randn randn_like randperm normal bernoulli multinomial poisson binomial _standard_gamma _sample_dirichlet
-_standard_gamma_grad _dirichlet_grad alpha_dropout_ feature_dropout_ feature_alpha_dropout_ native_dropout
-init_uniform_ init_normal_ init_constant_ init_ones_ init_zeros_ init_eye_ init_dirac_ init_xavier_uniform_
-init_xavier_normal_ init_kaiming_uniform_ init_kaiming_normal_ init_trunc_normal_ init_orthogonal_ init_sparse_
-init_default_ calculate_gain clip_grad_norm_ clip_grad_value_ fused_sgd_ fused_adam_""".split()
+bucketize isin unique unique_dim unique_consecutive histc quantile nanquantile histogram msort complex polar real
+imag view_as_real view_as_complex conj conj_physical adjoint angle isreal vdot deg2rad deg2rad_ rad2deg rad2deg_
+positive sgn signbit isposinf isneginf copysign heaviside nan_to_num nan_to_num_ sinc sinc_ float_power logaddexp2
+ldexp ldexp_ aminmax nanmean inner conv_tbc convolution grid_sampler native_layer_norm native_group_norm
+native_batch_norm constant_pad_nd lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell rand rand_like randn randn_like
+randperm normal bernoulli multinomial poisson binomial _standard_gamma _sample_dirichlet _standard_gamma_grad
+_dirichlet_grad alpha_dropout_ feature_dropout_ feature_alpha_dropout_ native_dropout init_uniform_ init_normal_
+init_constant_ init_ones_ init_zeros_ init_eye_ init_dirac_ init_xavier_uniform_ init_xavier_normal_
+init_kaiming_uniform_ init_kaiming_normal_ init_trunc_normal_ init_orthogonal_ init_sparse_ init_default_
+calculate_gain clip_grad_norm_ clip_grad_value_ fused_sgd_ fused_adam_""".split()
 
 METHODS = """tril triu tril_ triu_ add add_ sub sub_ mul mul_ div div_ floor_divide floor_divide_ remainder remainder_ fmod
 fmod_ rsub rdiv rfloor_divide rremainder pow pow_ maximum minimum fmax fmin atan2 atan2_ hypot hypot_ gcd gcd_ lcm
@@ -303,10 +307,11 @@ contiguous copy_ fill_ zero_ gather scatter scatter_add scatter_ scatter_add_ sc
 index_reduce index_reduce_ index_select index_add index_add_ index_copy index_copy_ index_fill index_fill_ index
 index_put index_put_ nonzero nonzero_static nonzero_numpy masked_select take take_along_dim put put_ bincount
 argwhere masked_scatter masked_scatter_ select_scatter slice_scatter diagonal_scatter as_strided_scatter
-fill_diagonal_ diagflat unique unique_dim unique_consecutive histc quantile nanquantile histogram msort deg2rad
-deg2rad_ rad2deg rad2deg_ positive sgn sgn_ signbit isposinf isneginf copysign copysign_ heaviside heaviside_
-nan_to_num nan_to_num_ sinc sinc_ float_power float_power_ logaddexp2 ldexp ldexp_ aminmax nanmean inner bernoulli
-multinomial uniform_ normal_ log_normal_ cauchy_ exponential_ geometric_ bernoulli_""".split()
+fill_diagonal_ diagflat unique unique_dim unique_consecutive histc quantile nanquantile histogram msort
+view_as_real view_as_complex conj conj_physical conj_physical_ adjoint angle isreal vdot deg2rad deg2rad_ rad2deg
+rad2deg_ positive sgn sgn_ signbit isposinf isneginf copysign copysign_ heaviside heaviside_ nan_to_num nan_to_num_
+sinc sinc_ float_power float_power_ logaddexp2 ldexp ldexp_ aminmax nanmean inner bernoulli multinomial uniform_
+normal_ log_normal_ cauchy_ exponential_ geometric_ bernoulli_""".split()
 
 # Functions of nn.functional.
 NN = """silu silu_ gelu leaky_relu leaky_relu_ elu elu_ softplus logsigmoid hardswish hardsigmoid relu6 glu softmin linear

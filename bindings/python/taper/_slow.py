@@ -168,9 +168,11 @@ def _convert(letter, v):
             raise _Unfit
         return items if not isinstance(v, (tuple, list)) else v
     elif letter in "Ss":
-        if isinstance(v, (str, complex)) or not _is_number(v):
+        if isinstance(v, str) or not (isinstance(v, complex) or _is_number(v)):
             raise _Unfit
-        if type(v) not in (int, float, bool):
+        if type(v) not in (int, float, bool, complex):
+            if isinstance(v, complex):
+                return complex(v)
             return v.item() if hasattr(v, "item") else v.__index__() if hasattr(v, "__index__") else float(v)
     elif letter in "Ii":
         return _to_int(v)

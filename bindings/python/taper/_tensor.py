@@ -313,6 +313,14 @@ class Tensor:
         return self.dtype.is_floating_point
 
     def is_complex(self):
+        """Whether the dtype is a complex type."""
+        return self.dtype.is_complex
+
+    def is_conj(self):
+        """Always False: conjugates lie in memory of their own."""
+        return False
+
+    def is_neg(self):
         return False
 
     def is_signed(self):
@@ -476,7 +484,7 @@ class Tensor:
         if e:
             fail(e)
         kind = s.kind
-        return s.f if kind == 0 else s.i if kind == 1 else bool(s.i)
+        return s.f if kind == 0 else s.i if kind == 1 else bool(s.i) if kind == 2 else _c.from_scalar(s)
 
     def tolist(self):
         """The elements as nested lists (a number for a tensor without dimensions)."""
@@ -588,17 +596,25 @@ class Tensor:
             raise ValueError("only one element tensors can be converted to Python scalars")
         return self.item()
 
+    def _real_number(self, kind):
+        v = self._number()
+        if type(v) is complex:
+            if v.imag:
+                raise RuntimeError(f"value cannot be converted to type {kind} without overflow")
+            v = v.real
+        return v
+
     def __int__(self):
-        return int(self._number())
+        return int(self._real_number("int64_t"))
 
     def __float__(self):
-        return float(self._number())
+        return float(self._real_number("double"))
 
     def __complex__(self):
         return complex(self._number())
 
     def __index__(self):
-        if self.dtype.is_floating_point or self.numel() != 1:
+        if self.dtype.is_floating_point or self.dtype.is_complex or self.numel() != 1:
             raise TypeError("only integer tensors of a single element can be converted to an index")
         return int(self.item())
 
@@ -659,13 +675,40 @@ class Tensor:
         """The transpose of a matrix."""
         if self.ndim not in (0, 2):
             raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor.")
-        return self if self.ndim == 0 else self.transpose(0, 1)
+        return self.conj() if self.ndim == 0 else self.transpose(0, 1).conj()
 
-    mH = mT
+    @property
+    def mH(self):
+        """The last two dimensions swapped, and conjugated."""
+        return self.adjoint()
 
     @property
     def real(self):
-        return self
+        """The real parts, as a view; a real tensor itself."""
+        from . import _ops
+
+        return _ops.real(self)
+
+    @real.setter
+    def real(self, value):
+        self.real.copy_(_as_source(value, self))
+
+    @property
+    def imag(self):
+        """The imaginary parts, as a view."""
+        from . import _ops
+
+        return _ops.imag(self)
+
+    @imag.setter
+    def imag(self, value):
+        self.imag.copy_(_as_source(value, self))
+
+
+def _as_source(value, like):
+    from ._creation import as_tensor
+
+    return value if isinstance(value, Tensor) else as_tensor(value, device=like.device)
 
 
 Tensor.__module__ = "taper"

@@ -9,13 +9,15 @@ DTYPES = (
     ("float16", 5, 2, True, True, "e", "Half", "half"),
     ("float32", 6, 4, True, True, "f", "Float", "float"),
     ("float64", 7, 8, True, True, "d", "Double", "double"),
+    ("complex64", 9, 8, False, True, None, "ComplexFloat", "cfloat"),
+    ("complex128", 10, 16, False, True, None, "ComplexDouble", "cdouble"),
     ("bool", 11, 1, False, False, "?", "Bool", None),
     ("bfloat16", 15, 2, True, True, None, "BFloat16", None),
 )
 DTYPE = {"NONE": -1}
 DEVICE = {"CPU": 1, "CUDA": 2, "OPENCL": 4, "META": 100}
 DEVICE_KIND = {"OTHER": 0, "CPU": 1, "GPU": 2, "ACCELERATOR": 3}
-SCALAR = {"FLOAT": 0, "INT": 1, "BOOL": 2}
+SCALAR = {"FLOAT": 0, "INT": 1, "BOOL": 2, "COMPLEX": 3}
 ATTRIBUTE = {"NONE": 0, "BOOL": 1, "INT": 2, "FLOAT": 3, "TEXT": 4, "INTS": 5, "FLOATS": 6}
 INDEX = {"INT": 0, "SLICE": 1, "NEWAXIS": 2, "ELLIPSIS": 3, "TENSOR": 4, "BOOL": 5}
 RANDOM = {"MT19937": 0, "PHILOX": 1}

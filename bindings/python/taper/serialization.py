@@ -160,6 +160,8 @@ _STORAGE_NAMES = {
     _dtype.int8: "CharStorage",
     _dtype.uint8: "ByteStorage",
     _dtype.bool: "BoolStorage",
+    _dtype.complex64: "ComplexFloatStorage",
+    _dtype.complex128: "ComplexDoubleStorage",
 }
 STORAGE_DTYPES = {name: dtype for dtype, name in _STORAGE_NAMES.items()}
 

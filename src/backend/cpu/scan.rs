@@ -515,7 +515,7 @@ pub(crate) mod tests {
     pub(crate) fn every_op_dtype_and_layout() {
         let mut r = Random(2);
         for op in [ScanOp::Sum, ScanOp::Prod, ScanOp::LogSumExp, ScanOp::Max, ScanOp::Min] {
-            for dtype in DType::ALL {
+            for dtype in DType::REAL {
                 if op == ScanOp::LogSumExp && !dtype.is_float() {
                     continue;
                 }

@@ -5,6 +5,7 @@ use super::kept::{Kind, Printed, Slot};
 use super::plan::{collapse, magic, Plan};
 use crate::backend::kernels::print::{self, Rows, Walk};
 use crate::backend::kernels::reduce;
+use crate::base::no_kernel::no_kernel;
 use rustc_hash::FxBuildHasher;
 use std::hash::BuildHasher;
 
@@ -22,6 +23,7 @@ pub(super) fn scalar_arg<'a>(s: Scalar, d: DType) -> Arg<'a> {
         DType::I64 => Arg::from(s.to_i64()),
         DType::F64 => Arg::from(s.to_f64()),
         DType::F32 | DType::F16 | DType::BF16 => Arg::from(s.to_f64() as f32),
+        DType::C64 | DType::C128 => no_kernel(d.scalar_name()),
     }
 }
 

@@ -110,7 +110,7 @@ impl Gpu {
         // A kernel's parameters are limited to 1 KiB on some devices: buffers, offsets and counts.
         let per_tensor = (states + 2) * 16 + 16;
         let most = (self.info.max_parameter_size.saturating_sub(128) / per_tensor).clamp(1, 64);
-        for dtype in DType::ALL {
+        for dtype in DType::REAL {
             let of_type: Vec<&&StepTensors> = filled.iter().filter(|t| t.param.dtype == dtype).collect();
             for part in of_type.chunks(most) {
                 self.optimizer_part(kind, part, states, live.as_ref())?;

@@ -13,6 +13,7 @@ pub mod reduce;
 pub use lists::{optimizer_lists, optimizer_program};
 
 use crate::base::dtype::DType;
+use crate::base::no_kernel::no_kernel;
 use std::fmt::Write;
 
 pub const PRELUDE_OPENCL: &str = concat!(include_str!("prelude_opencl.h"), include_str!("math_cpu.h"));
@@ -50,6 +51,7 @@ pub fn compute_type(d: DType) -> &'static str {
         DType::F16 | DType::BF16 | DType::F32 => "f32",
         DType::F64 => "f64",
         DType::Bool => "b8",
+        DType::C64 | DType::C128 => no_kernel(d.scalar_name()),
     }
 }
 

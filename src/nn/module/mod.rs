@@ -683,13 +683,13 @@ impl Module {
     pub fn to(&self, dtype: Option<DType>, device: Option<Device>) -> Result<()> {
         if let Some(d) = dtype {
             ensure!(
-                d.is_float(),
+                d.is_inexact(),
                 Type,
                 "nn.Module.to only accepts floating point or complex dtypes, but got desired dtype=torch.{d}"
             );
         }
         let convert = |t: &Tensor| -> Result<Option<Tensor>> {
-            let to_dtype = dtype.filter(|_| t.dtype().is_float()).unwrap_or(t.dtype());
+            let to_dtype = dtype.filter(|_| t.dtype().is_inexact()).unwrap_or(t.dtype());
             let to_device = device.unwrap_or(t.device());
             if to_dtype == t.dtype() && to_device == t.device() {
                 return Ok(None);

@@ -87,7 +87,7 @@ pub fn linalg_diagonal(a: &Tensor, offset: i64, dim1: i64, dim2: i64) -> Result<
 pub fn linalg_vecdot(x: &Tensor, y: &Tensor, dim: i64) -> Result<Tensor> {
     check_same("linalg.vecdot", ("x", x), ("y", y))?;
     in_float([x, y], |[x, y]| {
-        let product = mul(x, y)?;
+        let product = mul(&conj(x)?, y)?;
         sum_dim(&product, Some(&[dim]), false, Some(product.dtype()))
     })
 }

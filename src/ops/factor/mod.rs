@@ -64,6 +64,7 @@ fn check_square(name: &str, a: &Tensor) -> Result<()> {
 /// float32 or float64.
 fn check_real(name: &str, a: &Tensor) -> Result<()> {
     let d = a.dtype();
+    ensure!(!d.is_complex(), NotImplemented, "{name}: not implemented for '{}'", d.scalar_name());
     ensure!(
         d.is_float(),
         NotImplemented,

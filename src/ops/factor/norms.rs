@@ -21,13 +21,13 @@ impl Order<'_> {
 /// The tensor in the dtype asked for, which must not be narrower.
 fn in_dtype(name: &str, a: &Tensor, dtype: Option<DType>) -> Result<Tensor> {
     ensure!(
-        a.dtype().is_float(),
+        a.dtype().is_inexact(),
         NotImplemented,
         "{name}: Expected a floating point or complex tensor as input. Got {}",
         a.dtype().scalar_name()
     );
     let Some(d) = dtype else { return Ok(a.clone()) };
-    ensure!(d.is_float(), Runtime, "{name}: dtype should be floating point or complex, but got {}", d.scalar_name());
+    ensure!(d.is_inexact(), Runtime, "{name}: dtype should be floating point or complex, but got {}", d.scalar_name());
     let wide = crate::base::promote::promote_types(a.dtype(), d);
     ensure!(
         wide == d,

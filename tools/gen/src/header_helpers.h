@@ -24,6 +24,23 @@ static inline taper_scalar taper_scalar_bool(bool value)
     s.f = 0;
     return s;
 }
+/* A complex number, and the imaginary part of one that a function returned (its real part is `f`). */
+static inline taper_scalar taper_scalar_complex(double real, double imag)
+{
+    taper_scalar s;
+    s.kind = TAPER_SCALAR_COMPLEX;
+    memcpy(&s.i, &imag, sizeof imag);
+    s.f = real;
+    return s;
+}
+static inline double taper_scalar_imag(taper_scalar s)
+{
+    double imag = 0;
+    if (s.kind == TAPER_SCALAR_COMPLEX) {
+        memcpy(&imag, &s.i, sizeof imag);
+    }
+    return imag;
+}
 
 /* Devices as values: TAPER_CPU, TAPER_CUDA(0), TAPER_OPENCL(0), TAPER_META, and TAPER_DEVICE_NONE where a
  * device is optional. */

@@ -41,6 +41,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* The version of this header; taper_version() is that of the library which the program runs with. */
 #define TAPER_VERSION "@VERSION@"

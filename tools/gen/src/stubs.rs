@@ -59,7 +59,7 @@ _int = int
 _float = float
 _bool = bool
 _str = str
-_Number = Union[int, float, bool]
+_Number = Union[int, float, complex, bool]
 _Ints = Union[int, Sequence[int]]
 _Device = Union[_device, str, int, None]
 "#;

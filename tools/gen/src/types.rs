@@ -18,6 +18,8 @@ pub struct DType {
     predicates: Vec<String>,
     /// What it is computed in, where that is another.
     compute: Option<String>,
+    /// What the parts of a complex number are.
+    real: Option<String>,
     pub alias: Option<String>,
     cpp: Option<String>,
     go: Option<String>,
@@ -140,6 +142,7 @@ fn dtype(words: &[&str]) -> Result<DType, String> {
         letter: letter.to_string(),
         predicates: Vec::new(),
         compute: None,
+        real: None,
         alias: None,
         cpp: None,
         go: None,
@@ -149,18 +152,20 @@ fn dtype(words: &[&str]) -> Result<DType, String> {
             None if PREDICATES.iter().any(|p| p.0 == *w) => d.predicates.push(w.to_string()),
             None => return Err(format!("no predicate {w}; there are {}", PREDICATES.map(|p| p.0).join(", "))),
             Some(("compute", v)) => d.compute = Some(v.into()),
+            Some(("real", v)) => d.real = Some(v.into()),
             Some(("alias", v)) => d.alias = Some(v.into()),
             Some(("cpp", v)) => d.cpp = Some(v.into()),
             Some(("go", v)) => d.go = Some(v.into()),
-            Some((other, _)) => return Err(format!("{other}=: compute, alias, cpp and go are valid")),
+            Some((other, _)) => return Err(format!("{other}=: compute, real, alias, cpp and go are valid")),
         }
     }
     Ok(d)
 }
 
 /// What can be asked of a dtype.
-const PREDICATES: [(&str, &str); 7] = [
+const PREDICATES: [(&str, &str); 8] = [
     ("float", "Floating-point numbers."),
+    ("complex", "Complex numbers: pairs of floating-point numbers, which kernels see as those."),
     ("int", "Integers without bool."),
     ("signed", "Whether there are negative numbers."),
     ("real_float", "Floating-point numbers that are not complex."),
@@ -189,6 +194,14 @@ impl Types {
         }
         let all: Vec<_> = self.dtypes.iter().map(|d| d.rust.as_str()).collect();
         write!(s, "}}\n\nimpl DType {{\n    pub const ALL: [DType; {}] = [{}];\n", all.len(), all.join(", ")).unwrap();
+        let kernels: Vec<_> = self.dtypes.iter().filter(|d| !d.is("complex")).map(|d| d.rust.as_str()).collect();
+        write!(
+            s,
+            "    /// Those that kernels are made for: all but the complex ones.\n    pub const REAL: [DType; {}] = [{}];\n",
+            kernels.len(),
+            kernels.join(", ")
+        )
+        .unwrap();
         let mut of = |doc: &str, name: &str, result: &str, text: &dyn Fn(&DType) -> String| {
             write!(
                 s,
@@ -218,6 +231,11 @@ impl Types {
             "DType",
             &computed,
         );
+        let part = |d: &DType| match &d.real {
+            Some(c) => self.dtypes.iter().find(|o| o.name == *c).map_or(c.clone(), |o| o.rust.clone()),
+            None => d.rust.clone(),
+        };
+        of("The dtype of the parts of a complex number; itself otherwise.", "real", "DType", &part);
         for (name, doc) in PREDICATES {
             let those: Vec<_> = self.dtypes.iter().filter(|d| d.is(name)).map(|d| d.rust.as_str()).collect();
             write!(s, "\n    /// {doc}\n    #[inline]\n    pub fn is_{name}(self) -> bool {{\n        matches!(self, {})\n    }}\n", those.join(" | ")).unwrap();
@@ -252,11 +270,11 @@ impl Types {
         }
         s += "\n/// Runs a generic body with `$t` bound to the Rust type of a dtype: bytes become typed once, at the kernel boundary.\n\
               #[macro_export]\nmacro_rules! dispatch {\n    ($dtype:expr, $t:ident, $body:expr) => {\n        match $dtype {\n";
-        for d in &self.dtypes {
+        for d in self.dtypes.iter().filter(|d| !d.is("complex")) {
             let (rust, element) = (&d.rust, &d.element);
             write!(s, "            $crate::DType::{rust} => {{\n                type $t = {element};\n                $body\n            }}\n").unwrap();
         }
-        s + "        }\n    };\n}\n"
+        s + "            other => $crate::base::no_kernel::no_kernel(other.scalar_name()),\n        }\n    };\n}\n"
     }
 
     /// `src/capi/types_gen.rs`: the constants, which cbindgen puts into the header.

@@ -138,7 +138,7 @@ def positive(input, *, out=None):
 
 
 def sgn(input, *, out=None):
-    """-1, 0 or 1."""
+    """-1, 0 or 1; of complex numbers self / |self|, and 0 of 0."""
     try:
         o_, p_ = tls.o
         e_ = _sgn(input._h, p_)

@@ -26,7 +26,7 @@ def _callback(user, inputs, n, out):
             full[i] = t
         result = function(*full)
         tensors = result if isinstance(result, (tuple, list)) else (result,)
-        give_list([t for t in tensors if isinstance(t, Tensor) and t.is_floating_point()], out)
+        give_list([t for t in tensors if isinstance(t, Tensor) and (t.is_floating_point() or t.is_complex())], out)
         return None
     except BaseException as error:
         return error_from_exception(error)

@@ -38,7 +38,7 @@ pub fn gemm(a: View, b: View, out: View, alpha: f64, beta: f64, e: &Epilogue) ->
         DType::I16 => run_int(Problem::<i16>::of(&a, &b, &out, e)?, alpha as i64 as i16, beta as i64 as i16),
         DType::I32 => run_int(Problem::<i32>::of(&a, &b, &out, e)?, alpha as i64 as i32, beta as i64 as i32),
         DType::I64 => run_int(Problem::<i64>::of(&a, &b, &out, e)?, alpha as i64, beta as i64),
-        DType::Bool => return Err(Error::unsupported("gemm", a.dtype, "cpu")),
+        DType::Bool | DType::C64 | DType::C128 => return Err(Error::unsupported("gemm", a.dtype, "cpu")),
     }
     Ok(())
 }

@@ -23,10 +23,11 @@ macro_rules! dispatch_size {
                 type $t = u32;
                 $body
             }
-            _ => {
+            8 => {
                 type $t = u64;
                 $body
             }
+            _ => $crate::base::no_kernel::no_kernel($dtype.scalar_name()),
         }
     };
 }

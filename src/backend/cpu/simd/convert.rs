@@ -334,8 +334,8 @@ pub(crate) mod tests {
 
     #[cfg_attr(test, test)]
     pub(crate) fn all_pairs_keep_small_integers() {
-        for from in DType::ALL {
-            for to in DType::ALL {
+        for from in DType::REAL {
+            for to in DType::REAL {
                 for n in [1usize, 5, 37, 100] {
                     crate::dispatch!(from, S, {
                         use crate::base::dtype::Element;

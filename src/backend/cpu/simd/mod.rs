@@ -40,6 +40,6 @@ pub fn kernel(op: Opcode, ty: DType) -> Option<Kernel> {
         DType::I32 => int::kernel::<i32, 16>(op),
         DType::I64 => int::kernel::<i64, 16>(op),
         DType::Bool => int::bool_kernel(op),
-        DType::F16 | DType::BF16 => None,
+        DType::F16 | DType::BF16 | DType::C64 | DType::C128 => None,
     }
 }

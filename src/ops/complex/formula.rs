@@ -1,0 +1,348 @@
+//! Formulas over complex numbers: programs of real instructions over the parts, with an output for each part, so that
+//! every device runs them with the kernels that it has, in one pass.
+
+use crate::backend::program::{Inst, Opcode, Program, Src};
+use crate::base::dtype::DType;
+use smallvec::SmallVec;
+use std::cell::RefCell;
+
+/// Writes a program whose instructions are of one real dtype.
+pub(super) struct Formula {
+    ty: DType,
+    insts: RefCell<SmallVec<[Inst; 4]>>,
+    scalars: RefCell<Vec<f64>>,
+}
+/// A real value in it.
+#[derive(Clone, Copy)]
+pub(super) struct R<'a>(&'a Formula, Src);
+/// A complex value in it.
+#[derive(Clone, Copy)]
+pub(super) struct Z<'a> {
+    pub re: R<'a>,
+    pub im: R<'a>,
+}
+
+impl Formula {
+    pub fn new(ty: DType) -> Formula {
+        Formula { ty, insts: Default::default(), scalars: Default::default() }
+    }
+    pub fn input(&self, n: usize) -> R<'_> {
+        R(self, Src::Input(n as u8))
+    }
+    pub fn number(&self, v: f64) -> R<'_> {
+        let mut s = self.scalars.borrow_mut();
+        let at = s.iter().position(|o| o.to_bits() == v.to_bits()).unwrap_or_else(|| {
+            s.push(v);
+            s.len() - 1
+        });
+        R(self, Src::Scalar(at as u8))
+    }
+    fn value(&self, r: R) -> Option<f64> {
+        match r.1 {
+            Src::Scalar(n) => Some(self.scalars.borrow()[n as usize]),
+            _ => None,
+        }
+    }
+    fn op<'a>(&'a self, op: Opcode, args: &[R<'a>]) -> R<'a> {
+        let mut all = [args[0].1; 3];
+        for (to, from) in all.iter_mut().zip(args) {
+            *to = from.1;
+        }
+        let mut insts = self.insts.borrow_mut();
+        insts.push(Inst { op, ty: self.ty, args: all });
+        R(self, Src::Reg((insts.len() - 1) as u8))
+    }
+    /// The program and its numbers. A result that is an input or a number becomes one of its own.
+    pub fn finish(self, inputs: &[DType], outputs: &[(Src, DType)]) -> (Program, Vec<f64>) {
+        let mut insts = self.insts.into_inner();
+        let mut program = Program { inputs: SmallVec::from_slice(inputs), ..Program::default() };
+        for (src, dtype) in outputs {
+            let reg = match *src {
+                Src::Reg(r) => r,
+                other => {
+                    insts.push(Inst { op: Opcode::Cast, ty: self.ty, args: [other; 3] });
+                    (insts.len() - 1) as u8
+                }
+            };
+            program.outputs.push((reg, *dtype));
+        }
+        program.insts = insts;
+        (program, self.scalars.into_inner())
+    }
+}
+
+impl<'a> R<'a> {
+    pub fn src(self) -> Src {
+        self.1
+    }
+    pub fn num(self, v: f64) -> R<'a> {
+        self.0.number(v)
+    }
+    pub fn one(self, op: Opcode) -> R<'a> {
+        self.0.op(op, &[self])
+    }
+    /// Numbers among themselves are computed here.
+    pub fn two(self, op: Opcode, b: R<'a>) -> R<'a> {
+        if let (Some(x), Some(y)) = (self.0.value(self), self.0.value(b)) {
+            let v = match op {
+                Opcode::Add => Some(x + y),
+                Opcode::Sub => Some(x - y),
+                Opcode::Mul => Some(x * y),
+                Opcode::Div => Some(x / y),
+                Opcode::Maximum => Some(x.max(y)),
+                Opcode::Atan2 => Some(x.atan2(y)),
+                Opcode::Hypot => Some(x.hypot(y)),
+                _ => None,
+            };
+            if let Some(v) = v {
+                return self.num(v);
+            }
+        }
+        self.0.op(op, &[self, b])
+    }
+    pub fn neg(self) -> R<'a> {
+        match self.0.value(self) {
+            Some(v) => self.num(-v),
+            None => self.one(Opcode::Neg),
+        }
+    }
+    pub fn abs(self) -> R<'a> {
+        match self.0.value(self) {
+            Some(v) => self.num(v.abs()),
+            None => self.one(Opcode::Abs),
+        }
+    }
+    pub fn copysign(self, sign: R<'a>) -> R<'a> {
+        self.two(Opcode::Copysign, sign)
+    }
+    pub fn atan2(self, x: R<'a>) -> R<'a> {
+        self.two(Opcode::Atan2, x)
+    }
+    /// Where this is true, `yes`, else `no`.
+    pub fn choose(self, yes: R<'a>, no: R<'a>) -> R<'a> {
+        self.0.op(Opcode::Where, &[self, yes, no])
+    }
+    pub fn choose_z(self, yes: Z<'a>, no: Z<'a>) -> Z<'a> {
+        Z { re: self.choose(yes.re, no.re), im: self.choose(yes.im, no.im) }
+    }
+}
+macro_rules! real_operator {
+    ($($Trait:ident, $f:ident, $op:ident;)*) => {$(
+        impl<'a> std::ops::$Trait for R<'a> {
+            type Output = R<'a>;
+            fn $f(self, b: R<'a>) -> R<'a> {
+                self.two(Opcode::$op, b)
+            }
+        })*};
+}
+real_operator! { Add, add, Add; Sub, sub, Sub; Mul, mul, Mul; Div, div, Div; }
+
+impl<'a> std::ops::Add for Z<'a> {
+    type Output = Z<'a>;
+    fn add(self, b: Z<'a>) -> Z<'a> {
+        Z { re: self.re + b.re, im: self.im + b.im }
+    }
+}
+impl<'a> std::ops::Sub for Z<'a> {
+    type Output = Z<'a>;
+    fn sub(self, b: Z<'a>) -> Z<'a> {
+        Z { re: self.re - b.re, im: self.im - b.im }
+    }
+}
+impl<'a> std::ops::Mul for Z<'a> {
+    type Output = Z<'a>;
+    fn mul(self, b: Z<'a>) -> Z<'a> {
+        Z { re: self.re * b.re - self.im * b.im, im: self.re * b.im + self.im * b.re }
+    }
+}
+impl<'a> std::ops::Div for Z<'a> {
+    type Output = Z<'a>;
+    /// By parts of the divisor over the larger of them, so that its square neither overflows nor vanishes.
+    fn div(self, b: Z<'a>) -> Z<'a> {
+        let most = b.re.abs().two(Opcode::Maximum, b.im.abs());
+        let (c, d) = (b.re / most, b.im / most);
+        let length = c * c + d * d;
+        Z { re: (self.re * c + self.im * d) / length / most, im: (self.im * c - self.re * d) / length / most }
+    }
+}
+
+impl<'a> Z<'a> {
+    fn number(self, re: f64, im: f64) -> Z<'a> {
+        Z { re: self.re.num(re), im: self.re.num(im) }
+    }
+    pub fn times(self, v: f64) -> Z<'a> {
+        let v = self.re.num(v);
+        Z { re: self.re * v, im: self.im * v }
+    }
+    pub fn neg(self) -> Z<'a> {
+        Z { re: self.re.neg(), im: self.im.neg() }
+    }
+    pub fn abs(self) -> R<'a> {
+        self.re.two(Opcode::Hypot, self.im)
+    }
+    pub fn angle(self) -> R<'a> {
+        self.im.atan2(self.re)
+    }
+    /// Whether it is not zero.
+    pub fn truth(self) -> R<'a> {
+        self.re.one(Opcode::LogicalNot).two(Opcode::LogicalAnd, self.im.one(Opcode::LogicalNot)).one(Opcode::LogicalNot)
+    }
+    /// i times it, and -i times it.
+    fn turn(self) -> Z<'a> {
+        Z { re: self.im.neg(), im: self.re }
+    }
+    fn turn_back(self) -> Z<'a> {
+        Z { re: self.im, im: self.re.neg() }
+    }
+    fn plus(self, v: f64) -> Z<'a> {
+        Z { re: self.re + self.re.num(v), im: self.im }
+    }
+    /// 1 - z, whose imaginary part keeps the sign of zero that tells the sides of a cut.
+    fn from_one(self) -> Z<'a> {
+        Z { re: self.re.num(1.0) - self.re, im: self.im.neg() }
+    }
+    fn reciprocal(self) -> Z<'a> {
+        self.number(1.0, 0.0) / self
+    }
+    fn exp(self) -> Z<'a> {
+        let e = self.re.one(Opcode::Exp);
+        Z { re: e * self.im.one(Opcode::Cos), im: e * self.im.one(Opcode::Sin) }
+    }
+    fn log(self) -> Z<'a> {
+        Z { re: self.abs().one(Opcode::Log), im: self.angle() }
+    }
+    fn log1p(self) -> Z<'a> {
+        let (x, y) = (self.re, self.im);
+        // |1 + z|^2 - 1 is small where z is.
+        let near = (x * (x + x.num(2.0)) + y * y).one(Opcode::Log1p) * x.num(0.5);
+        let far = self.plus(1.0).log();
+        Z { re: self.abs().two(Opcode::Lt, x.num(0.5)).choose(near, far.re), im: far.im }
+    }
+    fn expm1(self) -> Z<'a> {
+        let (x, y) = (self.re, self.im);
+        let half = (y * x.num(0.5)).one(Opcode::Sin);
+        Z {
+            re: x.one(Opcode::Expm1) * y.one(Opcode::Cos) - half * half * x.num(2.0),
+            im: x.one(Opcode::Exp) * y.one(Opcode::Sin),
+        }
+    }
+    fn sqrt(self) -> Z<'a> {
+        let (x, y) = (self.re, self.im);
+        // |z| + |x| of halves, which cannot overflow.
+        let t = ((self.abs() * x.num(0.5)) + x.abs() * x.num(0.5)).one(Opcode::Sqrt);
+        let other = y.abs() / (t * x.num(2.0));
+        let zero = t.two(Opcode::Eq, x.num(0.0));
+        let right = x.two(Opcode::Ge, x.num(0.0));
+        Z {
+            re: zero.choose(x.num(0.0), right.choose(t, other)),
+            im: zero.choose(y, right.choose(other, t).copysign(y)),
+        }
+    }
+    fn sin(self) -> Z<'a> {
+        let (x, y) = (self.re, self.im);
+        Z { re: x.one(Opcode::Sin) * y.one(Opcode::Cosh), im: x.one(Opcode::Cos) * y.one(Opcode::Sinh) }
+    }
+    fn cos(self) -> Z<'a> {
+        let (x, y) = (self.re, self.im);
+        Z { re: x.one(Opcode::Cos) * y.one(Opcode::Cosh), im: (x.one(Opcode::Sin) * y.one(Opcode::Sinh)).neg() }
+    }
+    fn sinh(self) -> Z<'a> {
+        self.turn().sin().turn_back()
+    }
+    fn cosh(self) -> Z<'a> {
+        let (x, y) = (self.re, self.im);
+        Z { re: x.one(Opcode::Cosh) * y.one(Opcode::Cos), im: x.one(Opcode::Sinh) * y.one(Opcode::Sin) }
+    }
+    /// Kahan's formula, and the limit where the hyperbolic sine would overflow.
+    fn tanh(self) -> Z<'a> {
+        let (x, y) = (self.re, self.im);
+        let (t, s) = (y.one(Opcode::Tan), x.one(Opcode::Sinh));
+        let one = x.num(1.0);
+        let beta = one + t * t;
+        let rho = (one + s * s).one(Opcode::Sqrt);
+        let below = one + beta * s * s;
+        let far = x.abs().two(Opcode::Gt, x.num(20.0));
+        let tail = (x.abs() * x.num(-2.0)).one(Opcode::Exp) * x.num(2.0) * (y * x.num(2.0)).one(Opcode::Sin);
+        Z { re: far.choose(one.copysign(x), beta * rho * s / below), im: far.choose(tail, t / below) }
+    }
+    /// Kahan's formulas of inverse functions: exact on both sides of the cuts.
+    fn asin(self) -> Z<'a> {
+        let (a, b) = (self.from_one().sqrt(), self.plus(1.0).sqrt());
+        Z { re: self.re.atan2(a.re * b.re - a.im * b.im), im: (a.re * b.im - a.im * b.re).one(Opcode::Asinh) }
+    }
+    fn acos(self) -> Z<'a> {
+        let (a, b) = (self.from_one().sqrt(), self.plus(1.0).sqrt());
+        Z { re: a.re.atan2(b.re) * a.re.num(2.0), im: (b.re * a.im - b.im * a.re).one(Opcode::Asinh) }
+    }
+    fn acosh(self) -> Z<'a> {
+        let (a, b) = (self.plus(-1.0).sqrt(), self.plus(1.0).sqrt());
+        Z { re: (a.re * b.re + a.im * b.im).one(Opcode::Asinh), im: a.im.atan2(b.re) * a.re.num(2.0) }
+    }
+    fn atanh(self) -> Z<'a> {
+        let (x, y) = (self.re, self.im);
+        let one = x.num(1.0);
+        let rest = one - x;
+        let re = (x * x.num(4.0) / (rest * rest + y * y)).one(Opcode::Log1p) * x.num(0.25);
+        let im = (y * x.num(2.0)).atan2(rest * (one + x) - y * y) * x.num(0.5);
+        Z { re, im }
+    }
+    fn sgn(self) -> Z<'a> {
+        let r = self.abs();
+        let zero = r.two(Opcode::Eq, r.num(0.0));
+        Z { re: zero.choose(r.num(0.0), self.re / r), im: zero.choose(r.num(0.0), self.im / r) }
+    }
+    /// exp(w log z); powers of zero are zero, one or what comes of it.
+    fn pow(self, w: Z<'a>) -> Z<'a> {
+        let value = (w * self.log()).exp();
+        let zero = self.truth().one(Opcode::LogicalNot);
+        let one = self.number(1.0, 0.0);
+        let unit = w.truth().one(Opcode::LogicalNot);
+        let vanishes = w.re.two(Opcode::Gt, w.re.num(0.0)).two(Opcode::LogicalAnd, zero);
+        unit.choose_z(one, vanishes.choose_z(self.number(0.0, 0.0), value))
+    }
+    /// An opcode of one argument.
+    pub fn unary(self, op: Opcode) -> Option<Z<'a>> {
+        Some(match op {
+            Opcode::Cast => self,
+            Opcode::Neg => self.neg(),
+            Opcode::Square => self * self,
+            Opcode::Reciprocal => self.reciprocal(),
+            Opcode::Exp => self.exp(),
+            Opcode::Exp2 => self.times(std::f64::consts::LN_2).exp(),
+            Opcode::Expm1 => self.expm1(),
+            Opcode::Log => self.log(),
+            Opcode::Log2 => self.log().times(std::f64::consts::LOG2_E),
+            Opcode::Log10 => self.log().times(std::f64::consts::LOG10_E),
+            Opcode::Log1p => self.log1p(),
+            Opcode::Sqrt => self.sqrt(),
+            Opcode::Rsqrt => self.sqrt().reciprocal(),
+            Opcode::Sin => self.sin(),
+            Opcode::Cos => self.cos(),
+            Opcode::Tan => self.turn().tanh().turn_back(),
+            Opcode::Sinh => self.sinh(),
+            Opcode::Cosh => self.cosh(),
+            Opcode::Tanh => self.tanh(),
+            Opcode::Asin => self.asin(),
+            Opcode::Acos => self.acos(),
+            Opcode::Atan => self.turn().atanh().turn_back(),
+            Opcode::Asinh => self.turn().asin().turn_back(),
+            Opcode::Acosh => self.acosh(),
+            Opcode::Atanh => self.atanh(),
+            Opcode::Sigmoid => self.neg().exp().plus(1.0).reciprocal(),
+            Opcode::Silu => self / self.neg().exp().plus(1.0),
+            Opcode::Sign => self.sgn(),
+            _ => return None,
+        })
+    }
+    /// An opcode of two arguments.
+    pub fn binary(self, op: Opcode, b: Z<'a>) -> Option<Z<'a>> {
+        Some(match op {
+            Opcode::Add => self + b,
+            Opcode::Sub => self - b,
+            Opcode::Mul => self * b,
+            Opcode::Div => self / b,
+            Opcode::Pow => self.pow(b),
+            _ => return None,
+        })
+    }
+}
