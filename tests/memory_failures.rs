@@ -413,3 +413,42 @@ fn many_layers_survive() {
     wrong.dedup();
     assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"));
 }
+
+/// A pass of a loader, in the calling thread and beside it, its state, and taking it up again.
+#[test]
+fn loading_survives() {
+    use taper::data::dataset::Dataset;
+    use taper::data::loader::{Batches, Loader, Options};
+    use taper::data::sampler::Sampler;
+    let rows = Dataset::of_tensors(&[numbers(&[600, 2])]).unwrap();
+    let joined = || -> Result<Dataset> {
+        let order: Vec<i64> = paused(|| (0..600).rev().collect());
+        Dataset::concat(&[rows.subset(&order)?, rows.clone()])
+    };
+    let count = |b: &Batches| -> Result<i64> {
+        let mut n = 0;
+        while let Some(batch) = b.next()? {
+            n += batch[0].shape()[0];
+        }
+        Ok(n)
+    };
+    let own = taper::rng::Generator::new();
+    let mut wrong = vec![];
+    for num_workers in [0, 1] {
+        let options = Options { batch_size: 50, num_workers, shuffle: true, ..Options::default() };
+        let loader = Loader::new(&joined().unwrap(), None, Some(&own), options, None).unwrap();
+        wrong.extend(exhaust(40, || count(&loader.begin()?), |n| *n == 1200));
+        let pass = loader.begin().unwrap();
+        pass.next().unwrap();
+        let state = pass.state_dict().unwrap();
+        wrong.extend(exhaust(40, || pass.state_dict(), |s| s.len() == state.len()));
+        wrong.extend(exhaust(40, || count(&loader.resume(&state)?), |n| *n == 1150));
+    }
+    wrong.extend(exhaust(20, joined, |d| d.len().is_ok_and(|n| n == 1200)));
+    wrong.extend(exhaust(20, || Sampler::random(50, true, Some(900), Some(&own))?.draw(), |l| l.len() == 900));
+    let weights = vec![0.5; 3000];
+    wrong.extend(exhaust(20, || Sampler::weighted(&weights, 2000, true, Some(&own))?.draw(), |l| l.len() == 2000));
+    wrong.extend(exhaust(20, || Sampler::distributed(5000, 3, 1, true, 0, false)?.draw(), |l| l.len() == 1667));
+    wrong.dedup();
+    assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"));
+}
