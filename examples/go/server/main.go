@@ -281,7 +281,7 @@ func main() {
 	switch {
 	case one.answered != requests/4 || many.answered < requests-8 || many.right < 0.9:
 		taper.Check(errors.New("requests were not answered rightly"))
-	case held > 0 || grown > 64<<10:
+	case held > 4<<20 || grown > 64<<10: // scratch memory of threads that Go has begun meanwhile is held too
 		taper.Check(errors.New("the memory grew"))
 	case cut.answered == 0 || cut.cut != 0:
 		taper.Check(errors.New("SIGTERM left requests without an answer"))
