@@ -149,6 +149,7 @@ pub fn max_pool2d_with_indices(
     dilation: &[i64],
     ceil_mode: bool,
 ) -> Result<(Tensor, Tensor)> {
+    complex::no_kernel("max_pool2d", input)?;
     max_pool_nd(
         "max_pool2d",
         2,
@@ -393,6 +394,7 @@ pub fn max_pool1d_with_indices(
     dilation: &[i64],
     ceil_mode: bool,
 ) -> Result<(Tensor, Tensor)> {
+    complex::no_kernel("max_pool2d", input)?;
     max_pool_nd("max_pool1d", 1, "MaxPool1DBackward0", input, kernel_size, stride, padding, dilation, ceil_mode)
 }
 pub fn max_pool3d_with_indices(
@@ -403,6 +405,7 @@ pub fn max_pool3d_with_indices(
     dilation: &[i64],
     ceil_mode: bool,
 ) -> Result<(Tensor, Tensor)> {
+    complex::no_kernel("max_pool3d", input)?;
     max_pool_nd(
         "max_pool3d",
         3,
@@ -523,12 +526,15 @@ pub fn adaptive_max_pool3d(input: &Tensor, output_size: &[i64]) -> Result<Tensor
     Ok(adaptive_max_nd(3, input, output_size)?.0)
 }
 pub fn adaptive_max_pool1d_with_indices(input: &Tensor, output_size: &[i64]) -> Result<(Tensor, Tensor)> {
+    complex::no_kernel("adaptive_max_pool2d", input)?;
     adaptive_max_nd(1, input, output_size)
 }
 pub fn adaptive_max_pool2d_with_indices(input: &Tensor, output_size: &[i64]) -> Result<(Tensor, Tensor)> {
+    complex::no_kernel("adaptive_max_pool2d", input)?;
     adaptive_max_nd(2, input, output_size)
 }
 pub fn adaptive_max_pool3d_with_indices(input: &Tensor, output_size: &[i64]) -> Result<(Tensor, Tensor)> {
+    complex::no_kernel("adaptive_max_pool3d_cpu", input)?;
     adaptive_max_nd(3, input, output_size)
 }
 /// The p-norm of each window: the root of the mean of powers times the number of elements; infinite p is the maximum.

@@ -297,7 +297,10 @@ impl<'a> Z<'a> {
         let zero = self.truth().one(Opcode::LogicalNot);
         let one = self.number(1.0, 0.0);
         let unit = w.truth().one(Opcode::LogicalNot);
-        let vanishes = w.re.two(Opcode::Gt, w.re.num(0.0)).two(Opcode::LogicalAnd, zero);
+        let side = |op: Opcode| w.re.two(op, w.re.num(0.0));
+        let vanishes = side(Opcode::Gt).two(Opcode::LogicalAnd, zero);
+        let endless = side(Opcode::Lt).two(Opcode::LogicalAnd, zero);
+        let value = endless.choose_z(self.number(f64::INFINITY, f64::NAN), value);
         unit.choose_z(one, vanishes.choose_z(self.number(0.0, 0.0), value))
     }
     /// An opcode of one argument.
