@@ -174,6 +174,7 @@ const NEED_ELEMENTS: &[&str] = &[
     "ormqr",
     "pinverse",
     "repeat_interleave.Tensor",
+    "segment_reduce",
     "rnn_relu.data",
     "rnn_tanh.data",
     "slogdet",

@@ -77,17 +77,17 @@ _METHOD_ONLY = frozenset(("div_", "clamp_", "lerp_", "squeeze_", "scatter_", "ra
 _INTERNAL = ("init_", "fused_", "clip_grad_", "linalg_")
 # Functions and methods of `_seldom.py`; what the table has goes first.
 _SELDOM_FUNCTIONS = frozenset(
-    "adjoint affine_grid_generator alias_copy as_strided_copy compiled_with_cxx11_abi cond conj conj_physical detach_copy "
+    "affine_grid_generator alias_copy as_strided_copy compiled_with_cxx11_abi cond detach_copy "
     "diagonal_copy expand_copy get_deterministic_debug_mode get_device grid_sampler_2d grid_sampler_3d histogramdd "
     "init_num_threads is_conj is_distributed is_inference is_neg is_signed is_vulkan_available is_warn_always_enabled "
-    "isreal native_channel_shuffle permute_copy real resize_as_ resolve_conj resolve_neg segment_reduce select_copy "
+    "native_channel_shuffle permute_copy resize_as_ resolve_conj resolve_neg segment_reduce select_copy "
     "set_deterministic_debug_mode set_warn_always slice_copy slice_inverse split_copy split_with_sizes_copy squeeze_copy "
     "sym_float sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum t_copy transpose_copy unbind_copy unfold_copy "
     "unravel_index unsafe_chunk unsafe_split unsafe_split_with_sizes unsqueeze_copy view_copy while_loop".split()
 )
 _SELDOM_METHODS = frozenset(
-    "adjoint cholesky conj conj_physical conj_physical_ const_data_ptr dense_dim dim_order eig hardshrink indices "
-    "is_coalesced is_conj is_distributed is_neg is_set_to isreal lstsq map2_ new_empty_strided prelu qr reinforce resize "
+    "cholesky const_data_ptr dense_dim dim_order eig hardshrink indices "
+    "is_coalesced is_conj is_distributed is_neg is_set_to lstsq map2_ new_empty_strided prelu qr reinforce resize "
     "resize_as resolve_conj resolve_neg slice_inverse solve sparse_dim symeig to_dense unsafe_chunk unsafe_split "
     "unsafe_split_with_sizes values".split()
 )

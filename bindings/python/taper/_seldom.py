@@ -25,7 +25,7 @@ def _both(f):
     return _method(_function(f))
 
 
-# --- real numbers ----------------------------------------------------------------------------------------------------
+# --- what holds of every tensor ----------------------------------------------------------------------------------------------------
 
 
 def _itself(name):
@@ -35,25 +35,12 @@ def _itself(name):
         return input
 
     f.__name__ = f.__qualname__ = name
-    f.__doc__ = "The tensor itself: its numbers are real, and no view of it is conjugated or negated."
+    f.__doc__ = "The tensor itself: no view of it is conjugated or negated later."
     return f
 
 
-for _name in ("real", "conj", "conj_physical", "resolve_conj", "resolve_neg"):
+for _name in ("resolve_conj", "resolve_neg"):
     FUNCTIONS[_name] = METHODS[_name] = _itself(_name)
-del METHODS["real"]  # a property there
-
-
-@_method
-def conj_physical_(self):
-    """The tensor itself: its numbers are real."""
-    return self
-
-
-@_both
-def isreal(input):
-    """Which elements are real numbers: all of them."""
-    return g.full(input.shape, True, dtype=_dtype.bool, device=input.device)
 
 
 def _never(name):
@@ -68,16 +55,6 @@ def _never(name):
 for _name in ("is_conj", "is_neg", "is_distributed", "is_inference"):
     FUNCTIONS[_name] = METHODS[_name] = _never(_name)
 del METHODS["is_inference"]
-
-
-@_both
-def adjoint(input):
-    """The last two dimensions swapped."""
-    if input.ndim < 2:
-        raise RuntimeError(
-            f"tensor.adjoint() is only supported on matrices or batches of matrices. Got {input.ndim}-D tensor."
-        )
-    return g.transpose(input, -2, -1)
 
 
 @_function
