@@ -109,7 +109,11 @@ fn plain(
 pub fn alike(op: Opcode, a: &Tensor, b: &Tensor, fits: impl Fn(DType) -> bool) -> Option<Result<Tensor>> {
     let (x, y) = (a.materialize(), b.materialize());
     let (dtype, device) = (x.dtype(), x.device());
-    if y.dtype() != dtype || !fits(dtype) || y.device() != device || x.shape() != y.shape() || x.layout().numel() == 0 {
+    // Complex numbers have no kernels of their own.
+    if dtype.is_complex() || y.dtype() != dtype || !fits(dtype) {
+        return None;
+    }
+    if y.device() != device || x.shape() != y.shape() || x.layout().numel() == 0 {
         return None;
     }
     let program = Program::of_args(op, dtype, &[dtype, dtype], [Src::Input(0), Src::Input(1), Src::Input(0)], dtype);
@@ -138,7 +142,7 @@ pub fn add_dense(acc: &Tensor, g: &Tensor) -> Option<Result<()>> {
     let (x, y) = (acc.materialize(), g.materialize());
     let alike = y.dtype() == x.dtype() && y.device() == x.device() && x.shape() == y.shape();
     let dense = x.layout().is_contiguous() && y.layout().is_contiguous() && x.layout().numel() > 0;
-    if !alike || !dense || std::sync::Arc::ptr_eq(x.storage(), y.storage()) {
+    if !alike || !dense || x.dtype().is_complex() || std::sync::Arc::ptr_eq(x.storage(), y.storage()) {
         return None;
     }
     let dtype = x.dtype();
