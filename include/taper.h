@@ -1066,6 +1066,38 @@ taper_error *taper_gradgradcheck(const struct taper_tensor_fn_vtable *vtable,
                                  size_t inputs_len,
                                  const struct taper_gradcheck_options *options);
 
+/*
+ * Calls the function without keeping what its ops would save for backward; a backward pass calls it again on the same
+ * inputs, with the automatic casts and, where preserve_rng_state says so, the random numbers of this call (PyTorch's
+ * checkpoint with use_reentrant=False). Gradients reach the inputs and whatever else the function uses. An error in
+ * backward where an input was written to meanwhile or the second call saves something else. outputs receives the
+ * results, owned by the caller. Borrows the inputs, which the graph keeps; user is owned by the graph
+ * (vtable->drop, from any thread). Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_checkpoint(const struct taper_tensor_fn_vtable *vtable,
+                              void *user,
+                              taper_tensor *const *inputs,
+                              size_t inputs_len,
+                              bool preserve_rng_state,
+                              taper_tensor_list **outputs);
+
+/*
+ * For each parameter a tensor [n, *parameter]: the gradients of each of the n samples alone, where a sample is an element
+ * of every tensor of the batch along its first dimension (PyTorch's vmap(grad(f))). The function is called once for each
+ * sample, with one tensor less a dimension for each of the batch, and gives one 0-dim tensor, its loss. What it does not
+ * use has zeros; no `.grad` is touched. The list is owned by the caller. Borrows all; user is owned by the call
+ * (vtable->drop). Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_per_sample_grads(const struct taper_tensor_fn_vtable *vtable,
+                                    void *user,
+                                    taper_tensor *const *parameters,
+                                    size_t parameters_len,
+                                    taper_tensor *const *batch,
+                                    size_t batch_len,
+                                    taper_tensor_list **out);
+
 /* ==== Custom functions ==================================================================================== */
 
 /* A differentiable function of the caller. */

@@ -375,3 +375,35 @@ func goLog(user C.uintptr_t, level C.int32_t, text *C.char) {
 	defer func() { _ = recover() }()
 	cgo.Handle(user).Value().(func(LogLevel, string))(LogLevel(level), C.GoString(text))
 }
+
+//export goPack
+func goPack(user, t C.uintptr_t, token *C.uint64_t) C.uintptr_t {
+	return guarded(func() error {
+		hooks := cgo.Handle(user).Value().(*SavedTensorsHooks)
+		x, err := borrow(t)
+		if err != nil {
+			return err
+		}
+		defer CloseAll(x)
+		kept, err := hooks.Pack(x)
+		if err == nil {
+			*token = C.uint64_t(cgo.NewHandle(kept))
+		}
+		return err
+	})
+}
+
+//export goUnpack
+func goUnpack(user C.uintptr_t, token C.uint64_t, out *C.uintptr_t) C.uintptr_t {
+	return guarded(func() error {
+		hooks := cgo.Handle(user).Value().(*SavedTensorsHooks)
+		t, err := hooks.Unpack(cgo.Handle(token).Value())
+		if err != nil || t == nil {
+			return err
+		}
+		h, err := t.giveAway()
+		handOver(t)
+		*out = C.uintptr_t(h)
+		return err
+	})
+}

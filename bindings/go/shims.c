@@ -12,6 +12,8 @@ extern uintptr_t goAfterForwardList(uintptr_t user, uintptr_t m, uintptr_t *inpu
                                     size_t outputs_len, uintptr_t *out);
 extern uintptr_t goModuleRepr(uintptr_t user, uintptr_t *out);
 extern uintptr_t goApply(uintptr_t user, uintptr_t m);
+extern uintptr_t goPack(uintptr_t user, uintptr_t t, uint64_t *token);
+extern uintptr_t goUnpack(uintptr_t user, uint64_t token, uintptr_t *out);
 extern uintptr_t goNodeHook(uintptr_t user, uintptr_t *inputs, size_t n, uintptr_t *outputs, size_t m, uintptr_t *out);
 extern uintptr_t goTensorFunc(uintptr_t user, uintptr_t *inputs, size_t n, uintptr_t *out);
 extern uintptr_t goBeforeForward(uintptr_t user, uintptr_t m, uintptr_t *inputs, size_t n, uintptr_t *out);
@@ -119,6 +121,50 @@ uintptr_t go_gradcheck(uintptr_t user, uintptr_t *inputs, size_t n, double eps, 
     o.rtol = rtol;
     return (uintptr_t)(second ? taper_gradgradcheck : taper_gradcheck)(&v, (void *)user, (taper_tensor *const *)inputs,
                                                                        n, &o);
+}
+
+go_pair go_checkpoint(uintptr_t user, uintptr_t *inputs, size_t n, bool preserve_rng_state) {
+    taper_tensor_fn_vtable v = TAPER_TENSOR_FN_VTABLE_INIT;
+    taper_tensor_list *l = 0;
+    go_pair r = {0, 0};
+    v.call = tensor_func;
+    v.drop = drop;
+    r.err = (uintptr_t)taper_checkpoint(&v, (void *)user, (taper_tensor *const *)inputs, n, preserve_rng_state, &l);
+    r.out = (uintptr_t)l;
+    return r;
+}
+go_pair go_per_sample_grads(uintptr_t user, uintptr_t *parameters, size_t n, uintptr_t *batch, size_t m) {
+    taper_tensor_fn_vtable v = TAPER_TENSOR_FN_VTABLE_INIT;
+    taper_tensor_list *l = 0;
+    go_pair r = {0, 0};
+    v.call = tensor_func;
+    v.drop = drop;
+    r.err = (uintptr_t)taper_per_sample_grads(&v, (void *)user, (taper_tensor *const *)parameters, n,
+                                              (taper_tensor *const *)batch, m, &l);
+    r.out = (uintptr_t)l;
+    return r;
+}
+
+static taper_error *pack(void *user, taper_tensor *t, uint64_t *token) {
+    return (taper_error *)goPack((uintptr_t)user, (uintptr_t)t, token);
+}
+static taper_error *unpack(void *user, uint64_t token, taper_tensor **out) {
+    uintptr_t t = 0;
+    uintptr_t e = goUnpack((uintptr_t)user, token, &t);
+    *out = (taper_tensor *)t;
+    return (taper_error *)e;
+}
+static void release_packed(void *user, uint64_t token) {
+    (void)user;
+    goDrop((uintptr_t)token);
+}
+uintptr_t go_saved_tensors_hooks_push(uintptr_t user) {
+    taper_saved_hooks_vtable v = TAPER_SAVED_HOOKS_VTABLE_INIT;
+    v.pack = pack;
+    v.unpack = unpack;
+    v.release = release_packed;
+    v.drop = drop;
+    return (uintptr_t)taper_saved_tensors_hooks_push(&v, (void *)user);
 }
 
 static int32_t out_of_memory(void *user, size_t nbytes) {

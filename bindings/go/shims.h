@@ -34,6 +34,9 @@ uintptr_t go_node_register_hook(uintptr_t n, uintptr_t user, bool before, uint64
 uintptr_t go_module_register_pre_hook(uintptr_t m, uintptr_t user, uint64_t *id);
 uintptr_t go_module_register_hook(uintptr_t m, uintptr_t user, uint64_t *id);
 uintptr_t go_gradcheck(uintptr_t user, uintptr_t *inputs, size_t n, double eps, double atol, double rtol, bool second);
+go_pair go_checkpoint(uintptr_t user, uintptr_t *inputs, size_t n, bool preserve_rng_state);
+go_pair go_per_sample_grads(uintptr_t user, uintptr_t *parameters, size_t n, uintptr_t *batch, size_t m);
+uintptr_t go_saved_tensors_hooks_push(uintptr_t user);
 uintptr_t go_install_out_of_memory(void);
 go_pair go_from_buffer(void *data, const int64_t *sizes, size_t ndim, const int64_t *strides, int32_t dtype,
                        uintptr_t user);

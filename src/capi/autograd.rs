@@ -8,7 +8,9 @@ use super::user::{CStruct, Callbacks, User};
 use crate::autograd::engine::Options;
 use crate::autograd::node::NodeHook;
 use crate::autograd::{self, meta, mode};
+use crate::bail;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::gate;
 use crate::ops::{self, GradCheck};
 use crate::tensor::Tensor;
 use std::os::raw::c_void;
@@ -424,6 +426,26 @@ unsafe impl CStruct for taper_gradcheck_options {
 
 type Check = fn(&dyn Fn(&[Tensor]) -> Result<Vec<Tensor>>, &[Tensor], GradCheck) -> Result<()>;
 
+/// A caller's function of tensors.
+fn tensor_fn(
+    c: &Call,
+    vtable: taper_tensor_fn_vtable,
+    user: User,
+) -> Result<impl Fn(&[Tensor]) -> Result<Vec<Tensor>> + Send + Sync> {
+    let Some(call) = vtable.call else {
+        return Err(c.invalid(ErrorKind::Value, 0, "vtable", "its call function is NULL"));
+    };
+    Ok(move |xs: &[Tensor]| -> Result<Vec<Tensor>> {
+        let out = super::function::call_with_lists("the function", xs.iter().cloned().map(Some), |p, n, list| {
+            // SAFETY: function and user pointer come together from the caller.
+            unsafe { call(user.get(), p, n, list) }
+        })?;
+        out.and_then(|l| l.into_iter().collect()).ok_or_else(|| {
+            Error::new(ErrorKind::Callback, "the function returned success but no list of tensors without NULL")
+        })
+    })
+}
+
 fn run_gradcheck(
     c: &Call,
     check: Check,
@@ -432,19 +454,8 @@ fn run_gradcheck(
     inputs: &[Tensor],
     options: Option<taper_gradcheck_options>,
 ) -> Result<()> {
-    let Some(call) = vtable.call else {
-        return Err(c.invalid(ErrorKind::Value, 0, "vtable", "its call function is NULL"));
-    };
+    let f = tensor_fn(c, vtable, user)?;
     let o = options.unwrap_or(taper_gradcheck_options::INIT);
-    let f = |xs: &[Tensor]| -> Result<Vec<Tensor>> {
-        let out = super::function::call_with_lists("the function", xs.iter().cloned().map(Some), |p, n, list| {
-            // SAFETY: function and user pointer come together from the caller.
-            unsafe { call(user.get(), p, n, list) }
-        })?;
-        out.and_then(|l| l.into_iter().collect()).ok_or_else(|| {
-            Error::new(ErrorKind::Callback, "the function returned success but no list of tensors without NULL")
-        })
-    };
     check(&f, inputs, GradCheck { eps: o.eps, atol: o.atol, rtol: o.rtol })
 }
 
@@ -468,4 +479,32 @@ pub fn gradgradcheck(
     options: Option<taper_gradcheck_options>,
 ) -> Result<()> {
     run_gradcheck(c, ops::gradgradcheck, vtable, user, inputs, options)
+}
+
+/// `taper_checkpoint`.
+pub fn checkpoint(
+    c: &Call,
+    vtable: taper_tensor_fn_vtable,
+    user: User,
+    inputs: &[Tensor],
+    preserve_rng_state: bool,
+) -> Result<Vec<Tensor>> {
+    let f = tensor_fn(c, vtable, user)?;
+    gate::checkpoint::checkpoint(Box::new(f), inputs, preserve_rng_state)
+}
+
+/// `taper_per_sample_grads`.
+pub fn per_sample_grads(
+    c: &Call,
+    vtable: taper_tensor_fn_vtable,
+    user: User,
+    parameters: &[Tensor],
+    batch: &[Tensor],
+) -> Result<Vec<Tensor>> {
+    let f = tensor_fn(c, vtable, user)?;
+    let loss = |xs: &[Tensor]| match &f(xs)?[..] {
+        [loss] => Ok(loss.clone()),
+        more => bail!(Callback, "per_sample_grads: expected the function to return one tensor, got {}", more.len()),
+    };
+    ops::per_sample_grads(&loss, parameters, batch)
 }

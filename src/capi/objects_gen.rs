@@ -884,6 +884,42 @@ pub unsafe extern "C" fn taper_gradgradcheck(vtable: *const taper_tensor_fn_vtab
     })
 }
 
+/// Calls the function without keeping what its ops would save for backward; a backward pass calls it again on the same
+/// inputs, with the automatic casts and, where preserve_rng_state says so, the random numbers of this call (PyTorch's
+/// checkpoint with use_reentrant=False). Gradients reach the inputs and whatever else the function uses. An error in
+/// backward where an input was written to meanwhile or the second call saves something else. outputs receives the
+/// results, owned by the caller. Borrows the inputs, which the graph keeps; user is owned by the graph
+/// (vtable->drop, from any thread). Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_checkpoint(vtable: *const taper_tensor_fn_vtable, user: *mut c_void, inputs: *const *mut taper_tensor, inputs_len: usize, preserve_rng_state: bool, outputs: *mut *mut taper_tensor_list) -> *mut taper_error {
+    let user = owner(vtable, user);
+    guard("checkpoint", move |c| {
+        let vtable = read_struct(c, 0, "vtable", vtable)?;
+        let outputs = c.out(4, "outputs", outputs)?;
+        let inputs = c.tensors(2, "inputs", inputs, inputs_len)?;
+        outputs.set(super::autograd::checkpoint(c, vtable, user, &inputs, preserve_rng_state)?)
+    })
+}
+
+/// For each parameter a tensor [n, *parameter]: the gradients of each of the n samples alone, where a sample is an element
+/// of every tensor of the batch along its first dimension (PyTorch's vmap(grad(f))). The function is called once for each
+/// sample, with one tensor less a dimension for each of the batch, and gives one 0-dim tensor, its loss. What it does not
+/// use has zeros; no `.grad` is touched. The list is owned by the caller. Borrows all; user is owned by the call
+/// (vtable->drop). Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_per_sample_grads(vtable: *const taper_tensor_fn_vtable, user: *mut c_void, parameters: *const *mut taper_tensor, parameters_len: usize, batch: *const *mut taper_tensor, batch_len: usize, out: *mut *mut taper_tensor_list) -> *mut taper_error {
+    let user = owner(vtable, user);
+    guard("per_sample_grads", move |c| {
+        let vtable = read_struct(c, 0, "vtable", vtable)?;
+        let out = c.out(4, "out", out)?;
+        let parameters = c.tensors(2, "parameters", parameters, parameters_len)?;
+        let batch = c.tensors(3, "batch", batch, batch_len)?;
+        out.set(super::autograd::per_sample_grads(c, vtable, user, &parameters, &batch)?)
+    })
+}
+
 // == Custom functions ==
 
 /// Runs vtable->forward on the inputs and records it as one node whose gradient is vtable->backward. outputs receives the

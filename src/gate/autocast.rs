@@ -101,6 +101,21 @@ pub fn end() -> Result<()> {
     Ok(())
 }
 
+/// What is in force on a thread, to be in force again later.
+#[derive(Clone, Copy)]
+pub struct Settings(Setting);
+/// What is in force on this thread now.
+pub fn settings() -> Settings {
+    Settings(look(|s| s.now))
+}
+/// Begins a region of this thread in which it is that; [`end`] ends it.
+pub fn begin_again(settings: Settings) {
+    with(|s| {
+        s.around.push(s.now);
+        s.now = settings.0;
+    });
+}
+
 /// Whether listed ops on devices of `kind` are cast on this thread.
 pub fn enabled(kind: DeviceType) -> bool {
     look(|s| s.now.on[place(kind)])

@@ -5,6 +5,7 @@
 //! With nothing switched on (`crate::watch`) an op goes straight on.
 
 pub mod autocast;
+pub mod checkpoint;
 mod front_gen;
 mod op;
 mod pass;

@@ -34,6 +34,8 @@ SKIPPED = {
     "set_default_device": "moves every later tensor; drawn only where a device is asked for",
     "tensor_handle_count": "walks the table; called at the end of every episode",
     "handle_count": "walks the table; called at the end of every episode",
+    "checkpoint": "takes callbacks; tests/c/test_checkpoint.c",
+    "per_sample_grads": "takes callbacks; tests/c/test_checkpoint.c",
     "saved_tensors_hooks_push": "takes callbacks; tests/c/test_autograd.c",
     "saved_tensors_hooks_pop": "ends what the other begins; tests/c/test_autograd.c",
     "optimizer_step_closure": "takes a callback; tests/c/test_optim.c",

@@ -5,6 +5,9 @@
 #include "grad_mode.hpp"
 #include "tensor.hpp"
 
+#include <memory>
+#include <type_traits>
+
 namespace taper {
 namespace autograd {
 /// Gradients of outputs with respect to inputs; undefined tensors where allow_unused inputs are not used.
@@ -158,20 +161,86 @@ inline void backward(const std::vector<Tensor> &tensors, const std::vector<Tenso
     detail::check(taper_backward(t.data(), t.size(), g.data(), g.size(), retain_graph, create_graph, i.data(), i.size()));
 }
 
-/// Tolerances of gradcheck.
-struct GradcheckOptions {
-    double eps = 1e-6, atol = 1e-5, rtol = 1e-3;
+/// While it lives, pack gets the tensors that ops of this thread save for backward, and returns what is kept in a tensor's
+/// place; unpack makes the tensor of it again when backward wants it. Both may be used longer, by graphs made meanwhile. The
+/// innermost hooks count.
+class SavedTensorsHooks {
+  public:
+    template <class Pack, class Unpack> SavedTensorsHooks(Pack pack, Unpack unpack) {
+        using Kept = std::decay_t<std::invoke_result_t<Pack &, const Tensor &>>;
+        struct Functions {
+            Pack pack;
+            Unpack unpack;
+        };
+        taper_saved_hooks_vtable v = TAPER_SAVED_HOOKS_VTABLE_INIT;
+        v.pack = [](void *user, taper_tensor *t, uint64_t *token) -> taper_error * {
+            return detail::guarded([&] {
+                auto kept = std::make_unique<Kept>(static_cast<Functions *>(user)->pack(Tensor::borrow(t)));
+                *token = static_cast<uint64_t>(reinterpret_cast<uintptr_t>(kept.release()));
+            });
+        };
+        v.unpack = [](void *user, uint64_t token, taper_tensor **out) -> taper_error * {
+            return detail::guarded([&] {
+                const auto *kept = reinterpret_cast<const Kept *>(static_cast<uintptr_t>(token));
+                *out = Tensor(static_cast<Functions *>(user)->unpack(*kept)).release_copy();
+            });
+        };
+        v.release = [](void *, uint64_t token) { delete reinterpret_cast<Kept *>(static_cast<uintptr_t>(token)); };
+        v.drop = detail::drop_as<Functions>;
+        detail::check(taper_saved_tensors_hooks_push(&v, new Functions{std::move(pack), std::move(unpack)}));
+    }
+    ~SavedTensorsHooks() { taper_saved_tensors_hooks_pop(); }
+    SavedTensorsHooks(const SavedTensorsHooks &) = delete;
+    SavedTensorsHooks &operator=(const SavedTensorsHooks &) = delete;
 };
+
 namespace detail {
 using namespace taper::detail;
-template <class F, class C>
-void gradcheck(F f, const std::vector<Tensor> &inputs, const GradcheckOptions &o, C call) {
+/// A function from and to a vector of tensors, as the library calls it; `new F(f)` goes with it.
+template <class F> taper_tensor_fn_vtable tensor_fn() {
     taper_tensor_fn_vtable v{};
     v.struct_size = sizeof v;
     v.call = [](void *user, taper_tensor *const *in, size_t n, taper_tensor_list **out) -> taper_error * {
         return guarded([&] { *out = make_list((*static_cast<F *>(user))(borrow_all(in, n))); });
     };
     v.drop = drop_as<F>;
+    return v;
+}
+} // namespace detail
+
+/// Calls f, from and to a vector of tensors, without keeping what its ops save for backward: a backward pass calls it again, on
+/// the same inputs and, with preserve_rng_state, with the same random numbers. f is kept by the graph, so it should hold what it
+/// uses by value.
+template <class F>
+std::vector<Tensor> checkpoint(F f, const std::vector<Tensor> &inputs, bool preserve_rng_state = true) {
+    const auto v = detail::tensor_fn<F>();
+    const auto h = detail::handles(inputs);
+    taper_tensor_list *l = nullptr;
+    detail::check(taper_checkpoint(&v, new F(std::move(f)), h.data(), h.size(), preserve_rng_state, &l));
+    return detail::adopt_list<Tensor>(l);
+}
+
+/// For each parameter a tensor [n, *parameter]: the gradients of f, from a vector with a sample of each tensor of the batch to a
+/// 0-dim loss, for each of the n samples alone.
+template <class F>
+std::vector<Tensor> per_sample_grads(F f, const std::vector<Tensor> &parameters, const std::vector<Tensor> &batch) {
+    auto list = [f = std::move(f)](const std::vector<Tensor> &sample) mutable { return std::vector<Tensor>{f(sample)}; };
+    using List = decltype(list);
+    const auto v = detail::tensor_fn<List>();
+    const auto p = detail::handles(parameters), b = detail::handles(batch);
+    taper_tensor_list *l = nullptr;
+    detail::check(taper_per_sample_grads(&v, new List(std::move(list)), p.data(), p.size(), b.data(), b.size(), &l));
+    return detail::adopt_list<Tensor>(l);
+}
+
+/// Tolerances of gradcheck.
+struct GradcheckOptions {
+    double eps = 1e-6, atol = 1e-5, rtol = 1e-3;
+};
+namespace detail {
+template <class F, class C>
+void gradcheck(F f, const std::vector<Tensor> &inputs, const GradcheckOptions &o, C call) {
+    const auto v = tensor_fn<F>();
     taper_gradcheck_options raw = TAPER_GRADCHECK_OPTIONS_INIT;
     raw.eps = o.eps;
     raw.atol = o.atol;

@@ -688,6 +688,7 @@ static void flat_memory() {
     // AddressSanitizer keeps what is freed.
     CHECK(std::getenv("TAPER_ALLOCATOR") || resident() < before + (4 << 20));
 }
+#include "checkpoint.hpp"
 #include "data.hpp"
 #include "schedules.hpp"
 
@@ -984,6 +985,7 @@ int main() {
     places();
     nul_bytes();
     flat_memory();
+    checkpoints::test();
     schedules::forty_epochs();
     schedules::the_rest();
     loading::all();

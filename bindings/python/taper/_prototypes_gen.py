@@ -94,6 +94,8 @@ PROTOTYPES = {
     "node_remove_hook": "ppQ",
     "gradcheck": "ppppzp",
     "gradgradcheck": "ppppzp",
+    "checkpoint": "ppppz?p",
+    "per_sample_grads": "ppppzpzp",
     "function_apply": "ppppzp",
     "function_ctx_save_for_backward": "pppz",
     "function_ctx_saved_tensors": "ppp",
