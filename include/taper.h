@@ -8944,7 +8944,7 @@ taper_error *taper_pixel_shuffle(taper_tensor *self,
                                  taper_tensor **out);
 
 /*
- * Resizes the dimensions behind the second: mode 'nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic', 'trilinear' or 'area'; scale_h and scale_w are the factors of the last two dimensions where they differ.
+ * Resizes the dimensions behind the second: mode 'nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic', 'trilinear' or 'area'; with antialias 'bilinear', 'bicubic' or 'lanczos', where an element of a smaller result is a weighted mean of all that it covers; scale_h and scale_w are the factors of the last two dimensions where they differ.
  *
  * `interpolate(Tensor input, int[1]? size=None, float? scale_factor=None, str mode="nearest", bool? align_corners=None, bool? recompute_scale_factor=None, bool antialias=False, *, float? scale_h=None, float? scale_w=None) -> Tensor`. Since 0.1.
  */
@@ -13914,6 +13914,85 @@ taper_error *taper_batches_state_dict(taper_batches *b,
  * live pass. Since 0.1.
  */
 bool taper_batches_free(taper_batches *b);
+
+/* ==== Files of data ======================================================================================= */
+
+/*
+ * Reads an IDX file (MNIST and its kin), plain or compressed by gzip: an array of uint8, int8, int16, int32, float32 or float64
+ * with the sizes that its header has. The result is owned by the caller. Fails (TAPER_ERROR_IO) when the file is damaged.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_read_idx(const char *path,
+                            taper_tensor **out);
+
+/*
+ * Reads a binary file of CIFAR-10 or CIFAR-100 (classes is 10 or 100), plain or compressed by gzip: images are uint8 [n, 3, 32,
+ * 32], labels int64 [n], of CIFAR-100 [n, 2] with the coarse ones first. Both are owned by the caller. Fails
+ * (TAPER_ERROR_IO) when the file is damaged. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_read_cifar(const char *path,
+                              int64_t classes,
+                              taper_tensor **images,
+                              taper_tensor **labels);
+
+/*
+ * Reads a table of numbers, plain or compressed by gzip, as [rows, columns] of dtype (none: the default one; a floating-point
+ * one). separator is one character (NULL: a comma; a space: any run of spaces and tabs); fields may be quoted. header
+ * says whether the first line has names (NULL: whether one of its fields is no number); names gets them, each ended by
+ * '\n', and is empty without a header. missing is put where a field is empty, NA, N/A, nan, null, None or ?. Both results are owned by
+ * the caller. Fails (TAPER_ERROR_IO) naming line and field where one is no number or a line has more or fewer fields. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_read_csv(const char *path,
+                            const char *separator,
+                            const bool *header,
+                            double missing,
+                            int32_t dtype,
+                            taper_tensor **values,
+                            taper_string **names);
+
+/*
+ * Reads a PNG or JPEG file as uint8 [channels, rows, columns]. channels is 0 (as the file has it), 1 (grey), 2 (grey and alpha),
+ * 3 (RGB) or 4 (RGB and alpha); of 16 bits the upper 8 are kept. At most 178,956,970 pixels are read. The result is owned by
+ * the caller. Fails (TAPER_ERROR_IO) when the file is damaged. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_read_image(const char *path,
+                              int64_t channels,
+                              taper_tensor **out);
+
+/* The same of a file's bytes in memory, which are borrowed for the call. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_decode_image(const void *data,
+                                size_t nbytes,
+                                int64_t channels,
+                                taper_tensor **out);
+
+/*
+ * Looks for images (.png, .jpg, .jpeg) in a folder with one folder for each class, which may have folders inside: paths, each
+ * ended by '\n', in order, labels as int64 [n], and the classes' names, each ended by '\n', by name. Nothing of the images is
+ * read. All are owned by the caller. Fails (TAPER_ERROR_IO) where a class has no image. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_image_folder(const char *folder,
+                                taper_string **paths,
+                                taper_tensor **labels,
+                                taper_string **classes);
+
+/*
+ * Resizes the last two dimensions of images, uint8 or floating-point, as Pillow does: filter is "nearest", "box", "bilinear"
+ * (NULL), "hamming", "bicubic" or "lanczos", each pixel of a smaller image a weighted mean of all that it covers. Bytes are
+ * rounded as Pillow rounds them. Floats have gradients. The result is owned by the caller. Borrows images. Any device.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_image_resize(taper_tensor *images,
+                                int64_t height,
+                                int64_t width,
+                                const char *filter,
+                                taper_tensor **out);
 
 /* ==== Pictures, event files, progress ===================================================================== */
 

@@ -14,6 +14,7 @@ pub mod io;
 pub mod nn;
 pub mod ops;
 pub mod optim;
+pub mod read;
 pub mod show;
 pub mod tensor;
 pub mod watch;

@@ -19,6 +19,7 @@
 #include "taper/nn.hpp"
 #include "taper/lr_scheduler.hpp"
 #include "taper/optim.hpp"
+#include "taper/read.hpp"
 #include "taper/show.hpp"
 #include "taper/watch.hpp"
 #include "taper/optim_gen.hpp"

@@ -15151,7 +15151,7 @@ type InterpolateOptions struct {
 	ScaleW               *float64 // default None
 }
 
-// Interpolate: Resizes the dimensions behind the second: mode 'nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic', 'trilinear' or 'area'; scale_h and scale_w are the factors of the last two dimensions where they differ.
+// Interpolate: Resizes the dimensions behind the second: mode 'nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic', 'trilinear' or 'area'; with antialias 'bilinear', 'bicubic' or 'lanczos', where an element of a smaller result is a weighted mean of all that it covers; scale_h and scale_w are the factors of the last two dimensions where they differ.
 func Interpolate(input *Tensor, opts ...InterpolateOptions) (*Tensor, error) {
 	o := first(opts)
 	sizeInts := o.Size

@@ -44,6 +44,7 @@ pub mod optim_gen;
 mod optim_options;
 pub mod panics;
 pub mod scope;
+pub mod read;
 pub mod show;
 pub mod string;
 pub mod tensor;

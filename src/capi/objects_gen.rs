@@ -3800,6 +3800,122 @@ pub extern "C" fn taper_batches_free(b: *mut taper_batches) -> bool {
     free_handle(b)
 }
 
+// == Files of data ==
+
+/// Reads an IDX file (MNIST and its kin), plain or compressed by gzip: an array of uint8, int8, int16, int32, float32 or float64
+/// with the sizes that its header has. The result is owned by the caller. Fails (TAPER_ERROR_IO) when the file is damaged.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_read_idx(path: *const c_char, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("read_idx", |c| {
+        let out = c.out(1, "out", out)?;
+        let path = c.path(0, "path", path)?;
+        out.set(super::read::read_idx(path)?)
+    })
+}
+
+/// Reads a binary file of CIFAR-10 or CIFAR-100 (classes is 10 or 100), plain or compressed by gzip: images are uint8 [n, 3, 32,
+/// 32], labels int64 [n], of CIFAR-100 [n, 2] with the coarse ones first. Both are owned by the caller. Fails
+/// (TAPER_ERROR_IO) when the file is damaged. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_read_cifar(path: *const c_char, classes: i64, images: *mut *mut taper_tensor, labels: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("read_cifar", |c| {
+        let images = c.out(2, "images", images);
+        let labels = c.out(3, "labels", labels);
+        let images = images?;
+        let labels = labels?;
+        let path = c.path(0, "path", path)?;
+        let (images_value, labels_value) = super::read::read_cifar(path, classes)?;
+        images.set(images_value)?;
+        labels.set(labels_value)
+    })
+}
+
+/// Reads a table of numbers, plain or compressed by gzip, as [rows, columns] of dtype (none: the default one; a floating-point
+/// one). separator is one character (NULL: a comma; a space: any run of spaces and tabs); fields may be quoted. header
+/// says whether the first line has names (NULL: whether one of its fields is no number); names gets them, each ended by
+/// '\n', and is empty without a header. missing is put where a field is empty, NA, N/A, nan, null, None or ?. Both results are owned by
+/// the caller. Fails (TAPER_ERROR_IO) naming line and field where one is no number or a line has more or fewer fields. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_read_csv(path: *const c_char, separator: *const c_char, header: *const bool, missing: f64, dtype: i32, values: *mut *mut taper_tensor, names: *mut *mut taper_string) -> *mut taper_error {
+    guard("read_csv", |c| {
+        let values = c.out(5, "values", values);
+        let names = c.out(6, "names", names);
+        let values = values?;
+        let names = names?;
+        let path = c.path(0, "path", path)?;
+        let separator = c.opt_str(1, "separator", separator)?;
+        let header = c.opt(2, "header", header)?;
+        let dtype = c.opt_dtype(4, "dtype", dtype)?;
+        let (values_value, names_value) = super::read::read_csv(path, separator, header, missing, dtype)?;
+        values.set(values_value)?;
+        names.set(names_value)
+    })
+}
+
+/// Reads a PNG or JPEG file as uint8 [channels, rows, columns]. channels is 0 (as the file has it), 1 (grey), 2 (grey and alpha),
+/// 3 (RGB) or 4 (RGB and alpha); of 16 bits the upper 8 are kept. At most 178,956,970 pixels are read. The result is owned by
+/// the caller. Fails (TAPER_ERROR_IO) when the file is damaged. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_read_image(path: *const c_char, channels: i64, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("read_image", |c| {
+        let out = c.out(2, "out", out)?;
+        let path = c.path(0, "path", path)?;
+        out.set(super::read::read_image(path, channels)?)
+    })
+}
+
+/// The same of a file's bytes in memory, which are borrowed for the call. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_decode_image(data: *const c_void, nbytes: usize, channels: i64, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("decode_image", |c| {
+        let out = c.out(2, "out", out)?;
+        let data = c.slice(0, "data", data as *const u8, nbytes)?;
+        out.set(super::read::decode_image(data, channels)?)
+    })
+}
+
+/// Looks for images (.png, .jpg, .jpeg) in a folder with one folder for each class, which may have folders inside: paths, each
+/// ended by '\n', in order, labels as int64 [n], and the classes' names, each ended by '\n', by name. Nothing of the images is
+/// read. All are owned by the caller. Fails (TAPER_ERROR_IO) where a class has no image. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_image_folder(folder: *const c_char, paths: *mut *mut taper_string, labels: *mut *mut taper_tensor, classes: *mut *mut taper_string) -> *mut taper_error {
+    guard("image_folder", |c| {
+        let paths = c.out(1, "paths", paths);
+        let labels = c.out(2, "labels", labels);
+        let classes = c.out(3, "classes", classes);
+        let paths = paths?;
+        let labels = labels?;
+        let classes = classes?;
+        let folder = c.path(0, "folder", folder)?;
+        let (paths_value, labels_value, classes_value) = super::read::image_folder(folder)?;
+        paths.set(paths_value)?;
+        labels.set(labels_value)?;
+        classes.set(classes_value)
+    })
+}
+
+/// Resizes the last two dimensions of images, uint8 or floating-point, as Pillow does: filter is "nearest", "box", "bilinear"
+/// (NULL), "hamming", "bicubic" or "lanczos", each pixel of a smaller image a weighted mean of all that it covers. Bytes are
+/// rounded as Pillow rounds them. Floats have gradients. The result is owned by the caller. Borrows images. Any device.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_image_resize(images: *mut taper_tensor, height: i64, width: i64, filter: *const c_char, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("image_resize", |c| {
+        let out = c.out(4, "out", out)?;
+        let images = c.tensor(0, "images", images)?;
+        let filter = c.opt_str(3, "filter", filter)?;
+        out.set(super::read::image_resize(&images, height, width, filter)?)
+    })
+}
+
 // == Pictures, event files, progress ==
 
 /// Writes images into a PNG file: [H, W], [C, H, W] or [N, C, H, W] with 1 or 3 channels; uint8 from 0 to 255, bool, or

@@ -17138,7 +17138,7 @@ pub unsafe extern "C" fn taper_pixel_shuffle(
     })
 }
 
-/// Resizes the dimensions behind the second: mode 'nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic', 'trilinear' or 'area'; scale_h and scale_w are the factors of the last two dimensions where they differ.
+/// Resizes the dimensions behind the second: mode 'nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic', 'trilinear' or 'area'; with antialias 'bilinear', 'bicubic' or 'lanczos', where an element of a smaller result is a weighted mean of all that it covers; scale_h and scale_w are the factors of the last two dimensions where they differ.
 ///
 /// `interpolate(Tensor input, int[1]? size=None, float? scale_factor=None, str mode="nearest", bool? align_corners=None, bool? recompute_scale_factor=None, bool antialias=False, *, float? scale_h=None, float? scale_w=None) -> Tensor`. Since 0.1.
 #[no_mangle]

@@ -9299,7 +9299,7 @@ pub fn pixel_shuffle(self_: &Tensor, upscale_factor: i64) -> Result<Tensor> {
     ops::pixel_shuffle(&self_, upscale_factor)
 }
 
-/// Resizes the dimensions behind the second: mode 'nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic', 'trilinear' or 'area'; scale_h and scale_w are the factors of the last two dimensions where they differ.
+/// Resizes the dimensions behind the second: mode 'nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic', 'trilinear' or 'area'; with antialias 'bilinear', 'bicubic' or 'lanczos', where an element of a smaller result is a weighted mean of all that it covers; scale_h and scale_w are the factors of the last two dimensions where they differ.
 #[rustfmt::skip]
 #[inline]
 pub fn interpolate(input: &Tensor, size: Option<&[i64]>, scale_factor: Option<f64>, mode: &str, align_corners: Option<bool>, recompute_scale_factor: Option<bool>, antialias: bool, scale_h: Option<f64>, scale_w: Option<f64>) -> Result<Tensor> {

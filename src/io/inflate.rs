@@ -99,3 +99,59 @@ impl Deflate {
         Ok(self.out)
     }
 }
+
+fn memory_only(packed: &[u8], n: usize, flags: u32, longer: bool) -> Result<Option<Vec<u8>>> {
+    if n as u64 > (packed.len() as u64).saturating_mul(1032) {
+        return Ok(None);
+    }
+    let _state = grant(64 << 10)?;
+    let mut machine = DecompressorOxide::new();
+    let mut out = memory::zeroed::<u8>(n)?;
+    let flags = flags | inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
+    let (status, _, made) = decompress(&mut machine, packed, &mut out, 0, flags);
+    let whole = status == TINFLStatus::Done || (longer && status == TINFLStatus::HasMoreOutput);
+    Ok((whole && made == n).then_some(out))
+}
+
+/// The first `n` bytes of a zlib stream; None where it is damaged, or has fewer.
+pub fn zlib(packed: &[u8], n: usize) -> Result<Option<Vec<u8>>> {
+    memory_only(packed, n, inflate_flags::TINFL_FLAG_PARSE_ZLIB_HEADER, true)
+}
+
+const GZIP: &[u8] = &[0x1f, 0x8b, 8];
+
+/// A file's bytes: those that a gzip file of one member holds, whose length and checksum are looked at, or its own.
+pub fn plain_or_gzip(source: &Source) -> Result<Vec<u8>> {
+    let file = source.bytes(0, source.len())?;
+    if !file.starts_with(GZIP) {
+        return Ok(file);
+    }
+    match gzip(&file)? {
+        Some(bytes) => Ok(bytes),
+        None => Err(source.bad("gzip", "it is damaged, cut short, or has several members")),
+    }
+}
+
+fn gzip(file: &[u8]) -> Result<Option<Vec<u8>>> {
+    let Some((body, tail)) = file.len().checked_sub(8).filter(|n| *n >= 10).map(|n| file.split_at(n)) else {
+        return Ok(None);
+    };
+    let flags = body[3];
+    let mut at = 10;
+    if flags & 4 != 0 {
+        let Some(n) = body.get(at..at + 2) else { return Ok(None) };
+        at += 2 + u16::from_le_bytes([n[0], n[1]]) as usize;
+    }
+    // A name and a comment, each ended by a zero.
+    for bit in [8, 16] {
+        if flags & bit != 0 {
+            let Some(n) = body.get(at..).and_then(|b| b.iter().position(|b| *b == 0)) else { return Ok(None) };
+            at += n + 1;
+        }
+    }
+    at += if flags & 2 != 0 { 2 } else { 0 };
+    let word = |i: usize| u32::from_le_bytes([tail[i], tail[i + 1], tail[i + 2], tail[i + 3]]);
+    let Some(packed) = body.get(at..) else { return Ok(None) };
+    let bytes = memory_only(packed, word(4) as usize, 0, false)?;
+    Ok(bytes.filter(|b| crc32fast::hash(b) == word(0)))
+}

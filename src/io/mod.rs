@@ -4,7 +4,7 @@ pub mod checkpoint;
 pub mod contents;
 pub mod file;
 pub mod format;
-mod inflate;
+pub mod inflate;
 pub mod npy;
 mod pickle;
 pub mod safetensors;

@@ -1,5 +1,6 @@
 //! Resizing of the spatial dimensions by interpolation.
 
+use super::antialias::{antialiased, cubic_weight, Filter};
 use super::*;
 use crate::backend::memory;
 use crate::{bail, ensure, Dims};
@@ -67,22 +68,14 @@ impl Along {
         let mut total: Option<Tensor> = None;
         for step in -1..=2i64 {
             let taps = self.pick(x, places.iter().map(|p| self.inside(p.floor() as i64 + step)))?;
-            let weight = self.weights(x, places.iter().map(|p| cubic_weight((p - p.floor() - step as f64).abs())))?;
+            let weight =
+                self.weights(x, places.iter().map(|p| cubic_weight((p - p.floor() - step as f64).abs(), -0.75)))?;
             total = Some(match total {
                 None => mul(&taps, &weight)?,
                 Some(t) => addcmul(&t, &taps, &weight, ONE)?,
             });
         }
         Ok(total.expect("four taps"))
-    }
-}
-/// The weight of cubic convolution (a = -0.75, as in PyTorch) at a distance below 2.
-fn cubic_weight(x: f64) -> f64 {
-    let a = -0.75;
-    if x <= 1.0 {
-        ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
-    } else {
-        ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a
     }
 }
 /// A size for each spatial dimension, of one number or as many.
@@ -117,7 +110,8 @@ fn factors(n: usize, scale: Option<f64>, height: Option<f64>, width: Option<f64>
 }
 /// Resizes the dimensions behind the second to a size or by a factor: "nearest", "nearest-exact", "linear" (1 dimension),
 /// "bilinear" and "bicubic" (2), "trilinear" (3), "area". scale_h and scale_w are the factors of the last two dimensions where
-/// they differ from scale_factor.
+/// they differ from scale_factor. With antialias ("bilinear", "bicubic" and "lanczos", of four dimensions) each element of a
+/// smaller result is a weighted mean of all that it covers.
 pub fn interpolate(
     input: &Tensor,
     size: Option<&[i64]>,
@@ -144,6 +138,10 @@ pub fn interpolate(
         Value,
         "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear"
     );
+    if mode == "lanczos" {
+        ensure!(antialias, Value, "Lanczos mode requires antialias=True");
+        ensure!(align_corners != Some(true), Value, "Lanczos mode does not support align_corners=True");
+    }
     let recompute = recompute_scale_factor.unwrap_or(false);
     let (sizes, factors) = match (size, factors(s.len() - 2, scale_factor, scale_h, scale_w)?) {
         (Some(_), Some(_)) => bail!(Value, "only one of size or scale_factor should be defined"),
@@ -157,11 +155,16 @@ pub fn interpolate(
             (sizes, Some(factors).filter(|_| !recompute && mode != "area"))
         }
     };
-    ensure!(!antialias, NotImplemented, "interpolate: antialias=True is not supported");
+    ensure!(
+        !antialias || (matches!(mode, "bilinear" | "bicubic" | "lanczos") && s.len() == 4),
+        Value,
+        "Anti-alias option is restricted to bilinear, bicubic, and lanczos modes and requires a 4-D tensor as input"
+    );
     let wanted = match mode {
         "nearest" | "nearest-exact" | "area" => s.len() - 2,
         "linear" => 1,
         "bilinear" | "bicubic" => 2,
+        "lanczos" if antialias => 2,
         "trilinear" => 3,
         other => bail!(
             NotImplemented,
@@ -201,15 +204,30 @@ pub fn interpolate(
         "interpolate: mode={mode} is not implemented for {}",
         input.dtype()
     );
+    let align = align_corners.unwrap_or(false);
+    let ratio = |i: usize| match &factors {
+        Some(f) if f[i] > 0.0 => 1.0 / f[i],
+        _ => s[i + 2] as f64 / sizes[i] as f64,
+    };
+    if antialias {
+        let filter = match mode {
+            "bilinear" => Filter::Linear,
+            "bicubic" => Filter::Cubic,
+            _ => Filter::Lanczos,
+        };
+        let apart = |i: usize| match sizes[i] {
+            n if align && n > 1 => (s[i + 2] - 1) as f64 / (n - 1) as f64,
+            _ if align => 0.0,
+            _ => ratio(i),
+        };
+        return antialiased(input, &sizes, &[apart(0), apart(1)], filter);
+    }
     let resize = |x: &Tensor| {
         let mut x = x.clone();
         for (i, n) in sizes.iter().enumerate() {
             let m = s[i + 2];
-            let ratio = match &factors {
-                Some(f) if f[i] > 0.0 => 1.0 / f[i],
-                _ => m as f64 / *n as f64,
-            };
-            let along = Along { dim: i as i64 + 2, m, n: *n, ratio, align: align_corners.unwrap_or(false) };
+            let ratio = ratio(i);
+            let along = Along { dim: i as i64 + 2, m, n: *n, ratio, align };
             x = match mode {
                 "nearest" => along.nearest(&x, 0.0)?,
                 "nearest-exact" => along.nearest(&x, 0.5)?,

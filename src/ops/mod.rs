@@ -6,6 +6,7 @@
 mod activations;
 mod affine;
 mod algebra;
+mod antialias;
 mod arith;
 mod attention;
 mod bags;
@@ -62,6 +63,7 @@ mod written;
 pub use activations::*;
 pub use affine::*;
 pub use algebra::{backward, grad};
+pub use antialias::resize_images;
 pub use arith::*;
 pub use attention::*;
 pub use bags::*;

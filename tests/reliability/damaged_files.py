@@ -10,6 +10,7 @@ or stands still, the parent knows at which case, says so, keeps the file under t
 """
 
 import argparse
+import gzip
 import io
 import json
 import mmap
@@ -227,9 +228,57 @@ def header_of_safetensors(r, seeds):
     return struct.pack("<Q", length & (2**64 - 1)) + header + body[: r.choice((len(body), len(body) // 2))]
 
 
+def bytes_of_idx(r, seeds):
+    """Any byte of an IDX file, plain or compressed."""
+    return edited(r, r.choice(seeds["idx"]), r.choice(seeds["idx"]))
+
+
+def bytes_of_cifar(r, seeds):
+    """Any byte of a CIFAR file."""
+    return edited(r, r.choice(seeds["cifar"]), r.choice(seeds["cifar"]))
+
+
+def bytes_of_csv(r, seeds):
+    """Any byte of a table."""
+    return edited(r, r.choice(seeds["csv"]), r.choice(seeds["csv"]))
+
+
+def bytes_of_image(r, seeds):
+    """Any byte of a PNG or JPEG file."""
+    return edited(r, r.choice(seeds["image"]), r.choice(seeds["image"]))
+
+
+def chunks_of_image(r, seeds):
+    """Bytes of a PNG's chunks, whose checksums are right again."""
+    data = r.choice([d for d in seeds["image"] if d.startswith(b"\x89PNG")])
+    at, out = 8, data[:8]
+    while at + 12 <= len(data):
+        (n,) = struct.unpack(">I", data[at : at + 4])
+        kind, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + n]
+        if kind == b"IDAT" and r.random() < 0.5:
+            body = zlib.compress(edited(r, zlib.decompress(body), body))
+        elif r.random() < 0.3:
+            body = edited(r, body, body)
+        for _ in range(r.choice((0, 1, 1, 1, 1, 1, 1, 2))):
+            out += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        at += 12 + n
+    return out
+
+
+def bytes_of_npz(r, seeds):
+    """Any byte of an NPY or NPZ file."""
+    return edited(r, r.choice(seeds["npz"]), r.choice(seeds["npz"]))
+
+
+def bytes_of_safetensors_in_memory(r, seeds):
+    """Any byte of a safetensors file that is read from memory."""
+    return edited(r, r.choice(seeds["safetensors"]), r.choice(seeds["safetensors"]))
+
+
 KINDS = [
     bytes_of_archive, directory_of_archive, bytes_of_pickle, opcodes_in_pickle, random_pickle, records_of_archive,
-    bytes_of_safetensors, header_of_safetensors,
+    bytes_of_safetensors, header_of_safetensors, bytes_of_idx, bytes_of_cifar, bytes_of_csv, bytes_of_image, chunks_of_image,
+    bytes_of_npz, bytes_of_safetensors_in_memory,
 ]  # fmt: skip
 
 
@@ -273,7 +322,27 @@ def make_seeds(torch, folder):
         with open(path, "rb") as f:
             flat.append(f.read())
     archives = [a for a in archives if len(a) < 100_000]
-    return {"pt": archives, "parts": [records(a) for a in archives], "safetensors": flat}
+    more = {"pt": archives, "parts": [records(a) for a in archives], "safetensors": flat}
+    r = random.Random(0)
+    idx = b"\0\0\x08\2" + struct.pack(">II", 3, 5) + r.randbytes(15)
+    wide = b"\0\0\x0d\3" + struct.pack(">III4f", 2, 1, 2, 1, 2, 3, 4)
+    more["idx"] = [idx, wide, gzip.compress(idx), gzip.compress(wide)]
+    cifar = b"".join(bytes([r.randrange(10)]) + r.randbytes(3072) for _ in range(2))
+    more["cifar"] = [cifar, gzip.compress(cifar)]
+    more["csv"] = [
+        b'a,"b ""x""",c\n1,2,3\n4,,NA\n-1e5,"7",inf\n', b"1;2\r\n3;4\r\n", b"1 2\t3\n 4 5 6 ", gzip.compress(b"1,2\n3,4\n")
+    ]  # fmt: skip
+    images, arrays = (os.path.join(ROOT, "tests", "fixtures", n) for n in ("images", "files"))
+    more["image"], more["npz"] = [], []
+    for name in sorted(os.listdir(images)):
+        if name.endswith((".png", ".jpg")):
+            with open(os.path.join(images, name), "rb") as f:
+                more["image"].append(f.read())
+    for name in sorted(os.listdir(arrays)):
+        if name.endswith((".npy", ".npz")):
+            with open(os.path.join(arrays, name), "rb") as f:
+                more["npz"].append(f.read())
+    return more
 
 
 def case(seed, i, seeds):
@@ -301,12 +370,40 @@ def look_at(obj, torch):
             todo.extend(o)
 
 
+def of_file(reader):
+    def read(data, path, *modules):
+        with open(path, "wb") as f:
+            f.write(data)
+        return reader(path, *modules)
+
+    return read
+
+
+def tensors_of_file(path, read, safetensors):
+    with safetensors.safe_open(path) as f:
+        return {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
+
+
+READERS = {
+    bytes_of_idx: of_file(lambda path, read, _: read.read_idx(path)),
+    bytes_of_cifar: of_file(lambda path, read, _: read.read_cifar(path)),
+    bytes_of_csv: of_file(lambda path, read, _: read.read_csv(path)),
+    bytes_of_image: lambda data, path, read, _: read.decode_image(data),
+    chunks_of_image: of_file(lambda path, read, _: read.read_image(path)),
+    bytes_of_npz: of_file(tensors_of_file),
+    bytes_of_safetensors_in_memory: lambda data, path, read, safetensors: safetensors.load(data),
+}
+
+
 def outcome(kind, data, path, torch):
     """Loads one file: what came of it. Errors that are not documented are raised."""
     from taper import safetensors
+    from taper.utils import read
 
     try:
-        if "safetensors" in kind.__name__:
+        if kind in READERS:
+            loaded = READERS[kind](data, path, read, safetensors)
+        elif "safetensors" in kind.__name__:
             with open(path, "wb") as f:
                 f.write(data)
             loaded = safetensors.load_file(path)
@@ -317,7 +414,7 @@ def outcome(kind, data, path, torch):
     except pickle.UnpicklingError:
         return "UnpicklingError"
     except RuntimeError as e:
-        if "safetensors" in kind.__name__:
+        if "safetensors" in kind.__name__ or kind in READERS:
             raise
         return (
             "RuntimeError"
@@ -327,7 +424,7 @@ def outcome(kind, data, path, torch):
     except EOFError:
         return "EOFError"
     except OSError:
-        if "safetensors" not in kind.__name__:
+        if "safetensors" not in kind.__name__ and kind not in READERS:
             raise
         return "OSError"
     look_at(loaded, torch)

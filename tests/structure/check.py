@@ -26,6 +26,7 @@ ORDER = [
     "optim",
     "data",
     "io",
+    "read",
     "show",
     "capi",
 ]

@@ -7263,7 +7263,7 @@ inline Tensor pixel_shuffle(const Tensor &self, int64_t upscale_factor) {
     detail::check(taper_pixel_shuffle(self.handle(), upscale_factor, &out_));
     return Tensor::adopt(out_);
 }
-/// Resizes the dimensions behind the second: mode 'nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic', 'trilinear' or 'area'; scale_h and scale_w are the factors of the last two dimensions where they differ.
+/// Resizes the dimensions behind the second: mode 'nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic', 'trilinear' or 'area'; with antialias 'bilinear', 'bicubic' or 'lanczos', where an element of a smaller result is a weighted mean of all that it covers; scale_h and scale_w are the factors of the last two dimensions where they differ.
 inline Tensor interpolate(const Tensor &input, const OptionalIntList &size = std::nullopt, std::optional<double> scale_factor = std::nullopt, const std::string &mode = "nearest", std::optional<bool> align_corners = std::nullopt, std::optional<bool> recompute_scale_factor = std::nullopt, bool antialias = false, std::optional<double> scale_h = std::nullopt, std::optional<double> scale_w = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_interpolate(input.handle(), size ? size->data() : nullptr, size ? size->size() : 0, scale_factor ? &*scale_factor : nullptr, detail::text(mode), align_corners ? &*align_corners : nullptr, recompute_scale_factor ? &*recompute_scale_factor : nullptr, antialias, scale_h ? &*scale_h : nullptr, scale_w ? &*scale_w : nullptr, &out_));

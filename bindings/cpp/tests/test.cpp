@@ -867,6 +867,40 @@ static void optimizers() {
     CHECK((optim::Adamax({p}, optim::AdamaxOptions().betas({.5, .75})).option_values("betas") == std::vector<double>{.5, .75}));
 }
 
+static void reading() {
+    namespace fs = std::filesystem;
+    const auto folder = fs::temp_directory_path() / "taper_cpp_read";
+    fs::remove_all(folder);
+    fs::create_directories(folder / "images" / "only");
+    const auto at = [&](const char *name) { return (folder / name).string(); };
+    const auto write = [&](const char *name, const std::string &text) { std::ofstream(at(name), std::ios::binary) << text; };
+    write("x.idx", std::string("\0\0\x08\1\0\0\0\3abc", 11));
+    CHECK(read_idx(at("x.idx")).to_vector<uint8_t>() == std::vector<uint8_t>{97, 98, 99});
+    write("x.bin", std::string(1, '\7') + std::string(3072, 'a'));
+    const auto [images, labels] = read_cifar(at("x.bin"));
+    CHECK(images.dim() == 4 && images.size(1) == 3 && images.size(3) == 32 && labels.item<int64_t>() == 7);
+    write("x.csv", "a;b\n1;\n");
+    CsvOptions options;
+    options.separator = ";";
+    options.missing = -1;
+    const Table table = read_csv(at("x.csv"), options);
+    CHECK(table.names == (std::vector<std::string>{"a", "b"}) && table.values.to_vector<float>() == std::vector<float>{1, -1});
+    CHECK(throws<IoError>("field 1 of line 1", [&] {
+        CsvOptions without;
+        without.header = false;
+        without.separator = ";";
+        read_csv(at("x.csv"), without);
+    }));
+    save_image(ones({3, 4, 6}), at("images/only/x.png"));
+    const ImageFolder found = image_folder(at("images"));
+    CHECK(found.classes == std::vector<std::string>{"only"} && found.paths.size() == 1 && found.labels.size(0) == 1);
+    const Tensor image = read_image(found.paths[0], 1);
+    CHECK(image.size(0) == 1 && image.size(2) == 6 && image.to_vector<uint8_t>() == std::vector<uint8_t>(24, 255));
+    CHECK(resize_image(image, 2, 3, "lanczos").to_vector<uint8_t>() == std::vector<uint8_t>(6, 255));
+    CHECK(throws<IoError>("neither a PNG nor a JPEG", [] { decode_image("GIF", 3); }));
+    fs::remove_all(folder);
+}
+
 static void showing() {
     namespace fs = std::filesystem;
     const auto folder = fs::temp_directory_path() / "taper_cpp_show";
@@ -990,6 +1024,7 @@ int main() {
     schedules::the_rest();
     loading::all();
     watching();
+    reading();
     showing();
     optimizers();
     no_leaks();

@@ -33,6 +33,7 @@ const LATE_SECTIONS: &[(&str, &str)] = &[
     ("Attributes", "attribute.rs"),
     ("Layers", "nn.rs"),
     ("Data sets, samplers, loaders", "data.rs"),
+    ("Files of data", "read.rs"),
     ("Pictures, event files, progress", "show.rs"),
     ("Optimizers", "optim.rs"),
     ("Learning-rate schedules", "schedule.rs"),

@@ -21,6 +21,13 @@ const PAGES: &[(&str, &str, &str, &[&str])] = &[
         &["io", "files"],
     ),
     (
+        "readers",
+        "Files of data",
+        "Data sets, tables and images from files as tensors. Sizes that a file claims are compared with its length before \
+         memory is taken. In Python: `taper.utils.read`.",
+        &["read"],
+    ),
+    (
         "devices",
         "Devices",
         "Devices, their memory, threads, random numbers, graphs and events. How devices behave: [DEVICES.md](../DEVICES.md).",

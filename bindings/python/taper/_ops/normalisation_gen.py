@@ -429,7 +429,7 @@ def pixel_shuffle(input, upscale_factor):
 
 
 def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corners=None, recompute_scale_factor=None, antialias=False, *, scale_h=None, scale_w=None):
-    """Resizes the dimensions behind the second: mode 'nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic', 'trilinear' or 'area'; scale_h and scale_w are the factors of the last two dimensions where they differ."""
+    """Resizes the dimensions behind the second: mode 'nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic', 'trilinear' or 'area'; with antialias 'bilinear', 'bicubic' or 'lanczos', where an element of a smaller result is a weighted mean of all that it covers; scale_h and scale_w are the factors of the last two dimensions where they differ."""
     try:
         if type(size) is int:
             size = (size,) * 1

@@ -193,7 +193,7 @@ def multi_head_attention_forward(query: Tensor, key: Tensor, value: Tensor, embe
 def pixel_shuffle(input: Tensor, upscale_factor: _int) -> Tensor:
     """Channels rearranged into space: [n, c r^2, h, w] to [n, c, h r, w r]."""
 def interpolate(input: Tensor, size: Optional[_Ints] = ..., scale_factor: Optional[_float] = ..., mode: _str = ..., align_corners: Optional[_bool] = ..., recompute_scale_factor: Optional[_bool] = ..., antialias: _bool = ..., *, scale_h: Optional[_float] = ..., scale_w: Optional[_float] = ...) -> Tensor:
-    """Resizes the dimensions behind the second: mode 'nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic', 'trilinear' or 'area'; scale_h and scale_w are the factors of the last two dimensions where they differ."""
+    """Resizes the dimensions behind the second: mode 'nearest', 'nearest-exact', 'linear', 'bilinear', 'bicubic', 'trilinear' or 'area'; with antialias 'bilinear', 'bicubic' or 'lanczos', where an element of a smaller result is a weighted mean of all that it covers; scale_h and scale_w are the factors of the last two dimensions where they differ."""
 def pixel_unshuffle(input: Tensor, downscale_factor: _int) -> Tensor:
     """Space rearranged into channels: [n, c, h r, w r] to [n, c r^2, h, w]."""
 def channel_shuffle(input: Tensor, groups: _int) -> Tensor:
