@@ -160,6 +160,19 @@ fn resampled(x: &Tensor, sizes: &[i64], scales: &[f64], filter: Filter, bits: Op
     in_float([x], |[x]| resize(x))
 }
 
+/// Which of `n` pixels each of `out` takes: that in which its middle lies. Pillow adds up the steps, whose rounding decides
+/// where a middle lies on a border.
+fn nearest(n: i64, out: i64, device: crate::Device) -> Result<Tensor> {
+    let step = n as f64 / out as f64;
+    let mut middle = step * 0.5;
+    let mut places = crate::backend::memory::with_capacity(out as usize)?;
+    for _ in 0..out {
+        places.push((middle as i64).min(n - 1));
+        middle += step;
+    }
+    to_device(&Tensor::from_slice(&places, &[out])?, device)
+}
+
 /// Resizes the last two dimensions of images as Pillow does: bytes by integers of 22 bits, rounded in between;
 /// floats without. "nearest" takes the pixel in whose middle a pixel of the result lies.
 pub fn resize_images(images: &Tensor, height: i64, width: i64, filter: &str) -> Result<Tensor> {
@@ -187,7 +200,10 @@ pub fn resize_images(images: &Tensor, height: i64, width: i64, filter: &str) -> 
     drop(Tensor::empty(&out, dtype, images.device())?);
     let x = reshape(images, &shape4)?;
     let y = match filter {
-        "nearest" => interpolate(&x, Some(&sizes), None, "nearest-exact", None, None, false, None, None)?,
+        "nearest" => {
+            let rows = index_select(&x, 2, &nearest(shape4[2], height, x.device())?)?;
+            index_select(&rows, 3, &nearest(shape4[3], width, x.device())?)?
+        }
         _ => {
             let filter = match filter {
                 "box" => Filter::Box,

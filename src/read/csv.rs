@@ -168,7 +168,7 @@ pub fn read(source: &Source, options: &Options, dtype: DType) -> Result<(Tensor,
         Err(Wrong::Text(what)) => return Err(source.bad("CSV", what)),
         Err(Wrong::Other(e)) => return Err(e),
     };
-    let rows = if columns == 0 { 0 } else { values.len() / columns };
+    let rows = values.len().checked_div(columns).unwrap_or(0);
     drop(bytes);
     let t = Tensor::from_slice(&values, &[rows as i64, columns as i64])?;
     Ok((crate::nn::convert(&t, dtype, Device::CPU)?, names))

@@ -87,7 +87,7 @@ _SELDOM_FUNCTIONS = frozenset(
 )
 _SELDOM_METHODS = frozenset(
     "cholesky const_data_ptr dense_dim dim_order eig hardshrink indices "
-    "is_coalesced is_conj is_distributed is_neg is_set_to lstsq map2_ new_empty_strided prelu qr reinforce resize "
+    "is_coalesced is_distributed is_set_to lstsq map2_ new_empty_strided prelu qr reinforce resize "
     "resize_as resolve_conj resolve_neg slice_inverse solve sparse_dim symeig to_dense unsafe_chunk unsafe_split "
     "unsafe_split_with_sizes values".split()
 )

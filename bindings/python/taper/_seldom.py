@@ -3,7 +3,6 @@ flow as functions."""
 
 import warnings
 
-from . import _dtype
 from . import _ops as g
 from ._glue import copy_out, return_type
 from ._tensor import Tensor
@@ -54,7 +53,8 @@ def _never(name):
 
 for _name in ("is_conj", "is_neg", "is_distributed", "is_inference"):
     FUNCTIONS[_name] = METHODS[_name] = _never(_name)
-del METHODS["is_inference"]
+for _name in ("is_conj", "is_neg", "is_inference"):
+    del METHODS[_name]  # the class has them
 
 
 @_function

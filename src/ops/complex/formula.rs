@@ -198,7 +198,7 @@ impl<'a> Z<'a> {
         Z { re: self.re + self.re.num(v), im: self.im }
     }
     /// 1 - z, whose imaginary part keeps the sign of zero that tells the sides of a cut.
-    fn from_one(self) -> Z<'a> {
+    fn of_one(self) -> Z<'a> {
         Z { re: self.re.num(1.0) - self.re, im: self.im.neg() }
     }
     fn reciprocal(self) -> Z<'a> {
@@ -267,11 +267,11 @@ impl<'a> Z<'a> {
     }
     /// Kahan's formulas of inverse functions: exact on both sides of the cuts.
     fn asin(self) -> Z<'a> {
-        let (a, b) = (self.from_one().sqrt(), self.plus(1.0).sqrt());
+        let (a, b) = (self.of_one().sqrt(), self.plus(1.0).sqrt());
         Z { re: self.re.atan2(a.re * b.re - a.im * b.im), im: (a.re * b.im - a.im * b.re).one(Opcode::Asinh) }
     }
     fn acos(self) -> Z<'a> {
-        let (a, b) = (self.from_one().sqrt(), self.plus(1.0).sqrt());
+        let (a, b) = (self.of_one().sqrt(), self.plus(1.0).sqrt());
         Z { re: a.re.atan2(b.re) * a.re.num(2.0), im: (b.re * a.im - b.im * a.re).one(Opcode::Asinh) }
     }
     fn acosh(self) -> Z<'a> {
