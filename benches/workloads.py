@@ -251,6 +251,47 @@ def conv2d_training(T):
     return run
 
 
+def conv2d_of_resnet(channels, size, gradients):
+    """A 3x3 convolution as ResNet-18 has it, eight images."""
+    flop = 2 * 8 * channels**2 * size**2 * 9 * (3 if gradients else 1) / 1e9
+    what = ", and its gradients" if gradients else ""
+
+    @workload(f"conv2d 8x{channels}x{size}x{size}, {channels} kernels 3x3{what}", ("GFLOP", flop))
+    def make(T):
+        F = T.nn.functional
+        x, w = T.rand(8, channels, size, size) - 0.5, T.rand(channels, channels, 3, 3) - 0.5
+        if not gradients:
+            return lambda: F.conv2d(x, w, padding=1)
+        slope = T.rand(8, channels, size, size)
+        x.requires_grad_(), w.requires_grad_()
+
+        def run():
+            x.grad = w.grad = None
+            F.conv2d(x, w, padding=1).backward(slope)
+
+        return run
+
+
+def batch_norm_training(channels, size):
+    @workload(f"batch norm 8x{channels}x{size}x{size}, training, and its gradients")
+    def make(T):
+        layer, x = T.nn.BatchNorm2d(channels), T.rand(8, channels, size, size).requires_grad_()
+        slope = T.rand(8, channels, size, size)
+
+        def run():
+            x.grad = None
+            layer.zero_grad()
+            layer(x).backward(slope)
+
+        return run
+
+
+for _channels, _size in (64, 56), (128, 28), (256, 14), (512, 7):
+    conv2d_of_resnet(_channels, _size, False)
+    conv2d_of_resnet(_channels, _size, True)
+    batch_norm_training(_channels, _size)
+
+
 @workload("max_pool2d 64x16x32x32, and its gradient")
 def max_pool2d(T):
     F = T.nn.functional

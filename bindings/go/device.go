@@ -242,6 +242,12 @@ func ConvAllowTF32() bool { return bool(C.taper_get_conv_allow_tf32()) }
 // SetConvAllowTF32 lets float32 convolutions use TF32 on CUDA, or not.
 func SetConvAllowTF32(allow bool) { C.taper_set_conv_allow_tf32(C.bool(allow)) }
 
+// ConvWinograd says whether float32 convolutions of 3x3 on the CPU may take Winograd's method; true unless TAPER_WINOGRAD=0.
+func ConvWinograd() bool { return bool(C.taper_get_conv_winograd()) }
+
+// SetConvWinograd lets float32 convolutions of 3x3 on the CPU take Winograd's method, or not, in all goroutines.
+func SetConvWinograd(allow bool) { C.taper_set_conv_winograd(C.bool(allow)) }
+
 // LogLevel says how much a message of the log matters.
 type LogLevel int32
 

@@ -165,6 +165,12 @@ func TestPrecision(t *testing.T) {
 		t.Error(ConvAllowTF32(), Float32MatmulPrecision())
 	}
 	SetConvAllowTF32(true)
+	winograd := ConvWinograd()
+	SetConvWinograd(!winograd)
+	if ConvWinograd() == winograd {
+		t.Error(winograd)
+	}
+	SetConvWinograd(winograd)
 }
 
 func TestGraphs(t *testing.T) {

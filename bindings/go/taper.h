@@ -1488,6 +1488,15 @@ bool taper_get_conv_allow_tf32(void);
 /* Lets float32 convolutions use TF32 on CUDA, or not. Since 0.1. */
 void taper_set_conv_allow_tf32(bool allow);
 
+/*
+ * Whether float32 convolutions of 3x3 on the CPU may take Winograd's method, whose largest error is about twice that of
+ * sums in place; true unless TAPER_WINOGRAD=0. Since 0.1.
+ */
+bool taper_get_conv_winograd(void);
+
+/* Lets float32 convolutions of 3x3 on the CPU take Winograd's method, or not, in all threads. Since 0.1. */
+void taper_set_conv_winograd(bool allow);
+
 /* ==== Events, memory shared on a device =================================================================== */
 
 /*

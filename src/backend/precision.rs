@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 static MATMUL: AtomicU8 = AtomicU8::new(0);
 /// 0 no, 1 yes, 2 not asked yet: then `TAPER_CONV_TF32` decides.
 static CONV_TF32: AtomicU8 = AtomicU8::new(2);
+/// As `CONV_TF32`, of `TAPER_WINOGRAD`.
+static WINOGRAD: AtomicU8 = AtomicU8::new(2);
 const NAMES: [&str; 3] = ["highest", "high", "medium"];
 
 /// `highest` (float32 throughout, the default), `high` or `medium` (TF32 where the device has it); a Value error
@@ -37,6 +39,22 @@ pub fn conv_tf32() -> bool {
         }
         v => v == 1,
     }
+}
+/// Whether float32 convolutions on the CPU may take Winograd's way, whose largest error is about twice that of sums in
+/// place: true unless `TAPER_WINOGRAD=0`.
+pub fn winograd() -> bool {
+    match WINOGRAD.load(Ordering::Relaxed) {
+        2 => {
+            let on = std::env::var("TAPER_WINOGRAD").as_deref() != Ok("0");
+            // A setting made meanwhile stays.
+            let _ = WINOGRAD.compare_exchange(2, on as u8, Ordering::Relaxed, Ordering::Relaxed);
+            WINOGRAD.load(Ordering::Relaxed) == 1
+        }
+        v => v == 1,
+    }
+}
+pub fn set_winograd(on: bool) {
+    WINOGRAD.store(on as u8, Ordering::Relaxed);
 }
 pub fn set_conv_tf32(on: bool) {
     CONV_TF32.store(on as u8, Ordering::Relaxed);

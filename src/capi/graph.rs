@@ -53,6 +53,16 @@ pub fn get_conv_allow_tf32() -> bool {
     precision::conv_tf32()
 }
 
+/// `taper_get_conv_winograd`.
+pub fn get_conv_winograd() -> bool {
+    precision::winograd()
+}
+
+/// `taper_set_conv_winograd`.
+pub fn set_conv_winograd(allow: bool) {
+    precision::set_winograd(allow);
+}
+
 /// `taper_set_conv_allow_tf32`.
 pub fn set_conv_allow_tf32(allow: bool) {
     precision::set_conv_tf32(allow);

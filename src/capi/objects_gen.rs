@@ -1413,6 +1413,19 @@ pub extern "C" fn taper_set_conv_allow_tf32(allow: bool) {
     super::graph::set_conv_allow_tf32(allow)
 }
 
+/// Whether float32 convolutions of 3x3 on the CPU may take Winograd's method, whose largest error is about twice that of
+/// sums in place; true unless TAPER_WINOGRAD=0. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_get_conv_winograd() -> bool {
+    super::graph::get_conv_winograd()
+}
+
+/// Lets float32 convolutions of 3x3 on the CPU take Winograd's method, or not, in all threads. Since 0.1.
+#[no_mangle]
+pub extern "C" fn taper_set_conv_winograd(allow: bool) {
+    super::graph::set_conv_winograd(allow)
+}
+
 // == Events, memory shared on a device ==
 
 /// Makes an event of a device, owned by the caller; with timing, taper_event_elapsed_time tells how long the device took

@@ -169,6 +169,9 @@ inline std::string get_float32_matmul_precision() {
 /// Whether float32 convolutions may use TF32 on CUDA; true at the start.
 inline bool get_conv_allow_tf32() { return taper_get_conv_allow_tf32(); }
 inline void set_conv_allow_tf32(bool allow) { taper_set_conv_allow_tf32(allow); }
+/// Whether float32 convolutions of 3x3 on the CPU may take Winograd's method; true unless TAPER_WINOGRAD=0.
+inline bool get_conv_winograd() { return taper_get_conv_winograd(); }
+inline void set_conv_winograd(bool allow) { taper_set_conv_winograd(allow); }
 
 } // namespace taper
 

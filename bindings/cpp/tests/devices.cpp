@@ -165,6 +165,10 @@ static void precision() {
     set_conv_allow_tf32(false);
     CHECK(!get_conv_allow_tf32());
     set_conv_allow_tf32(true);
+    bool winograd = get_conv_winograd();
+    set_conv_winograd(!winograd);
+    CHECK(get_conv_winograd() != winograd);
+    set_conv_winograd(winograd);
 }
 
 static void events(const Device &d) {

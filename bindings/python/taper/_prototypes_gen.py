@@ -145,6 +145,8 @@ PROTOTYPES = {
     "get_float32_matmul_precision": "i",
     "get_conv_allow_tf32": "?",
     "set_conv_allow_tf32": "-?",
+    "get_conv_winograd": "?",
+    "set_conv_winograd": "-?",
     "event_new": "pD?p",
     "event_record": "pp",
     "event_query": "ppp",

@@ -353,6 +353,10 @@ def test_backends():
     cudnn.allow_tf32 = False
     assert cudnn.allow_tf32 is False and taper._c.proto("get_conv_allow_tf32")() is False
     cudnn.allow_tf32 = True
+    before = taper.backends.cpu.winograd
+    taper.backends.cpu.winograd = not before
+    assert taper.backends.cpu.winograd is (not before) and taper._c.proto("get_conv_winograd")() is (not before)
+    taper.backends.cpu.winograd = before
     with taper.backends.cuda.sdp_kernel(enable_flash=False, enable_math=True, enable_mem_efficient=False):
         pass
     assert taper.backends.mps.is_available() is False and taper.backends.mps.is_built() is False

@@ -7,6 +7,8 @@
 //! outputs x channels (`kernels`) then need no im2col matrix. Shapes for which that wastes more than a matrix
 //! product would cost (tiny outputs) go through im2col and gemm (`gemm`).
 //!
+//! 3x3 sums of many channels take fewer multiplications (`winograd`).
+//!
 //! Every output is summed over its taps in one order, whatever the number of threads.
 
 mod corr;
@@ -15,6 +17,8 @@ mod geometry;
 mod kernels;
 mod mend;
 mod weight;
+mod winograd;
+mod winograd_weight;
 
 use self::corr::{for_subs, lane_counts, Corr, Sub, IM2COL_COST, TASK};
 use self::geometry::{Axis, Geometry, Image};
@@ -24,6 +28,7 @@ use crate::backend::cpu::level::{level, Level};
 use crate::backend::cpu::scratch::{ptr, Ptr, Scratch};
 use crate::backend::cpu::threads::parallel::{num_threads, parallel_for};
 use crate::backend::{check, ConvParams, View};
+use crate::base::dtype::DType;
 use crate::base::error::{Error, Result};
 use crate::dispatch_float;
 
@@ -238,11 +243,22 @@ fn conv_with(set: Level, input: View, weight: View, bias: Option<View>, p: &Conv
     if out.layout.numel() == 0 {
         return Ok(());
     }
+    if input.dtype == DType::F32
+        && winograd::suits(set, &g)
+        && winograd::pays(&g)
+        && winograd_forward(set, &g, &input, &weight, &bias, &out)?
+    {
+        return Ok(());
+    }
+    forward_in_place(set, &g, input, weight, bias, out)
+}
+/// `conv` without Winograd's method.
+fn forward_in_place(set: Level, g: &Geometry, input: View, weight: View, bias: Option<View>, out: View) -> Result<()> {
     dispatch_float!(
         input.dtype,
         T,
         {
-            let axes = [0, 1, 2].map(|d| Axis::forward(&g, d));
+            let axes = [0, 1, 2].map(|d| Axis::forward(g, d));
             let (src, dst, w) = (Image::<T>::of(&input)?, Image::<T>::of(&out)?, Image::<T>::of(&weight)?);
             let bias = match &bias {
                 Some(b) => Some((Ptr(ptr::<T>(b)?), b.layout.strides[0] as isize)),
@@ -250,19 +266,70 @@ fn conv_with(set: Level, input: View, weight: View, bias: Option<View>, p: &Conv
             };
             let (rows, flat) = Corr::<T>::cost(&axes, g.ic, g.oc, vector_shape::<<T as FloatElement>::C>(set).0);
             if g.ic * g.taps() * g.positions() * (g.oc + IM2COL_COST) < rows.min(flat) {
-                gemm::forward(&g, src, w, bias, dst)?;
+                gemm::forward(g, src, w, bias, dst)?;
             } else {
                 let weights = Weights { p: w.p, group: g.oc as isize * w.n, cout: w.n, cin: w.c, s: w.s };
                 let (cin, cout, dst_size) = (g.ic, g.oc, g.output);
-                correlate(set, Problem { g: &g, axes, cin, cout, src, dst, dst_size, weights, bias })?;
+                correlate(set, Problem { g, axes, cin, cout, src, dst, dst_size, weights, bias })?;
             }
             if g.pad != [0; 3] && mend::suspect::<T>(&weight, &out)? {
-                mend::forward(&g, src, w, bias, dst);
+                mend::forward(g, src, w, bias, dst);
             }
             Ok(())
         },
         Err(Error::unsupported("conv", input.dtype, "cpu"))
     )
+}
+
+/// `conv` with fewer multiplications; false where some output is no finite number and has to be made in place.
+fn winograd_forward(
+    set: Level,
+    g: &Geometry,
+    x: &View,
+    weight: &View,
+    bias: &Option<View>,
+    out: &View,
+) -> Result<bool> {
+    let w = Image::<f32>::of(weight)?;
+    let bias = match bias {
+        Some(b) => Some((Ptr(ptr::<f32>(b)?), b.layout.strides[0] as isize)),
+        None => None,
+    };
+    let taps = winograd::Taps { p: w.p, group: g.oc as isize * w.n, cout: w.n, cin: w.c, s: [w.s[1], w.s[2]] };
+    let p = winograd::Problem {
+        n: g.n,
+        groups: g.groups,
+        cin: g.ic,
+        cout: g.oc,
+        src: Image::of(x)?,
+        src_size: [g.input[1], g.input[2]],
+        dst: Image::of(out)?,
+        dst_size: [g.output[1], g.output[2]],
+        pad: [g.pad[1], g.pad[2]],
+        taps,
+        bias,
+    };
+    winograd::run(set, &p)
+}
+/// The gradient of the input likewise: sums over the gradient with the taps in reverse order.
+fn winograd_backward_input(set: Level, g: &Geometry, grad: &View, weight: &View, gi: &View) -> Result<bool> {
+    let w = Image::<f32>::of(weight)?;
+    let last = Ptr(w.p.at(2 * (w.s[1] + w.s[2])));
+    let taps = winograd::Taps { p: last, group: g.oc as isize * w.n, cout: w.c, cin: w.n, s: [-w.s[1], -w.s[2]] };
+    let p = winograd::Problem {
+        n: g.n,
+        groups: g.groups,
+        cin: g.oc,
+        cout: g.ic,
+        src: Image::of(grad)?,
+        src_size: [g.output[1], g.output[2]],
+        dst: Image::of(gi)?,
+        dst_size: [g.input[1], g.input[2]],
+        pad: [2 - g.pad[1], 2 - g.pad[2]],
+        taps,
+        bias: None,
+    };
+    winograd::run(set, &p)
 }
 
 /// Gradient of `conv` with respect to its input; also the forward pass of the transposed convolution.
@@ -274,22 +341,33 @@ fn conv_backward_input_with(set: Level, grad: View, weight: View, p: &ConvParams
     if grad_input.layout.numel() == 0 {
         return Ok(());
     }
+    if grad.dtype == DType::F32
+        && winograd::suits(set, &g)
+        && winograd::pays(&g)
+        && winograd_backward_input(set, &g, &grad, &weight, &grad_input)?
+    {
+        return Ok(());
+    }
+    backward_input_in_place(set, &g, grad, weight, grad_input)
+}
+/// `conv_backward_input` without Winograd's method.
+fn backward_input_in_place(set: Level, g: &Geometry, grad: View, weight: View, grad_input: View) -> Result<()> {
     dispatch_float!(
         grad.dtype,
         T,
         {
-            let axes = [0, 1, 2].map(|d| Axis::backward(&g, d));
+            let axes = [0, 1, 2].map(|d| Axis::backward(g, d));
             let (src, dst, w) = (Image::<T>::of(&grad)?, Image::<T>::of(&grad_input)?, Image::<T>::of(&weight)?);
             let (rows, flat) = Corr::<T>::cost(&axes, g.oc, g.ic, vector_shape::<<T as FloatElement>::C>(set).0);
             if g.ic * g.taps() * g.positions() * (g.oc + IM2COL_COST) < rows.min(flat) {
-                return gemm::backward_input(&g, src, w, dst);
+                return gemm::backward_input(g, src, w, dst);
             }
             let weights = Weights { p: w.p, group: g.oc as isize * w.n, cout: w.c, cin: w.n, s: w.s };
             let (cin, cout, dst_size) = (g.oc, g.ic, g.input);
-            correlate(set, Problem { g: &g, axes, cin, cout, src, dst, dst_size, weights, bias: None })?;
+            correlate(set, Problem { g, axes, cin, cout, src, dst, dst_size, weights, bias: None })?;
             // Zeros around the gradient have met infinite weights: the other way makes products one by one.
             if g.taps() > 1 && mend::suspect::<T>(&weight, &grad_input)? {
-                gemm::backward_input(&g, src, w, dst)?;
+                gemm::backward_input(g, src, w, dst)?;
             }
             Ok(())
         },
@@ -306,19 +384,29 @@ fn conv_backward_weight_with(set: Level, grad: View, input: View, p: &ConvParams
     if grad_weight.layout.numel() == 0 {
         return Ok(());
     }
+    if grad.dtype == DType::F32 && winograd::suits(set, &g) && winograd_weight::suits(set, &g) {
+        let (gr, x, gw) = (Image::of(&grad)?, Image::of(&input)?, Image::of(&grad_weight)?);
+        if winograd_weight::run(set, &g, gr, x, gw)? {
+            return Ok(());
+        }
+    }
+    backward_weight_in_place(set, &g, grad, input, grad_weight)
+}
+/// `conv_backward_weight` without Winograd's method.
+fn backward_weight_in_place(set: Level, g: &Geometry, grad: View, input: View, grad_weight: View) -> Result<()> {
     dispatch_float!(
         grad.dtype,
         T,
         {
             let (gr, x, gw) = (Image::<T>::of(&grad)?, Image::<T>::of(&input)?, Image::<T>::of(&grad_weight)?);
-            if weight::suits::<T>(set, &g) {
-                weight::run(set, &g, gr, x, gw)?;
+            if weight::suits::<T>(set, g) {
+                weight::run(set, g, gr, x, gw)?;
             } else {
-                gemm::backward_weight(&g, gr, x, gw)?;
+                gemm::backward_weight(g, gr, x, gw)?;
             }
             // Zeros around the input, or between the gradient's rows, have met what is no number.
             if (g.taps() > 1 || g.pad != [0; 3]) && mend::has_nan::<T>(&grad_weight)? {
-                mend::backward_weight(&g, gr, x, gw);
+                mend::backward_weight(g, gr, x, gw);
             }
             Ok(())
         },
