@@ -202,7 +202,7 @@ def _allowed_by_user(obj):
     return any(obj is allowed for allowed in _safe_globals.values())
 
 
-class _Machine:
+class Machine:
     """A pickle machine without any power."""
 
     def __init__(self, data, reader):
@@ -375,6 +375,11 @@ class _Machine:
         _need(key in self.memo, f"memo {key} was never set")
         self.stack.append(self.memo[key])
 
+    def next(self):
+        """The object of the next of several pickles."""
+        self.stack, self.marks, self.memo = [], [], {}
+        return self.run()
+
     def run(self):
         data, n, ops = self.data, len(self.data), _OPS
         while self.at < n:
@@ -483,7 +488,7 @@ def _build(m):
 _OPS = {
     b"\x80": _protocol,
     b"\x95": lambda m: m.take(8),
-    b"(": _Machine.mark,
+    b"(": Machine.mark,
     b"0": lambda m: m.stack.pop(),
     b"1": lambda m: m.items(),
     b"2": lambda m: m.stack.append(m.stack[-1]),
@@ -537,8 +542,13 @@ _OPS = {code[0]: op for code, op in _OPS.items()}
 
 def untrusted(data, reader):
     """Reads a pickle without executing anything from it."""
+    return guarded(Machine(data, reader).run, reader)
+
+
+def guarded(read, reader):
+    """Whatever goes wrong while a file is read is an error of the file."""
     try:
-        return _Machine(data, reader).run()
+        return read()
     except (UnpicklingError, MemoryError):
         raise
     except Exception as error:
@@ -548,7 +558,7 @@ def untrusted(data, reader):
 
 
 def trusted(data, reader):
-    """Reads a pickle of a trusted file: classes are looked up, with PyTorch's names meaning Taper's."""
+    """Reads a pickle of a trusted file, bytes or a stream: classes are looked up, with PyTorch's names meaning Taper's."""
     import io
     from functools import partial
 
@@ -566,10 +576,10 @@ def trusted(data, reader):
             return super().find_class(module, name)
 
     machine = _Trusting(b"", reader)
-    return Unpickler(io.BytesIO(data)).load()
+    return Unpickler(io.BytesIO(data) if isinstance(data, bytes) else data).load()
 
 
-class _Trusting(_Machine):
+class _Trusting(Machine):
     """What the table's functions need of a machine, for a file that may call anything."""
 
     def call(self, function, args):

@@ -301,57 +301,13 @@ def save(obj, f, pickle_module=None, pickle_protocol=2, _use_new_zipfile_seriali
 # --- reading -----------------------------------------------------------------------------------------------------------
 
 
-class _Reader:
-    """The records of an archive, and tensors over its storages."""
+class Storages:
+    """The storages of a file by their keys, on the devices that map_location gives them. `fetch` has their bytes."""
 
-    def __init__(self, file, map_location):
-        import zipfile
-
-        try:
-            self.zip = zipfile.ZipFile(file)
-            names = self.zip.namelist()
-            size = file.seek(0, os.SEEK_END)
-        except MemoryError:
-            raise
-        except Exception as error:  # zipfile fails in many ways
-            raise RuntimeError(f"PytorchStreamReader failed reading zip archive: {error}") from None
-        if len(set(names)) != len(names):
-            raise RuntimeError("PytorchStreamReader failed reading zip archive: two records have the same name")
-        pickles = [n for n in names if n.endswith("/data.pkl")]
-        if not pickles:
-            raise RuntimeError("PytorchStreamReader failed locating file data.pkl: file not found")
-        self.prefix = pickles[0][: -len("data.pkl")]
+    def __init__(self, map_location):
         self.map_location = map_location
         self.storages = {}
         self.raised = None  # an error that says nothing about the file
-        # How many bytes may still be read: records do not overlap, and compressed ones grow to a limit.
-        self.stored, self.inflated = size, 20 * size + _INFLATED
-        if self.prefix + "byteorder" in names and self.record("byteorder") == b"big":
-            raise RuntimeError("the file holds big-endian data, which is not supported")
-
-    def record(self, name):
-        try:
-            info = self.zip.getinfo(self.prefix + name)
-            size = info.file_size
-            if info.compress_type == 0:
-                self.stored -= size
-            elif info.compress_type == 8:
-                self.inflated -= size
-            else:
-                raise ValueError(f"compression method {info.compress_type} is not supported")
-            if info.flag_bits & 1:
-                raise ValueError("the record is encrypted")
-            if self.stored < 0 or self.inflated < 0:
-                raise ValueError(f"a record of {size} bytes is larger than the archive allows")
-            with self.zip.open(info) as record:
-                data = record.read(size)
-            if len(data) != size:
-                raise ValueError(f"{len(data)} bytes of {size}")
-            return data
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise RuntimeError(f"PytorchStreamReader failed reading file {name}: {error}") from None
 
     def place(self, location, t):
         """A storage on the device that map_location gives it."""
@@ -391,13 +347,66 @@ class _Reader:
             if t.dtype is not dtype.dtype:
                 raise RuntimeError(f"storage {key} is of {t.dtype} and of {dtype.dtype}")
             return t
-        data = self.record(f"data/{key}")
-        dtype = dtype.dtype
-        if count < 0 or len(data) < count * dtype.itemsize:
-            raise RuntimeError(f"storage {key} holds {len(data)} bytes, {count} elements of {dtype} were expected")
-        t = from_bytes(data[: count * dtype.itemsize], (count,), dtype, "cpu")
+        t = from_bytes(self.fetch(key, dtype.dtype, count), (count,), dtype.dtype, "cpu")
         t = self.storages[key] = self.place(location, t)
         return t
+
+
+class _Reader(Storages):
+    """The records of an archive, and tensors over its storages."""
+
+    def __init__(self, file, map_location):
+        import zipfile
+
+        super().__init__(map_location)
+        try:
+            self.zip = zipfile.ZipFile(file)
+            names = self.zip.namelist()
+            size = file.seek(0, os.SEEK_END)
+        except MemoryError:
+            raise
+        except Exception as error:  # zipfile fails in many ways
+            raise RuntimeError(f"PytorchStreamReader failed reading zip archive: {error}") from None
+        if len(set(names)) != len(names):
+            raise RuntimeError("PytorchStreamReader failed reading zip archive: two records have the same name")
+        pickles = [n for n in names if n.endswith("/data.pkl")]
+        if not pickles:
+            raise RuntimeError("PytorchStreamReader failed locating file data.pkl: file not found")
+        self.prefix = pickles[0][: -len("data.pkl")]
+        # How many bytes may still be read: records do not overlap, and compressed ones grow to a limit.
+        self.stored, self.inflated = size, 20 * size + _INFLATED
+        if self.prefix + "byteorder" in names and self.record("byteorder") == b"big":
+            raise RuntimeError("the file holds big-endian data, which is not supported")
+
+    def record(self, name):
+        try:
+            info = self.zip.getinfo(self.prefix + name)
+            size = info.file_size
+            if info.compress_type == 0:
+                self.stored -= size
+            elif info.compress_type == 8:
+                self.inflated -= size
+            else:
+                raise ValueError(f"compression method {info.compress_type} is not supported")
+            if info.flag_bits & 1:
+                raise ValueError("the record is encrypted")
+            if self.stored < 0 or self.inflated < 0:
+                raise ValueError(f"a record of {size} bytes is larger than the archive allows")
+            with self.zip.open(info) as record:
+                data = record.read(size)
+            if len(data) != size:
+                raise ValueError(f"{len(data)} bytes of {size}")
+            return data
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise RuntimeError(f"PytorchStreamReader failed reading file {name}: {error}") from None
+
+    def fetch(self, key, dtype, count):
+        data = self.record(f"data/{key}")
+        if count < 0 or len(data) < count * dtype.itemsize:
+            raise RuntimeError(f"storage {key} holds {len(data)} bytes, {count} elements of {dtype} were expected")
+        return data[: count * dtype.itemsize]
 
 
 class StorageType:
@@ -435,17 +444,20 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=True, mmap=No
 
 
 def _read(file, map_location, weights_only):
+    from . import _legacy
+    from ._unpickler import trusted, untrusted
+
     start = file.tell()
-    head = file.read(4)
+    head = file.read(len(_legacy.HEAD))
     file.seek(start)
     if len(head) == 0:
         raise EOFError("Ran out of input")
+    if head == _legacy.HEAD:
+        return _legacy.load(file.read(), map_location, weights_only)
     if head[:2] != b"PK":
         raise RuntimeError(
-            "the file is no zip archive: it is damaged, or in the format of PyTorch before 1.6 (load it there and save it "
-            "again)"
+            "the file is no zip archive, nor in the format of PyTorch before 1.6: it is damaged, or none of PyTorch's"
         )
-    from ._unpickler import trusted, untrusted
 
     reader = _Reader(file, map_location)
     run = untrusted if weights_only else trusted

@@ -230,3 +230,35 @@ def test_safetensors(tmp_path, device):
         torch.safetensors.load_file(path)
     with pytest.raises(OSError):
         torch.safetensors.load_file(tmp_path / "none")
+
+
+@pytest.mark.parametrize("weights_only", [True, False])
+def test_files_of_before_zip_archives(weights_only):
+    import os
+
+    from taper import _legacy
+
+    files = os.path.join(os.path.dirname(__file__), "..", "..", "..", "tests", "fixtures", "files")
+    with open(os.path.join(files, "legacy.pt"), "rb") as f:
+        data = f.read()
+    assert data.startswith(_legacy.HEAD)
+    got = torch.load(io.BytesIO(data), weights_only=weights_only)
+    want = torch.load(os.path.join(files, "state.pt"))
+    assert list(got) == list(want)
+    for key, t in want.items():
+        assert got[key].dtype == t.dtype and got[key].stride() == t.stride() and got[key].tolist() == t.tolist()
+    got["weight"][0, 0] = 100
+    assert got["tied"][0, 0] == got["turned"][0, 0] == 100
+    if not weights_only:
+        return
+    for cut in range(len(_legacy.HEAD), len(data)):
+        with pytest.raises(RuntimeError):
+            torch.load(io.BytesIO(data[:cut]))
+    for at in range(0, len(data)):
+        for flip in (1, 0x80, 0xFF):
+            broken = bytearray(data)
+            broken[at] ^= flip
+            try:
+                torch.load(io.BytesIO(bytes(broken)))
+            except (RuntimeError, TypeError, ValueError, AttributeError, EOFError):
+                pass
