@@ -105,7 +105,7 @@ def edited(r, data, other):
             width = r.choice((2, 4, 8))
             data[at : at + width] = (r.choice(NUMBERS) & ((1 << 8 * width) - 1)).to_bytes(width, "little")
         elif kind == 6:
-            begin = r.randrange(len(other))
+            begin = r.randrange(len(other) + 1)
             part = other[begin : begin + r.randrange(1, 256)]
             data[at : at + r.choice((0, len(part)))] = part
         elif kind == 7:

@@ -7,7 +7,7 @@ import os
 import sys
 
 import pytest
-from conftest import FIXTURES
+from conftest import DEVICE, FIXTURES, plain
 
 import taper
 
@@ -37,13 +37,16 @@ def same(got, want, where):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c["expression"])
 def test_expressions(case):
+    if DEVICE != "cpu" and "manual_seed" in case["expression"]:
+        pytest.skip("CPU only: recorded draws are the CPU's")
     got = made.outcome(taper, case["expression"])
     if "error" in case:
         assert (got.get("error"), got.get("text")) == (case["error"], case["text"])
         return
     assert "error" not in got, got
     if "value" in case:
-        assert got["value"] == case["value"]
+        value = got["value"]
+        assert (plain(value) if isinstance(value, str) else value) == case["value"]
         return
     assert len(got["results"]) == len(case["results"])
     for a, b in zip(got["results"], case["results"]):
@@ -104,9 +107,9 @@ def test_files(tmp_path):
     state = {"a": taper.tensor([1 + 2j, -0.5j]), "b": taper.tensor([[3 - 1j]], dtype=taper.complex128)}
     taper.save(state, tmp_path / "x.pt")
     back = taper.load(tmp_path / "x.pt")
-    assert all(back[n].dtype == t.dtype and taper.equal(back[n], t) for n, t in state.items())
+    assert all(back[n].dtype == t.dtype and back[n].tolist() == t.tolist() for n, t in state.items())
     taper.safetensors.save_file({"a": state["a"]}, tmp_path / "x.safetensors")
-    assert taper.equal(taper.safetensors.load_file(tmp_path / "x.safetensors")["a"], state["a"])
+    assert taper.safetensors.load_file(tmp_path / "x.safetensors")["a"].tolist() == state["a"].tolist()
     with pytest.raises(ValueError, match="complex128"):
         taper.safetensors.save_file(state, tmp_path / "y.safetensors")
 

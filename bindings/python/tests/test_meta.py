@@ -5,6 +5,9 @@ import pytest
 import taper as torch
 from taper import nn
 
+# What names no device lands on the CPU here, on purpose.
+pytestmark = pytest.mark.cpu_only("meta beside the CPU")
+
 
 def test_texts():
     for made, text in [

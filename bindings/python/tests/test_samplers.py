@@ -9,6 +9,7 @@ FIXTURES = Path(__file__).parents[3] / "tests/fixtures"
 pytestmark = pytest.mark.skipif(not FIXTURES.exists(), reason="outside a checkout")
 
 
+@pytest.mark.cpu_only("recorded draws are the CPU's")
 def test_orders_and_generators_are_pytorchs():
     sys.path.insert(0, str(FIXTURES))
     import make_samplers

@@ -125,6 +125,7 @@ pub fn linalg_lu(a: &Tensor, pivot: bool) -> Result<(Tensor, Tensor, Tensor)> {
 /// Where each row of P^T A comes from, as int64 ([.., m]).
 fn permutation(pivots: &Tensor, m: i64) -> Result<Tensor> {
     let s = pivots.shape();
+    ensure!(!s.is_empty(), Runtime, "pivots must have a dimension, the last one for the steps, got a 0-dim tensor");
     let k = s[s.len() - 1] as usize;
     let values = pivots.to_i64_vec()?;
     let batch = &s[..s.len() - 1];

@@ -16,6 +16,8 @@ ByteTensor: Any
 CharTensor: Any
 DoubleTensor: Any
 FloatTensor: Any
+ComplexFloatTensor: Any
+ComplexDoubleTensor: Any
 HalfTensor: Any
 BFloat16Tensor: Any
 IntTensor: Any
