@@ -18,6 +18,7 @@ done
 version=$(project_version)
 abi=$(abi_version)
 lib=$DESTDIR$LIBDIR include=$DESTDIR$INCLUDEDIR data=$DESTDIR$DATADIR doc=$DESTDIR$DOCDIR man=$DESTDIR$MANDIR
+torch=$data/taper/libtorch
 
 part() { case " $PARTS " in *" $1 "*) ;; *) return 1 ;; esac; }
 # Where the loader finds the library only through its cache.
@@ -39,7 +40,8 @@ filled() { # filled TEMPLATE FILE
     sed -e "s|@PREFIX@|$(replacement "$prefix")|g" -e "s|@LIBDIR@|$(replacement "$libdir")|g" \
         -e "s|@INCLUDEDIR@|$(replacement "$includedir")|g" -e "s|@VERSION@|$version|g" -e "s|@MAJOR@|${version%%.*}|g" \
         -e "s|@ABI@|$abi|g" -e "s|@DOCDIR@|$(replacement "$DOCDIR")|g" -e "s|@DATADIR@|$(replacement "$DATADIR")|g" \
-        -e "s|@INCLUDE_FROM_LIB@|$(replacement "$(realpath -ms --relative-to="$LIBDIR" "$INCLUDEDIR")")|g" "$1" >"$2"
+        -e "s|@INCLUDE_FROM_LIB@|$(replacement "$(realpath -ms --relative-to="$LIBDIR" "$INCLUDEDIR")")|g" \
+        -e "s|@LIB_FROM_DATA@|$(replacement "$(realpath -ms --relative-to="$DATADIR" "$LIBDIR")")|g" "$1" >"$2"
     chmod 644 "$2"
 }
 
@@ -52,6 +54,11 @@ if part dev; then
     install -m 644 target/release/libtaper.a "$lib/"
     install -m 644 include/taper.h bindings/cpp/taper.hpp "$include/"
     install -m 644 bindings/cpp/taper/*.hpp "$include/taper/"
+    install -d "$include/taper/torch" "$torch/include/torch" "$torch/share/cmake/Torch"
+    install -m 644 bindings/cpp/taper/torch/*.hpp "$include/taper/torch/"
+    # A folder of its own, as libtorch's archive is one, so that a real libtorch beside it stays the one that is found.
+    install -m 644 packaging/libtorch/include/torch/*.h "$torch/include/torch/"
+    filled packaging/libtorch/TorchConfig.cmake.in "$torch/share/cmake/Torch/TorchConfig.cmake"
     filled packaging/taper.pc.in "$lib/pkgconfig/taper.pc"
     filled packaging/taper-static.pc.in "$lib/pkgconfig/taper-static.pc"
     filled packaging/taper-config.cmake.in "$lib/cmake/taper/taper-config.cmake"

@@ -114,6 +114,28 @@ C
         cmake -S "$dir/cmake" -B "$dir/cmake/build" -DCMAKE_PREFIX_PATH="$PREFIX" >"$dir/cmake.log" 2>&1 &&
             cmake --build "$dir/cmake/build" >>"$dir/cmake.log" 2>&1 || { cat "$dir/cmake.log"; fail CMake; }
         for program in shared whole cpp; do runs "$dir/cmake/build/$program"; done
+        step "libtorch's CMake"
+        mkdir "$dir/libtorch"
+        cat >"$dir/libtorch/CMakeLists.txt" <<'C'
+cmake_minimum_required(VERSION 3.18 FATAL_ERROR)
+project(example-app)
+find_package(Torch REQUIRED)
+set(CMAKE_CXX_FLAGS "${CMAKE_CXX_FLAGS} ${TORCH_CXX_FLAGS}")
+add_executable(example-app example-app.cpp)
+target_link_libraries(example-app "${TORCH_LIBRARIES}")
+set_property(TARGET example-app PROPERTY CXX_STANDARD 17)
+C
+        cat >"$dir/libtorch/example-app.cpp" <<'C'
+#include <torch/torch.h>
+#include <iostream>
+int main() {
+    torch::Tensor tensor = torch::eye(3);
+    std::cout << tensor << std::endl;
+}
+C
+        cmake -S "$dir/libtorch" -B "$dir/libtorch/build" -DCMAKE_PREFIX_PATH="$PREFIX/share/taper/libtorch" >"$dir/cmake.log" 2>&1 &&
+            cmake --build "$dir/libtorch/build" >>"$dir/cmake.log" 2>&1 || { cat "$dir/cmake.log"; fail "libtorch's CMake"; }
+        "$dir/libtorch/build/example-app" | grep -qF '[ CPUFloatType{3,3} ]' || fail "libtorch's program"
     else
         echo "SKIPPED: cmake is not installed"
     fi

@@ -11,21 +11,21 @@ pub fn emit(ops: &[Op]) -> Option<String> {
     );
     s += "#ifdef TAPER_OPS_METHODS\n\n";
     for op in ops.iter().filter(|o| o.method) {
-        s += &function(op, ops, true);
+        s += &function(op, ops, true, false);
     }
     s += "\n#endif\n#ifdef TAPER_OPS_FUNCTIONS\n\n";
     for op in ops.iter().filter(|o| o.function && !o.nn) {
-        s += &function(op, ops, false);
+        s += &free_function(op, ops);
     }
     s += "\nnamespace nn {\nnamespace functional {\n\n";
     for op in ops.iter().filter(|o| o.nn) {
-        s += &function(op, ops, false);
+        s += &free_function(op, ops);
     }
     s += "} // namespace functional\n} // namespace nn\n\n#endif\n";
     Some(s)
 }
 
-fn type_of(a: &Arg, tensor: &str) -> String {
+pub fn type_of(a: &Arg, tensor: &str) -> String {
     match a.ty {
         Type::Tensor if a.mutated => format!("const {tensor} &"),
         Type::Tensor | Type::OptTensor => format!("const {tensor} &"),
@@ -49,7 +49,7 @@ fn type_of(a: &Arg, tensor: &str) -> String {
     }
 }
 
-fn default_of(a: &Arg) -> Option<String> {
+pub fn default_of(a: &Arg) -> Option<String> {
     Some(match a.default.as_ref()? {
         Default::None => match a.ty {
             Type::OptTensor | Type::Tensor => "{}".into(),
@@ -68,6 +68,11 @@ fn default_of(a: &Arg) -> Option<String> {
         }
         Default::DType(code, _) => format!("static_cast<DType>({code})"),
     })
+}
+
+/// What `TensorOptions` stands for; the generator is the default one then.
+fn is_option(a: &Arg) -> bool {
+    matches!(a.ty, Type::Device | Type::OptDType | Type::DType | Type::Generator)
 }
 
 /// What is handed to C for an argument.
@@ -157,7 +162,18 @@ fn return_type(op: &Op, tensor: &str, method: bool) -> String {
     }
 }
 
-fn function(op: &Op, ops: &[Op], method: bool) -> String {
+/// A function; of those that make tensors there is a second form, which takes dtype and device as `TensorOptions`.
+fn free_function(op: &Op, ops: &[Op]) -> String {
+    let is_factory = op.args.iter().any(|a| a.ty == Type::Device);
+    let plain = function(op, ops, false, false);
+    if !is_factory || plain.is_empty() {
+        return plain;
+    }
+    let optioned = function(op, ops, false, true);
+    format!("#ifdef TAPER_OPS_OPTIONS\n{optioned}#else\n{plain}#endif\n")
+}
+
+fn function(op: &Op, ops: &[Op], method: bool, optioned: bool) -> String {
     let tensor = if method { "T" } else { "Tensor" };
     let hidden = usize::from(method);
     let overloaded = ops.iter().filter(|o| o.base_name == op.base_name).count() > 1;
@@ -179,7 +195,7 @@ fn function(op: &Op, ops: &[Op], method: bool) -> String {
     }
     let mut parameters = Vec::new();
     for (i, a) in given.iter().enumerate() {
-        if fixed && i == 0 {
+        if fixed && i == 0 || optioned && is_option(a) {
             continue;
         }
         let optional_from_here = given[i..].iter().all(|b| b.default.is_some());
@@ -188,6 +204,9 @@ fn function(op: &Op, ops: &[Op], method: bool) -> String {
             Some(d) => format!("{}{} = {d}", type_of(a, tensor), a.name),
             None => format!("{}{}", type_of(a, tensor), a.name),
         });
+    }
+    if optioned {
+        parameters.push("const TensorOptions &options = {}".into());
     }
     let mut s = String::new();
     for line in &op.doc {
@@ -204,6 +223,18 @@ fn function(op: &Op, ops: &[Op], method: bool) -> String {
     if fixed {
         let a = given[0];
         s += &format!("    const {}{} = {};\n", type_of(a, tensor), a.name, default_of(a).unwrap_or_default());
+    }
+    for a in op.args.iter().filter(|a| optioned && is_option(a)) {
+        s += &match a.ty {
+            Type::Generator => format!("    const Generator *{} = nullptr;\n", a.name),
+            Type::Device => format!("    const std::optional<Device> {} = options.device_opt();\n", a.name),
+            Type::DType => format!(
+                "    const DType {} = options.dtype_opt().value_or({});\n",
+                a.name,
+                default_of(a).unwrap_or_else(|| "DType::Float".into())
+            ),
+            _ => format!("    const std::optional<DType> {} = options.dtype_opt();\n", a.name),
+        };
     }
     let mut arguments = Vec::new();
     for (i, a) in op.args.iter().enumerate() {
@@ -246,6 +277,7 @@ fn function(op: &Op, ops: &[Op], method: bool) -> String {
         [] if op.inplace && method => s += &format!("    return static_cast<const {tensor} &>(*this);\n"),
         [] if op.inplace => s += &format!("    return {};\n", op.args[0].name),
         [] => {}
+        [r] if optioned => s += &format!("    return options.finish({});\n", convert(&r.name, r.ty)),
         [r] => s += &format!("    return {};\n", convert(&r.name, r.ty)),
         many => {
             let parts: Vec<_> = many.iter().map(|r| convert(&r.name, r.ty)).collect();

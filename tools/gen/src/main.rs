@@ -25,6 +25,7 @@ mod rust_shims;
 mod schedules;
 mod stubs;
 mod test_calls;
+mod torch;
 mod types;
 
 use model::Op;
@@ -114,6 +115,9 @@ const TARGETS: &[(&str, &str, Emit)] = &[
     }),
     ("stubs-loss", "bindings/python/taper/nn/modules/loss.pyi", |root, _| layers::stubs(root, "loss")),
     ("stubs-misc", "bindings/python/taper/nn/modules/misc.pyi", |root, _| layers::stubs(root, "misc")),
+    ("torch-layers", "bindings/cpp/taper/torch/layers_gen.hpp", |root, _| torch::layers(root)),
+    ("torch-functional", "bindings/cpp/taper/torch/functional_gen.hpp", torch::functional),
+    ("torch-optim", "bindings/cpp/taper/torch/optim_gen.hpp", |root, _| torch::optim(root)),
     ("go", "bindings/go/ops_gen.go", |_, ops| Ok(go::emit(ops))),
 ];
 

@@ -1,12 +1,12 @@
 //! Layers and losses, from `spec/layers.txt`.
 
 pub mod c;
-mod cpp;
+pub mod cpp;
 mod examples;
 pub mod expr;
-mod forward;
+pub mod forward;
 mod go;
-mod model;
+pub mod model;
 mod parser;
 pub mod plan;
 pub mod python;
