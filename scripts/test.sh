@@ -62,6 +62,7 @@ everyday_lanes() {
     lane fuzz after=build
     lane differential after=build
     lane cpp after=build
+    lane cpp.libtorch after=build
     lane go.fmt after=build
     lane go.vet after=build
     lane go.test after=build
@@ -194,6 +195,10 @@ lane_cpp() {
     need_file bindings/cpp/tests/run.sh
     need_tool g++
     bindings/cpp/tests/run.sh
+}
+lane_cpp.libtorch() {
+    need_tool g++
+    bindings/cpp/tests/libtorch/run.sh
 }
 
 go_lane() {

@@ -2852,138 +2852,380 @@ const T &bernoulli_(double p = 0.5, const Generator *generator = nullptr) const 
 #endif
 #ifdef TAPER_OPS_FUNCTIONS
 
+#ifdef TAPER_OPS_OPTIONS
+/// Uninitialised memory; dtype defaults to the default float type.
+inline Tensor empty(const IntList &size, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_empty(size.data(), size.size(), detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// Uninitialised memory; dtype defaults to the default float type.
 inline Tensor empty(const IntList &size, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_empty(size.data(), size.size(), detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// Uninitialised memory with the given strides.
+inline Tensor empty_strided(const IntList &size, const IntList &stride, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_empty_strided(size.data(), size.size(), stride.data(), stride.size(), detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// Uninitialised memory with the given strides.
 inline Tensor empty_strided(const IntList &size, const IntList &stride, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_empty_strided(size.data(), size.size(), stride.data(), stride.size(), detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// Uninitialised memory whose dimensions lie in the given order, from the outermost to the innermost.
+inline Tensor empty_permuted(const IntList &size, const IntList &physical_layout, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_empty_permuted(size.data(), size.size(), physical_layout.data(), physical_layout.size(), detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// Uninitialised memory whose dimensions lie in the given order, from the outermost to the innermost.
 inline Tensor empty_permuted(const IntList &size, const IntList &physical_layout, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_empty_permuted(size.data(), size.size(), physical_layout.data(), physical_layout.size(), detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// A tensor of zeros; dtype defaults to the default float type.
+inline Tensor zeros(const IntList &size, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_zeros(size.data(), size.size(), detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// A tensor of zeros; dtype defaults to the default float type.
 inline Tensor zeros(const IntList &size, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_zeros(size.data(), size.size(), detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// A tensor of ones; dtype defaults to the default float type.
+inline Tensor ones(const IntList &size, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_ones(size.data(), size.size(), detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// A tensor of ones; dtype defaults to the default float type.
 inline Tensor ones(const IntList &size, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_ones(size.data(), size.size(), detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// A tensor filled with fill_value; dtype defaults to the scalar's own (int64, bool or the default float type).
+inline Tensor full(const IntList &size, Scalar fill_value, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_full(size.data(), size.size(), fill_value.raw(), detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// A tensor filled with fill_value; dtype defaults to the scalar's own (int64, bool or the default float type).
 inline Tensor full(const IntList &size, Scalar fill_value, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_full(size.data(), size.size(), fill_value.raw(), detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// Uninitialised memory of the shape, and by default the dtype and device, of self.
+inline Tensor empty_like(const Tensor &self, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_empty_like(self.handle(), detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// Uninitialised memory of the shape, and by default the dtype and device, of self.
 inline Tensor empty_like(const Tensor &self, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_empty_like(self.handle(), detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// Zeros of the shape, and by default the dtype and device, of self.
+inline Tensor zeros_like(const Tensor &self, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_zeros_like(self.handle(), detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// Zeros of the shape, and by default the dtype and device, of self.
 inline Tensor zeros_like(const Tensor &self, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_zeros_like(self.handle(), detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// Ones of the shape, and by default the dtype and device, of self.
+inline Tensor ones_like(const Tensor &self, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_ones_like(self.handle(), detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// Ones of the shape, and by default the dtype and device, of self.
 inline Tensor ones_like(const Tensor &self, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_ones_like(self.handle(), detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// fill_value in the shape, and by default the dtype and device, of self.
+inline Tensor full_like(const Tensor &self, Scalar fill_value, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_full_like(self.handle(), fill_value.raw(), detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// fill_value in the shape, and by default the dtype and device, of self.
 inline Tensor full_like(const Tensor &self, Scalar fill_value, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_full_like(self.handle(), fill_value.raw(), detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// 0, 1, .. below end; int64 unless end is a float.
+inline Tensor arange(Scalar end, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_arange(end.raw(), detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// 0, 1, .. below end; int64 unless end is a float.
 inline Tensor arange(Scalar end, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_arange(end.raw(), detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// start, start + 1, .. below end.
+inline Tensor arange(Scalar start, Scalar end, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_arange_start(start.raw(), end.raw(), detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// start, start + 1, .. below end.
 inline Tensor arange(Scalar start, Scalar end, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_arange_start(start.raw(), end.raw(), detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// start, start + step, .. below end; step may be negative.
+inline Tensor arange(Scalar start, Scalar end, Scalar step, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_arange_start_step(start.raw(), end.raw(), step.raw(), detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// start, start + step, .. below end; step may be negative.
 inline Tensor arange(Scalar start, Scalar end, Scalar step, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_arange_start_step(start.raw(), end.raw(), step.raw(), detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// steps numbers from start to end, both included.
+inline Tensor linspace(Scalar start, Scalar end, int64_t steps, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_linspace(start.raw(), end.raw(), steps, detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// steps numbers from start to end, both included.
 inline Tensor linspace(Scalar start, Scalar end, int64_t steps, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_linspace(start.raw(), end.raw(), steps, detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// base to the powers of linspace(start, end, steps).
+inline Tensor logspace(Scalar start, Scalar end, int64_t steps, double base = 10.0, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_logspace(start.raw(), end.raw(), steps, base, detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// base to the powers of linspace(start, end, steps).
 inline Tensor logspace(Scalar start, Scalar end, int64_t steps, double base = 10.0, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_logspace(start.raw(), end.raw(), steps, base, detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// The identity matrix of n rows.
+inline Tensor eye(int64_t n, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_eye(n, detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// The identity matrix of n rows.
 inline Tensor eye(int64_t n, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_eye(n, detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// Ones on the main diagonal of an n by m matrix.
+inline Tensor eye(int64_t n, int64_t m, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_eye_m(n, m, detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// Ones on the main diagonal of an n by m matrix.
 inline Tensor eye(int64_t n, int64_t m, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_eye_m(n, m, detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// Hann's window, (1 - cos 2 pi x) / 2; periodic leaves out the last point of a symmetric one.
+inline Tensor hann_window(int64_t window_length, bool periodic = true, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_hann_window(window_length, periodic, detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// Hann's window, (1 - cos 2 pi x) / 2; periodic leaves out the last point of a symmetric one.
 inline Tensor hann_window(int64_t window_length, bool periodic = true, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_hann_window(window_length, periodic, detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// Hamming's window, alpha - beta cos 2 pi x; periodic leaves out the last point of a symmetric one.
+inline Tensor hamming_window(int64_t window_length, bool periodic = true, double alpha = 0.54, double beta = 0.46, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_hamming_window(window_length, periodic, alpha, beta, detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// Hamming's window, alpha - beta cos 2 pi x; periodic leaves out the last point of a symmetric one.
 inline Tensor hamming_window(int64_t window_length, bool periodic = true, double alpha = 0.54, double beta = 0.46, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_hamming_window(window_length, periodic, alpha, beta, detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// Blackman's window; periodic leaves out the last point of a symmetric one.
+inline Tensor blackman_window(int64_t window_length, bool periodic = true, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_blackman_window(window_length, periodic, detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// Blackman's window; periodic leaves out the last point of a symmetric one.
 inline Tensor blackman_window(int64_t window_length, bool periodic = true, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_blackman_window(window_length, periodic, detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// Bartlett's window, a triangle; periodic leaves out the last point of a symmetric one.
+inline Tensor bartlett_window(int64_t window_length, bool periodic = true, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_bartlett_window(window_length, periodic, detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// Bartlett's window, a triangle; periodic leaves out the last point of a symmetric one.
 inline Tensor bartlett_window(int64_t window_length, bool periodic = true, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_bartlett_window(window_length, periodic, detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// Kaiser's window of shape beta; periodic leaves out the last point of a symmetric one.
+inline Tensor kaiser_window(int64_t window_length, bool periodic = true, double beta = 12.0, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_kaiser_window(window_length, periodic, beta, detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// Kaiser's window of shape beta; periodic leaves out the last point of a symmetric one.
 inline Tensor kaiser_window(int64_t window_length, bool periodic = true, double beta = 12.0, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_kaiser_window(window_length, periodic, beta, detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
 /// The lower triangle of matrices, zeros above the diagonal-th diagonal.
 inline Tensor tril(const Tensor &self, int64_t diagonal = 0) {
     taper_tensor *out_{};
@@ -5967,18 +6209,40 @@ inline Tensor as_strided_scatter(const Tensor &self, const Tensor &src, const In
     detail::check(taper_as_strided_scatter(self.handle(), src.handle(), size.data(), size.size(), stride.data(), stride.size(), storage_offset ? &*storage_offset : nullptr, &out_));
     return Tensor::adopt(out_);
 }
+#ifdef TAPER_OPS_OPTIONS
+/// Rows and columns of the lower triangle of a row by col matrix, [2, n].
+inline Tensor tril_indices(int64_t row, int64_t col, int64_t offset = 0, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_tril_indices(row, col, offset, detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// Rows and columns of the lower triangle of a row by col matrix, [2, n].
 inline Tensor tril_indices(int64_t row, int64_t col, int64_t offset = 0, std::optional<DType> dtype = static_cast<DType>(4), std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_tril_indices(row, col, offset, detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// Rows and columns of the upper triangle of a row by col matrix, [2, n].
+inline Tensor triu_indices(int64_t row, int64_t col, int64_t offset = 0, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_triu_indices(row, col, offset, detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// Rows and columns of the upper triangle of a row by col matrix, [2, n].
 inline Tensor triu_indices(int64_t row, int64_t col, int64_t offset = 0, std::optional<DType> dtype = static_cast<DType>(4), std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_triu_indices(row, col, offset, detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
 /// A matrix with the flattened tensor on a diagonal.
 inline Tensor diagflat(const Tensor &self, int64_t offset = 0) {
     taper_tensor *out_{};
@@ -6455,60 +6719,168 @@ inline Tensor rnn_relu_cell(const Tensor &input, const Tensor &hx, const Tensor 
     detail::check(taper_rnn_relu_cell(input.handle(), hx.handle(), w_ih.handle(), w_hh.handle(), b_ih.handle(), b_hh.handle(), &out_));
     return Tensor::adopt(out_);
 }
+#ifdef TAPER_OPS_OPTIONS
+/// Uniform random numbers in [0, 1).
+inline Tensor rand(const IntList &size, const TensorOptions &options = {}) {
+    const Generator *generator = nullptr;
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_rand(size.data(), size.size(), detail::raw(generator), detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// Uniform random numbers in [0, 1).
 inline Tensor rand(const IntList &size, const Generator *generator = nullptr, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_rand(size.data(), size.size(), detail::raw(generator), detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// Uniform random numbers in [0, 1) of self's shape; dtype and device are self's unless given.
+inline Tensor rand_like(const Tensor &self, const TensorOptions &options = {}) {
+    const Generator *generator = nullptr;
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_rand_like(self.handle(), detail::raw(generator), detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// Uniform random numbers in [0, 1) of self's shape; dtype and device are self's unless given.
 inline Tensor rand_like(const Tensor &self, const Generator *generator = nullptr, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_rand_like(self.handle(), detail::raw(generator), detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// Normal random numbers of mean 0 and variance 1.
+inline Tensor randn(const IntList &size, const TensorOptions &options = {}) {
+    const Generator *generator = nullptr;
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_randn(size.data(), size.size(), detail::raw(generator), detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// Normal random numbers of mean 0 and variance 1.
 inline Tensor randn(const IntList &size, const Generator *generator = nullptr, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_randn(size.data(), size.size(), detail::raw(generator), detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// Normal random numbers of self's shape; dtype and device are self's unless given.
+inline Tensor randn_like(const Tensor &self, const TensorOptions &options = {}) {
+    const Generator *generator = nullptr;
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_randn_like(self.handle(), detail::raw(generator), detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// Normal random numbers of self's shape; dtype and device are self's unless given.
 inline Tensor randn_like(const Tensor &self, const Generator *generator = nullptr, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_randn_like(self.handle(), detail::raw(generator), detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// Random integers in [0, high); int64 unless a dtype is given.
+inline Tensor randint(int64_t high, const IntList &size, const TensorOptions &options = {}) {
+    const Generator *generator = nullptr;
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_randint(high, size.data(), size.size(), detail::raw(generator), detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// Random integers in [0, high); int64 unless a dtype is given.
 inline Tensor randint(int64_t high, const IntList &size, const Generator *generator = nullptr, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_randint(high, size.data(), size.size(), detail::raw(generator), detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// Random integers in [low, high); int64 unless a dtype is given.
+inline Tensor randint(int64_t low, int64_t high, const IntList &size, const TensorOptions &options = {}) {
+    const Generator *generator = nullptr;
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_randint_low(low, high, size.data(), size.size(), detail::raw(generator), detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// Random integers in [low, high); int64 unless a dtype is given.
 inline Tensor randint(int64_t low, int64_t high, const IntList &size, const Generator *generator = nullptr, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_randint_low(low, high, size.data(), size.size(), detail::raw(generator), detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// Random integers in [0, high) of self's shape; dtype and device are self's unless given.
+inline Tensor randint_like(const Tensor &self, int64_t high, const TensorOptions &options = {}) {
+    const Generator *generator = nullptr;
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_randint_like(self.handle(), high, detail::raw(generator), detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// Random integers in [0, high) of self's shape; dtype and device are self's unless given.
 inline Tensor randint_like(const Tensor &self, int64_t high, const Generator *generator = nullptr, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_randint_like(self.handle(), high, detail::raw(generator), detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// Random integers in [low, high) of self's shape; dtype and device are self's unless given.
+inline Tensor randint_like(const Tensor &self, int64_t low, int64_t high, const TensorOptions &options = {}) {
+    const Generator *generator = nullptr;
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_randint_like_low(self.handle(), low, high, detail::raw(generator), detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// Random integers in [low, high) of self's shape; dtype and device are self's unless given.
 inline Tensor randint_like(const Tensor &self, int64_t low, int64_t high, const Generator *generator = nullptr, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_randint_like_low(self.handle(), low, high, detail::raw(generator), detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// A random permutation of 0 .. n - 1; int64 unless a dtype is given.
+inline Tensor randperm(int64_t n, const TensorOptions &options = {}) {
+    const Generator *generator = nullptr;
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_randperm(n, detail::raw(generator), detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// A random permutation of 0 .. n - 1; int64 unless a dtype is given.
 inline Tensor randperm(int64_t n, const Generator *generator = nullptr, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_randperm(n, detail::raw(generator), detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
 /// Normal random numbers with the means of a tensor and one standard deviation.
 inline Tensor normal(const Tensor &mean, double std = 1.0, const Generator *generator = nullptr) {
     taper_tensor *out_{};
@@ -6527,12 +6899,24 @@ inline Tensor normal(const Tensor &mean, const Tensor &std, const Generator *gen
     detail::check(taper_normal_tensor_tensor(mean.handle(), std.handle(), detail::raw(generator), &out_));
     return Tensor::adopt(out_);
 }
+#ifdef TAPER_OPS_OPTIONS
+/// Normal random numbers of one mean and one standard deviation.
+inline Tensor normal(double mean, double std, const IntList &size, const TensorOptions &options = {}) {
+    const Generator *generator = nullptr;
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_normal_float_float(mean, std, size.data(), size.size(), detail::raw(generator), detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// Normal random numbers of one mean and one standard deviation.
 inline Tensor normal(double mean, double std, const IntList &size, const Generator *generator = nullptr, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_normal_float_float(mean, std, size.data(), size.size(), detail::raw(generator), detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
 /// 1 with the probability that stands in self, else 0; self must be a float tensor.
 inline Tensor bernoulli(const Tensor &self, const Generator *generator = nullptr) {
     taper_tensor *out_{};
@@ -7244,12 +7628,23 @@ inline Tensor scaled_dot_product_attention(const Tensor &query, const Tensor &ke
     detail::check(taper_scaled_dot_product_attention(query.handle(), key.handle(), value.handle(), attn_mask.handle(), dropout_p, is_causal, scale ? &*scale : nullptr, enable_gqa, &out_));
     return Tensor::adopt(out_);
 }
+#ifdef TAPER_OPS_OPTIONS
+/// A mask that is added to scores: -inf above the diagonal, 0 elsewhere, so that no position looks at a later one.
+inline Tensor generate_square_subsequent_mask(int64_t sz, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_generate_square_subsequent_mask(sz, detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
 /// A mask that is added to scores: -inf above the diagonal, 0 elsewhere, so that no position looks at a later one.
 inline Tensor generate_square_subsequent_mask(int64_t sz, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
     taper_tensor *out_{};
     detail::check(taper_generate_square_subsequent_mask(sz, detail::raw(dtype), detail::raw(device), &out_));
     return Tensor::adopt(out_);
 }
+#endif
 /// All heads of attention between their projections, over (length, batch, embed_dim) or (length, embed_dim), as MultiheadAttention computes it: masks are true, or -inf, where nothing is looked at; the second result holds no element unless need_weights.
 inline std::tuple<Tensor, Tensor> multi_head_attention_forward(const Tensor &query, const Tensor &key, const Tensor &value, int64_t embed_dim_to_check, int64_t num_heads, const Tensor &in_proj_weight, const Tensor &in_proj_bias, const Tensor &bias_k, const Tensor &bias_v, bool add_zero_attn, double dropout_p, const Tensor &out_proj_weight, const Tensor &out_proj_bias, bool training = true, const Tensor &key_padding_mask = {}, bool need_weights = true, const Tensor &attn_mask = {}, bool use_separate_proj_weight = false, const Tensor &q_proj_weight = {}, const Tensor &k_proj_weight = {}, const Tensor &v_proj_weight = {}, const Tensor &static_k = {}, const Tensor &static_v = {}, bool average_attn_weights = true, bool is_causal = false) {
     taper_tensor *attn_output_{};

@@ -11,7 +11,7 @@ flags=(-Wall -Wextra -Wpedantic -Wshadow -Werror -O0 -g1 -I"$root/include" -I"$r
 link=(-L"$lib" -ltaper -Wl,-rpath,"$lib" -pthread)
 
 for header in "$root"/bindings/cpp/taper.hpp "$root"/bindings/cpp/taper/*.hpp; do
-    case $header in */ops_gen.hpp | */torch.hpp) continue ;; esac # part of tensor.hpp; compiled below
+    case $header in */ops_gen.hpp | */torch.hpp) continue ;; esac # part of tensor.hpp; compiled by libtorch/run.sh
     printf '#include "%s"\n#include "%s"\n' "$header" "$header" >"$out/alone.cpp"
     "$cxx" -std=c++17 "${flags[@]}" -fsyntax-only "$out/alone.cpp"
 done
@@ -32,9 +32,3 @@ done
 "$out/tensors" >"$out/tensors.txt"
 grep -q 'mat1 and mat2 shapes cannot be multiplied' "$out/tensors.txt"
 (cd "$root" && "$out/digits" --epochs 1 --weights "$out/digits.safetensors" | tail -n 12)
-
-# What programs of libtorch meet: files, refusals, weights of another module.
-rm -rf "$out/libtorch"
-mkdir -p "$out/libtorch"
-"$cxx" -std=c++17 "${flags[@]}" -I"$root/packaging/libtorch/include" "$root/bindings/cpp/tests/libtorch/own.cpp" -o "$out/libtorch/own" "${link[@]}"
-"$out/libtorch/own" "$out/libtorch"

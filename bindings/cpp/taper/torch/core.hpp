@@ -37,6 +37,8 @@ enum class ScalarType : int8_t {
     Double = TAPER_FLOAT64,
     Bool = TAPER_BOOL,
     BFloat16 = TAPER_BFLOAT16,
+    ComplexFloat = TAPER_COMPLEX64,
+    ComplexDouble = TAPER_COMPLEX128,
 };
 using Dtype = ScalarType;
 using DType = ScalarType;
@@ -45,7 +47,8 @@ constexpr ScalarType kByte = ScalarType::Byte, kUInt8 = kByte, kU8 = kByte, kCha
                      kInt32 = kInt, kI32 = kInt, kLong = ScalarType::Long, kInt64 = kLong, kI64 = kLong,
                      kHalf = ScalarType::Half, kFloat16 = kHalf, kF16 = kHalf, kFloat = ScalarType::Float, kFloat32 = kFloat,
                      kF32 = kFloat, kDouble = ScalarType::Double, kFloat64 = kDouble, kF64 = kDouble,
-                     kBool = ScalarType::Bool, kBFloat16 = ScalarType::BFloat16;
+                     kBool = ScalarType::Bool, kBFloat16 = ScalarType::BFloat16,
+                     kComplexFloat = ScalarType::ComplexFloat, kComplexDouble = ScalarType::ComplexDouble;
 
 namespace detail {
 struct TypeName {
@@ -59,7 +62,8 @@ inline const TypeName &type_name(ScalarType t) {
         {kByte, "Byte", "unsigned char", false}, {kChar, "Char", "signed char", false}, {kShort, "Short", "short int", false},
         {kInt, "Int", "int", false},      {kLong, "Long", "long int", false},   {kHalf, "Half", "c10::Half", true},
         {kFloat, "Float", "float", true}, {kDouble, "Double", "double", true},  {kBool, "Bool", "bool", false},
-        {kBFloat16, "BFloat16", "c10::BFloat16", true}};
+        {kBFloat16, "BFloat16", "c10::BFloat16", true}, {kComplexFloat, "ComplexFloat", "c10::complex<float>", false},
+        {kComplexDouble, "ComplexDouble", "c10::complex<double>", false}};
     for (const auto &n : names) {
         if (n.type == t) {
             return n;
@@ -71,8 +75,9 @@ inline const TypeName &type_name(ScalarType t) {
 inline const char *toString(ScalarType t) { return detail::type_name(t).name; }
 inline std::ostream &operator<<(std::ostream &o, ScalarType t) { return o << toString(t); }
 inline bool isFloatingType(ScalarType t) { return detail::type_name(t).is_float; }
+inline bool isComplexType(ScalarType t) { return t == kComplexFloat || t == kComplexDouble; }
 inline bool isIntegralType(ScalarType t, bool include_bool = false) {
-    return !isFloatingType(t) && (include_bool || t != kBool);
+    return !isFloatingType(t) && !isComplexType(t) && (include_bool || t != kBool);
 }
 inline int64_t elementSize(ScalarType t) { return static_cast<int64_t>(taper_dtype_size(static_cast<int32_t>(t))); }
 

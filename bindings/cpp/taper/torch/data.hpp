@@ -237,7 +237,11 @@ class MNIST : public Dataset<MNIST> {
             }
         }
         // The file's own length bounds what is read.
-        const std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+        const auto start = file.tellg();
+        const auto rest = static_cast<uint64_t>(file.seekg(0, std::ios::end).tellg() - start);
+        std::string bytes(std::min(count, rest), '\0');
+        file.seekg(start).read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+        bytes.resize(static_cast<size_t>(file.gcount()));
         if (bytes.size() < count) {
             throw ValueError(TAPER_ERROR_VALUE, detail::joined(path, ": the head says ", count, " bytes, but ", bytes.size(), " follow"));
         }

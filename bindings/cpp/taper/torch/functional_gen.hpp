@@ -2815,12 +2815,21 @@ class AlphaDropoutFuncOptions {
         return *this;
     }
     const bool &training() const { return training_; }
+    AlphaDropoutFuncOptions &inplace(bool v) {
+        inplace_ = v;
+        return *this;
+    }
+    bool inplace() const { return inplace_; }
 
   private:
     double p_ = 0.5;
     bool training_ = false;
+    bool inplace_ = false;
 };
 inline auto alpha_dropout(const Tensor &input, const AlphaDropoutFuncOptions &o) {
+    if (o.inplace()) {
+        return Tensor(alpha_dropout_(input, o.p(), o.training()));
+    }
     return alpha_dropout(input, o.p(), o.training());
 }
 /// What feature_dropout can be given.
@@ -2836,12 +2845,21 @@ class FeatureDropoutFuncOptions {
         return *this;
     }
     const bool &training() const { return training_; }
+    FeatureDropoutFuncOptions &inplace(bool v) {
+        inplace_ = v;
+        return *this;
+    }
+    bool inplace() const { return inplace_; }
 
   private:
     double p_ = 0.5;
     bool training_ = true;
+    bool inplace_ = false;
 };
 inline auto feature_dropout(const Tensor &input, const FeatureDropoutFuncOptions &o) {
+    if (o.inplace()) {
+        return Tensor(feature_dropout_(input, o.p(), o.training()));
+    }
     return feature_dropout(input, o.p(), o.training());
 }
 /// What feature_alpha_dropout can be given.
@@ -2857,12 +2875,21 @@ class FeatureAlphaDropoutFuncOptions {
         return *this;
     }
     const bool &training() const { return training_; }
+    FeatureAlphaDropoutFuncOptions &inplace(bool v) {
+        inplace_ = v;
+        return *this;
+    }
+    bool inplace() const { return inplace_; }
 
   private:
     double p_ = 0.5;
     bool training_ = false;
+    bool inplace_ = false;
 };
 inline auto feature_alpha_dropout(const Tensor &input, const FeatureAlphaDropoutFuncOptions &o) {
+    if (o.inplace()) {
+        return Tensor(feature_alpha_dropout_(input, o.p(), o.training()));
+    }
     return feature_alpha_dropout(input, o.p(), o.training());
 }
 /// What dropout1d can be given.

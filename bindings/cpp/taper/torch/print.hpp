@@ -74,12 +74,17 @@ inline Columns choose_format(std::ostream &o, const double *v, int64_t n) {
 }
 inline void print_scale(std::ostream &o, double scale) {
     const KeepFormat keep(o);
-    o << std::defaultfloat << scale << " *\n";
+    // A power of ten: without an exponent from 1 to 1e15.
+    if (scale >= 1 && scale < 1e16) {
+        o << std::fixed << std::setprecision(0);
+    } else {
+        o << std::defaultfloat;
+    }
+    o << scale << " *\n";
 }
 inline void print_matrix(std::ostream &o, const double *v, int64_t rows, int64_t columns, int64_t line, int64_t indent) {
     const Columns c = choose_format(o, v, rows * columns);
     const std::string margin(static_cast<size_t>(indent), ' ');
-    o << margin;
     const int64_t at_once = std::max<int64_t>((line - indent) / (c.width + 1), 1);
     for (int64_t first = 0; first < columns; first += at_once) {
         const int64_t last = std::min(first + at_once, columns) - 1;
