@@ -109,6 +109,8 @@ static void fill(void *data, size_t n, int32_t dtype, int64_t limit)
             case TAPER_FLOAT16: ((uint16_t *)data)[i] = half[below(wild ? 8 : 6)]; break;
             case TAPER_BFLOAT16: ((uint16_t *)data)[i] = brain[below(wild ? 8 : 6)]; break;
             case TAPER_FLOAT64: ((double *)data)[i] = f; break;
+            case TAPER_COMPLEX64: ((float *)data)[2 * i] = (float)f, ((float *)data)[2 * i + 1] = (float)(1 - f / 2); break;
+            case TAPER_COMPLEX128: ((double *)data)[2 * i] = f, ((double *)data)[2 * i + 1] = 1 - f / 2; break;
             case TAPER_BOOL: ((uint8_t *)data)[i] = (uint8_t)(v & 1); break;
             default: ((float *)data)[i] = (float)f; break;
         }
@@ -137,7 +139,7 @@ static void *make_tensor(int32_t dtype, int ndim, const int64_t *sizes, int64_t 
         numel *= made[i];
     if (numel < 0 || numel > 1 << 14)
         return NULL;
-    void *data = malloc((size_t)numel * 8 + 8);
+    void *data = malloc((size_t)numel * 16 + 16);
     if (!data)
         return NULL;
     fill(data, (size_t)numel, dtype, limit);
