@@ -3,7 +3,7 @@
 use super::common::calls;
 use super::common::device::device;
 use super::common::samples::{load, Fixture};
-use super::common::value::{Args, Value};
+use super::common::value::{tensors, Args, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use taper::autograd::{self, engine};
 use taper::{ops, Device, ErrorKind, Tensor};
@@ -16,18 +16,6 @@ fn on_meta(v: &Value) -> Value {
         Value::OptTensors(list) => Value::OptTensors(list.iter().map(|t| t.as_ref().map(to)).collect()),
         v => v.clone(),
     }
-}
-fn tensors(values: &[Value]) -> Vec<Tensor> {
-    let mut out = vec![];
-    for v in values {
-        match v {
-            Value::Tensor(t) => out.push(t.clone()),
-            Value::Tensors(list) => out.extend(list.iter().cloned()),
-            Value::OptTensors(list) => out.extend(list.iter().flatten().cloned()),
-            _ => {}
-        }
-    }
-    out
 }
 fn same(got: &Tensor, want: &Tensor) -> Result<(), String> {
     let (g, w) = ((got.shape(), got.dtype(), got.device()), (want.shape(), want.dtype(), Device::META));

@@ -3,7 +3,7 @@
 use super::common::calls;
 use super::common::device::{compiles_slowly, device, shard, Kernels};
 use super::common::samples::{load, Fixture};
-use super::common::value::{Args, Value};
+use super::common::value::{tensors, Args, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use taper::autograd::{self, engine};
 use taper::{DType, ErrorKind, Tensor};
@@ -96,15 +96,7 @@ fn run(f: &Fixture, case: &str, messages: &mut (usize, usize)) -> Result<(), Str
     let [name, args, want, grads] = case.split('|').collect::<Vec<_>>()[..] else { panic!("{case}") };
     let mut values = f.arguments(args);
     let with_grad = !grads.is_empty();
-    let mut leaves = vec![];
-    for v in &values {
-        match v {
-            Value::Tensor(t) => leaves.push(t.clone()),
-            Value::Tensors(list) => leaves.extend(list.iter().cloned()),
-            Value::OptTensors(list) => leaves.extend(list.iter().flatten().cloned()),
-            _ => {}
-        }
-    }
+    let leaves = tensors(&values);
     let marks: Vec<&str> = grads.split(';').collect();
     if with_grad {
         for (t, _) in leaves.iter().zip(&marks).filter(|(_, m)| **m != "-") {

@@ -95,3 +95,17 @@ impl Args {
         opt_dtype: dtype -> DType;
     }
 }
+
+/// The tensors among values, those of lists too.
+pub fn tensors(values: &[Value]) -> Vec<Tensor> {
+    let mut out = vec![];
+    for v in values {
+        match v {
+            Value::Tensor(t) => out.push(t.clone()),
+            Value::Tensors(list) => out.extend(list.iter().cloned()),
+            Value::OptTensors(list) => out.extend(list.iter().flatten().cloned()),
+            _ => {}
+        }
+    }
+    out
+}

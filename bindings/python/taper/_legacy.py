@@ -54,7 +54,7 @@ def _read(data, reader, pickled, position):
     facts = pickled()
     if type(facts) is not dict or facts.get("little_endian") is False:
         raise UnpicklingError("the file holds big-endian data, which is not supported")
-    made, keys, at = pickled(), pickled(), None
+    made, keys = pickled(), pickled()
     if type(keys) is not list or not all(type(k) is str for k in keys) or sorted(keys) != sorted(reader.storages):
         raise UnpicklingError("the storages that follow are not those of the object")
     at = position()

@@ -52,9 +52,8 @@ def _never(name):
 
 
 for _name in ("is_conj", "is_neg", "is_distributed", "is_inference"):
-    FUNCTIONS[_name] = METHODS[_name] = _never(_name)
-for _name in ("is_conj", "is_neg", "is_inference"):
-    del METHODS[_name]  # the class has them
+    FUNCTIONS[_name] = _never(_name)
+METHODS["is_distributed"] = FUNCTIONS["is_distributed"]  # the class has the others
 
 
 @_function
