@@ -7,13 +7,23 @@ use crate::ensure;
 /// Runs an op out of place and writes its result, with its history, into the tensor. `keeps_input`: the derivative
 /// needs the values from before.
 pub(super) fn write_back(a: &Tensor, keeps_input: bool, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<()> {
+    let ghost = before(a, keeps_input)?;
+    after(a, f(&ghost)?)
+}
+/// What the op computes from: an alias or a copy of the tensor, with its history. Apart from `write_back`, since that is
+/// compiled once an op.
+#[inline(never)]
+fn before(a: &Tensor, keeps_input: bool) -> Result<Tensor> {
     tracking::check_inplace(a)?;
     let edge = if autograd::grad_enabled() { autograd::gradient_edge(a) } else { None };
     let ghost = if keeps_input && autograd::grad_enabled() { a.contiguous_copy()? } else { a.alias_same() };
     if edge.is_some() {
         autograd::meta::set_history(&ghost, edge);
     }
-    let out = f(&ghost)?;
+    Ok(ghost)
+}
+#[inline(never)]
+fn after(a: &Tensor, out: Tensor) -> Result<()> {
     ensure!(
         out.shape() == a.shape(),
         Runtime,

@@ -387,7 +387,8 @@ def _random_mode(function, original, args, kwargs):
     """Asked for every op while a vmap runs: says what a random op does, NotImplemented for every other."""
     if not _state.levels:
         return NotImplemented
-    from .rules import COMPOSED, RANDOM, random
+    from .randomness import RANDOM, random
+    from .rules import COMPOSED
 
     # What is composed in Python of ops reaches this by those.
     if function.__name__ not in RANDOM or function.__module__ in COMPOSED:

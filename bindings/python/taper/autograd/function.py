@@ -214,7 +214,7 @@ class Function:
     def apply(cls, *args, **kwargs):
         """Runs forward and records the function in the graph."""
         if _subclass.active and any([hasattr(a, "_level") for a in args]):
-            from .._vmap.rules import apply_function
+            from .._vmap.functions import apply_function
 
             return apply_function(cls, args, kwargs)
         ctx = FunctionCtx()
