@@ -295,7 +295,7 @@ device_suite() { # device_suite OUTPUT: a file OUTPUT.N.out for each program
     local name part=0 status=0
     rust_tests || return 1
     # Optimisers are tested inside the crate.
-    for name in "suites::autograd:: suites::rng_ops:: suites::train:: optim::tests::" suites::ops_fixtures:: suites::gradcheck::; do
+    for name in "suites::autograd:: suites::rng_ops:: suites::train:: suites::race:: optim::tests::" suites::ops_fixtures:: suites::gradcheck::; do
         # shellcheck disable=SC2086
         "$RUST_TESTS" $name --nocapture --test-threads=1 >"$1.$part.out" 2>&1 || status=1
         cat "$1.$part.out"

@@ -2,6 +2,7 @@
 //! nothing panics, hangs or touches memory that is not the tensors'. `TAPER_RACE_SECONDS=600 cargo test --lib suites::race`
 //! is a long run.
 
+use super::common::device::{moved, Kernels};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -42,16 +43,17 @@ fn race(threads: u64, work: impl Fn(&mut Random) + Sync) -> (u64, bool) {
 }
 fn range(n: i64, shape: &[i64]) -> Tensor {
     let all: Vec<i64> = (0..shape.iter().product()).map(|i: i64| i % n).collect();
-    Tensor::from_slice(&all, shape).unwrap()
+    moved(&Tensor::from_slice(&all, shape).unwrap())
 }
 fn floats(shape: &[i64]) -> Tensor {
     let all: Vec<f32> = (0..shape.iter().product()).map(|i: i64| (i % 13) as f32 / 4.0 + 0.1).collect();
-    Tensor::from_slice(&all, shape).unwrap()
+    moved(&Tensor::from_slice(&all, shape).unwrap())
 }
 
 /// One thread in four writes wild values and good ones into the indices that the others use.
 #[test]
 fn indices_that_change() {
+    let _kernels = Kernels::counted();
     const N: i64 = 97;
     let (index, flat, good) = (range(N, &[N, 60]), range(N, &[5000]), range(N, &[N, 60]));
     let (x, mask) = (floats(&[N, 60]), ops::gt_scalar(&floats(&[N, 60]), Scalar::Float(1.0)).unwrap());
@@ -92,6 +94,7 @@ fn indices_that_change() {
 /// Bodies are exchanged while they are read, viewed, printed, written.
 #[test]
 fn bodies_that_change() {
+    let _kernels = Kernels::counted();
     let shared: Vec<Tensor> = (0..3).map(|_| floats(&[20, 30])).collect();
     let others = [floats(&[20, 30]), floats(&[3]), floats(&[2, 3, 5]), floats(&[]), floats(&[0, 4])];
     let doubles = ops::cast(&others[2], DType::F64).unwrap();
@@ -122,6 +125,7 @@ fn bodies_that_change() {
 /// Every backward pass arrives in a leaf that all share.
 #[test]
 fn gradients_of_many_threads() {
+    let _kernels = Kernels::counted();
     let leaf = floats(&[64]);
     autograd::set_requires_grad(&leaf, true).unwrap();
     let (threads, rounds) = (4, 60);

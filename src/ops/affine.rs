@@ -142,7 +142,7 @@ pub(super) fn product_at_once(
     alpha: Scalar,
     activation: Option<Activation>,
 ) -> Result<Tensor> {
-    check_mm(mat1, mat2)?;
+    check_mm("addmm", mat1, mat2)?;
     pointwise::same_device(a, mat1)?;
     let (m, n) = (mat1.shape()[0], mat2.shape()[1]);
     let wide = a.layout().broadcast_to(&[m, n])?;
@@ -174,24 +174,28 @@ pub(super) fn product_at_once(
     Ok(out)
 }
 
-fn check_linear(input: &Tensor, weight: &Tensor) -> Result<()> {
+fn check_linear(input: &Tensor, weight: &Tensor, bias: bool) -> Result<()> {
     let (si, sw) = (input.shape(), weight.shape());
     ensure!(!si.is_empty(), Runtime, "linear(): input must be at least 1D, got 0D");
     ensure!(sw.len() == 2 || sw.len() == 1, Runtime, "linear(): weight must be 1D or 2D, got {}D", sw.len());
     let k = si[si.len() - 1];
+    let rows: i64 = si[..si.len() - 1].iter().product();
+    if sw.len() == 1 {
+        ensure!(sw[0] == k, Runtime, "size mismatch, got input ({rows}), mat ({rows}x{k}), vec ({})", sw[0]);
+    }
     ensure!(
         sw[sw.len() - 1] == k,
         Runtime,
-        "mat1 and mat2 shapes cannot be multiplied ({}x{k} and {}x{})",
-        si[..si.len() - 1].iter().product::<i64>(),
+        "{}: mat1 and mat2 shapes cannot be multiplied ({rows}x{k} and {}x{})",
+        if bias { "addmm" } else { "mm" },
         sw[sw.len() - 1],
-        if sw.len() == 2 { sw[0] } else { 1 }
+        sw[0]
     );
     Ok(())
 }
 /// input @ weight.T + bias; weight [out, in], bias [out].
 pub fn linear(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    check_linear(input, weight)?;
+    check_linear(input, weight, bias.is_some())?;
     let sw = weight.shape();
     if let (Some(b), 2) = (bias, sw.len()) {
         if input.dtype().is_float() && (autograd::recording(&[input, weight, b]) || b.shape()[..] == sw[..1]) {
@@ -215,7 +219,7 @@ pub(crate) fn linear_then(
     bias: Option<&Tensor>,
     activation: Activation,
 ) -> Result<Tensor> {
-    check_linear(input, weight)?;
+    check_linear(input, weight, bias.is_some())?;
     let sw = weight.shape();
     let fits = sw.len() == 2 && input.dtype().is_float() && bias.is_none_or(|b| b.shape()[..] == sw[..1]);
     if fusion() && fits {

@@ -55,7 +55,7 @@ pub fn copysign(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         let magnitude = abs(&cast(a, dtype)?)?;
         where_(&signbit(b)?, &neg(&magnitude)?, &magnitude)
     })?;
-    signs_record(a, out)
+    signs_record(a, Some(b), out)
 }
 pub fn copysign_scalar(a: &Tensor, b: Scalar) -> Result<Tensor> {
     complex::no_kernel("copysign_cpu", a)?;
@@ -68,18 +68,21 @@ pub fn copysign_scalar(a: &Tensor, b: Scalar) -> Result<Tensor> {
             Ok(magnitude)
         }
     })?;
-    signs_record(a, out)
+    signs_record(a, None, out)
 }
-/// The slope is the product of both signs, from the values: NaN at infinities, 0 at 0.
-fn signs_record(a: &Tensor, out: Tensor) -> Result<Tensor> {
-    record("CopysignBackward0", &[a], out, |s, out| {
-        let (x, y) = (s.save(a), s.save_output(out, 0));
+/// The slope is the product of both signs, from the values: NaN at infinities, 0 at 0. That of what gives the sign is 0.
+fn signs_record(a: &Tensor, b: Option<&Tensor>, out: Tensor) -> Result<Tensor> {
+    let inputs = [a, b.unwrap_or(a)];
+    record("CopysignBackward0", if b.is_some() { &inputs } else { &inputs[..1] }, out, |s, out| {
+        let (x, y, inputs_given) = (s.save(a), s.save_output(out, 0), 1 + b.is_some() as usize);
         move |c, g| {
             let (x, y) = (x.get(c)?, y.get(c)?);
             let plain = detach(&x)?;
             let zero = eq_scalar(&plain, Scalar::Int(0))?;
             let turn = masked_fill_scalar(&div(&detach(&y)?, &abs(&plain)?)?, &zero, Scalar::Int(0))?;
-            Ok(grads![Some(mul(g, &mul(&sign(&x)?, &turn)?)?)])
+            let slope = if c.needs(0) { Some(mul(g, &mul(&sign(&x)?, &turn)?)?) } else { None };
+            let none = if inputs_given == 2 && c.needs(1) { Some(zeros_like(g, None, None)?) } else { None };
+            Ok(if inputs_given == 2 { grads![slope, none] } else { grads![slope] })
         }
     })
 }

@@ -8,8 +8,36 @@ use crate::{bail, ensure, grads, Dims};
 
 /// A list of `n` numbers from one or `n`.
 pub(super) fn spread(op: &str, name: &str, v: &[i64], n: usize) -> Result<Vec<i64>> {
-    ensure!(v.len() == 1 || v.len() == n, Runtime, "{op}: {name} must be a single int or {n} ints, but got {v:?}");
-    Ok(if v.len() == 1 { vec![v[0]; n] } else { v.to_vec() })
+    match v.len() {
+        1 => Ok(vec![v[0]; n]),
+        l if l == n => Ok(v.to_vec()),
+        _ => Err(wrong_length(op, name, v, n)),
+    }
+}
+#[cold]
+fn wrong_length(op: &str, name: &str, v: &[i64], n: usize) -> Error {
+    let text = if op.starts_with("conv") {
+        format!("expected {name} to be a single integer value or a list of {n} values to match the convolution dimensions, but got {name}={v:?}")
+    } else if n == 1 && op.starts_with("max") {
+        format!("{op}() {name} must be an int, list of ints or tuple of ints of size 1 but got size {}", v.len())
+    } else if n == 1 {
+        format!("{op}() argument '{name}' should contain one int (got {})", v.len())
+    } else if name == "output_size" {
+        format!("{op}: output_size must be {n}, but got {v:?}")
+    } else {
+        let omitted = if name == "stride" { "be omitted, " } else { "be " };
+        let either = match (op, name) {
+            ("avg_pool3d", _) => omitted.to_string(),
+            (_, "dilation") => "be either ".to_string(),
+            _ => format!("either {omitted}"),
+        };
+        format!("{op}: {name} must {either}a single int, or a tuple of {} ints", ["two", "three"][n - 2])
+    };
+    Error::new(ErrorKind::Runtime, text)
+}
+/// Sizes as PyTorch's errors print them: 3 x 5 x 5.
+pub(super) fn by(sizes: &[i64]) -> String {
+    sizes.iter().map(i64::to_string).collect::<Vec<_>>().join(" x ")
 }
 struct Conv {
     params: ConvParams,
@@ -50,7 +78,7 @@ fn conv_geometry(
         (spread(op, "stride", stride, n)?, spread(op, "padding", padding, n)?, spread(op, "dilation", dilation, n)?);
     ensure!(stride.iter().all(|s| *s > 0), Runtime, "{op}: non-positive stride is not supported, got {stride:?}");
     ensure!(padding.iter().all(|p| *p >= 0), Runtime, "{op}: negative padding is not supported, got {padding:?}");
-    ensure!(dilation.iter().all(|d| *d > 0), Runtime, "{op}: dilation should be greater than zero, got {dilation:?}");
+    ensure!(dilation.iter().all(|d| *d > 0), Runtime, "{op}: non-positive dilation is not supported, got {dilation:?}");
     window(op, [("stride", &stride), ("padding", &padding), ("dilation", &dilation), ("output_padding", &[])])?;
     ensure!(
         weight[0] >= groups && weight[0] % groups == 0,
@@ -79,9 +107,9 @@ fn conv_geometry(
         ensure!(
             weight[i + 2] > 0 && size >= k,
             Runtime,
-            "Calculated padded input size per channel: {:?}. Kernel size: {:?}. Kernel size can't be greater than actual input size",
-            (0..n).map(|j| input[j + 2] + 2 * padding[j]).collect::<Vec<_>>(),
-            (0..n).map(|j| reach(weight[j + 2], dilation[j])).collect::<Vec<_>>()
+            "Calculated padded input size per channel: ({}). Kernel size: ({}). Kernel size can't be greater than actual input size",
+            by(&(0..n).map(|j| input[j + 2] + 2 * padding[j]).collect::<Vec<_>>()),
+            by(&(0..n).map(|j| reach(weight[j + 2], dilation[j])).collect::<Vec<_>>())
         );
         out.push((size - k) / stride[i] + 1);
     }
@@ -306,17 +334,15 @@ fn conv_transpose_nd(
         spread(op, "dilation", dilation, n)?,
         spread(op, "output_padding", output_padding, n)?,
     );
-    ensure!(
-        stride.iter().chain(&dilation).all(|s| *s > 0),
-        Runtime,
-        "{op}: stride and dilation must be positive, got {stride:?} and {dilation:?}"
-    );
+    ensure!(stride.iter().all(|s| *s > 0), Runtime, "{op}: non-positive stride is not supported, got {stride:?}");
+    ensure!(dilation.iter().all(|d| *d > 0), Runtime, "{op}: dilation should be greater than zero, got {dilation:?}");
     ensure!(padding.iter().all(|p| *p >= 0), Runtime, "{op}: negative padding is not supported, got {padding:?}");
+    ensure!(extra.iter().all(|p| *p >= 0), Runtime, "{op}: negative output_padding is not supported, got {extra:?}");
     window(op, [("stride", &stride), ("padding", &padding), ("dilation", &dilation), ("output_padding", &extra)])?;
     let mut out = Dims::from_slice(&[si[0], sw[1] * groups]);
     for i in 0..n {
         ensure!(
-            extra[i] >= 0 && extra[i] < stride[i].max(dilation[i]),
+            extra[i] < stride[i].max(dilation[i]),
             Runtime,
             "output padding must be smaller than either stride or dilation, but got output_padding: {extra:?}, stride: {stride:?}, dilation: {dilation:?}"
         );
@@ -326,9 +352,9 @@ fn conv_transpose_nd(
     ensure!(
         out[2..].iter().all(|s| *s > 0 || (*s == 0 && si[0] == 0)),
         Runtime,
-        "Given input size per channel: {:?}. Calculated output size per channel: {:?}. Output size is too small",
-        &si[2..],
-        &out[2..]
+        "Given input size per channel: ({}). Calculated output size per channel: ({}). Output size is too small",
+        by(&si[2..]),
+        by(&out[2..])
     );
     let p = ConvParams { stride, padding, dilation, groups };
     if !input.dtype().is_float() && !input.dtype().is_complex() {

@@ -113,6 +113,10 @@ pub fn arange(end: Scalar, dtype: Option<DType>, device: Option<Device>) -> Resu
 pub fn arange_start(start: Scalar, end: Scalar, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
     arange_start_step(start, end, Scalar::Int(1), dtype, device)
 }
+fn no_bool(kernel: &str, dtype: Option<DType>) -> Result<()> {
+    ensure!(dtype != Some(DType::Bool), NotImplemented, "\"{kernel}\" not implemented for 'Bool'");
+    Ok(())
+}
 /// start, start + step, .. below end.
 pub fn arange_start_step(
     start: Scalar,
@@ -127,6 +131,7 @@ pub fn arange_start_step(
         Runtime,
         "value cannot be converted to type double without overflow"
     );
+    no_bool("arange_cpu", Some(dtype))?;
     ensure!(!dtype.is_complex(), NotImplemented, "\"arange_cpu\" not implemented for '{}'", dtype.scalar_name());
     let (s, e, d) = (start.to_f64(), end.to_f64(), step.to_f64());
     ensure!(d != 0.0, Runtime, "step must be nonzero");
@@ -187,6 +192,7 @@ pub fn linspace(
 ) -> Result<Tensor> {
     ensure!(steps >= 0, Runtime, "number of steps must be non-negative, got {steps}");
     inferred_complex("linspace", start, end, dtype)?;
+    no_bool("linspace_cpu", dtype)?;
     let dtype =
         float_or(dtype.or((start.is_complex() || end.is_complex()).then(|| Scalar::Complex(0.0, 0.0).default_dtype())));
     if dtype.is_complex() {
@@ -239,6 +245,7 @@ pub fn logspace(
     device: Option<Device>,
 ) -> Result<Tensor> {
     inferred_complex("logspace", start, end, dtype)?;
+    no_bool("logspace_cpu", dtype)?;
     if start.is_complex() || end.is_complex() || dtype.is_some_and(|d| d.is_complex()) {
         let dtype = dtype.unwrap_or(crate::base::settings::default_dtype().complex());
         let e = linspace(start, end, steps, Some(DType::C128), device)?;

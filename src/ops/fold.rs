@@ -6,7 +6,12 @@ use crate::{ensure, grads, Dims};
 
 /// Two numbers of one or two.
 fn pair(op: &str, name: &str, v: &[i64]) -> Result<[i64; 2]> {
-    ensure!(v.len() == 1 || v.len() == 2, Runtime, "{op}: {name} must be a single int or 2 ints, but got {v:?}");
+    ensure!(
+        v.len() == 1 || v.len() == 2,
+        Runtime,
+        "{op}: It is expected {name} equals to 2, but got size {}: {name} is a single int or two",
+        v.len()
+    );
     Ok([v[0], v[v.len() - 1]])
 }
 /// The sliding blocks of an image, each pair height first.

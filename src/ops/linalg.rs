@@ -49,8 +49,8 @@ fn gemm_raw(a: &Tensor, b: &Tensor, batch: bool) -> Result<Tensor> {
     drop((ab, bb));
     Ok(out)
 }
-/// The errors of a product of two matrices.
-pub(super) fn check_mm(a: &Tensor, b: &Tensor) -> Result<()> {
+/// The errors of a product of two matrices in `op`.
+pub(super) fn check_mm(op: &str, a: &Tensor, b: &Tensor) -> Result<()> {
     same_dtype(a, b)?;
     let (x, y) = (a.shape(), b.shape());
     ensure!(x.len() == 2, Runtime, "self must be a matrix, got {} dimensions", x.len());
@@ -58,7 +58,7 @@ pub(super) fn check_mm(a: &Tensor, b: &Tensor) -> Result<()> {
     ensure!(
         x[1] == y[0],
         Runtime,
-        "mat1 and mat2 shapes cannot be multiplied ({}x{} and {}x{})",
+        "{op}: mat1 and mat2 shapes cannot be multiplied ({}x{} and {}x{})",
         x[0],
         x[1],
         y[0],
@@ -68,7 +68,7 @@ pub(super) fn check_mm(a: &Tensor, b: &Tensor) -> Result<()> {
 }
 /// Product of two matrices.
 pub fn mm(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    check_mm(a, b)?;
+    check_mm("mm", a, b)?;
     let out = gemm_raw(a, b, false)?;
     record("MmBackward0", &[a, b], out, |s, _| {
         let x = autograd::requires_grad(b).then(|| s.save(a));
@@ -168,13 +168,21 @@ pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
             let (sa, sb) = (wide_a.shape(), wide_b.shape());
             let (m, k) = (sa[sa.len() - 2], sa[sa.len() - 1]);
             let (k2, n) = (sb[sb.len() - 2], sb[sb.len() - 1]);
-            ensure!(
-                k == k2,
-                Runtime,
-                "mat1 and mat2 shapes cannot be multiplied ({}x{k} and {k2}x{n})",
-                sa[..sa.len() - 1].iter().product::<i64>()
-            );
             let mut shape = broadcast_shapes(&sa[..sa.len() - 2], &sb[..sb.len() - 2])?;
+            if k != k2 {
+                let rows: i64 = sa[..sa.len() - 1].iter().product();
+                let batch: i64 = shape.iter().product();
+                match (nb, sb.len() == 2) {
+                    (1, _) => bail!(Runtime, "size mismatch, got input ({rows}), mat ({rows}x{k}), vec ({k2})"),
+                    (_, true) => {
+                        bail!(Runtime, "mm: mat1 and mat2 shapes cannot be multiplied ({rows}x{k} and {k2}x{n})")
+                    }
+                    _ => bail!(
+                        Runtime,
+                        "Expected size for first two dimensions of batch2 tensor to be: [{batch}, {k}] but got: [{batch}, {k2}]."
+                    ),
+                }
+            }
             // A batch times one matrix is one tall product.
             let out = if sb.len() == 2 && sa.len() > 2 {
                 mm(&reshape(&wide_a, &[sa[..sa.len() - 1].iter().product(), k])?, &wide_b)?
@@ -203,6 +211,7 @@ pub fn addmm(a: &Tensor, mat1: &Tensor, mat2: &Tensor, beta: Scalar, alpha: Scal
     if is_half(mat1.dtype()) && a.dtype() == mat1.dtype() && mat1.ndim() == 2 && mat2.ndim() == 2 {
         return product_at_once(a, mat1, mat2, beta, alpha, None);
     }
+    check_mm("addmm", mat1, mat2)?;
     combine(a, mm(mat1, mat2)?, beta, alpha)
 }
 pub fn baddbmm(a: &Tensor, batch1: &Tensor, batch2: &Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> {
@@ -261,191 +270,6 @@ fn combine(a: &Tensor, product: Tensor, beta: Scalar, alpha: Scalar) -> Result<T
     let s = product.shape();
     let a = if complex::is_number(beta, 1.0) { a.clone() } else { mul_scalar(a, beta)? };
     add(&product, &expand(&a, &s)?, ONE)
-}
-/// Einstein summation: letters name dimensions, `...` stands for broadcast ones; the output may be implied.
-pub fn einsum(equation: &str, tensors: &[Tensor]) -> Result<Tensor> {
-    let eq: String = equation.chars().filter(|c| !c.is_whitespace()).collect();
-    let (lhs, rhs) = match eq.split_once("->") {
-        Some((l, r)) => (l.to_string(), Some(r.to_string())),
-        None => (eq.clone(), None),
-    };
-    let terms: Vec<&str> = lhs.split(',').collect();
-    ensure!(
-        terms.len() == tensors.len(),
-        Runtime,
-        "einsum(): the number of subscripts in the equation ({}) does not match the number of operands ({})",
-        terms.len(),
-        tensors.len()
-    );
-    // Labels: letters as they are; ellipsis dimensions as numbers counted from the right.
-    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-    enum Label {
-        Broadcast(usize),
-        Letter(char),
-    }
-    let mut sizes: Vec<(Label, i64)> = Vec::new();
-    let mut operands: Vec<(Vec<Label>, Tensor)> = Vec::new();
-    let mut widest = 0;
-    let mut counts: Vec<(char, usize)> = Vec::new();
-    for (i, (term, t)) in terms.iter().zip(tensors).enumerate() {
-        let n = t.ndim();
-        let letters = term.replace("...", "").chars().count();
-        let dots = term.contains("...");
-        ensure!(
-            term.replace("...", "").chars().all(|c| c.is_ascii_alphabetic()),
-            Runtime,
-            "einsum(): invalid subscript in operand {i} of '{equation}': letters [a-zA-Z] and one '...' are valid"
-        );
-        ensure!(
-            letters == n || (dots && letters <= n),
-            Runtime,
-            "einsum(): the number of subscripts ({letters}) of operand {i} does not match its number of dimensions ({n})"
-        );
-        let extra = n - letters;
-        widest = widest.max(extra);
-        let mut labels = Vec::new();
-        let mut rest = *term;
-        while !rest.is_empty() {
-            if let Some(r) = rest.strip_prefix("...") {
-                labels.extend((0..extra).rev().map(Label::Broadcast));
-                rest = r;
-            } else {
-                let c = rest.chars().next().unwrap_or(' ');
-                labels.push(Label::Letter(c));
-                match counts.iter_mut().find(|(k, _)| *k == c) {
-                    Some((_, n)) => *n += 1,
-                    None => counts.push((c, 1)),
-                }
-                rest = &rest[1..];
-            }
-        }
-        let mut t = t.clone();
-        // A repeated letter takes the diagonal.
-        let mut d = 0;
-        while d < labels.len() {
-            if let Some(e) = labels[..d].iter().position(|l| *l == labels[d]) {
-                ensure!(
-                    t.shape()[e] == t.shape()[d],
-                    Runtime,
-                    "einsum(): a repeated subscript of operand {i} has sizes {} and {}",
-                    t.shape()[e],
-                    t.shape()[d]
-                );
-                t = diagonal(&t, 0, e as i64, d as i64)?;
-                let l = labels[d];
-                labels.remove(d);
-                labels.remove(e);
-                labels.push(l);
-                d = 0;
-            } else {
-                d += 1;
-            }
-        }
-        for (l, s) in labels.iter().zip(t.shape()) {
-            match sizes.iter_mut().find(|(k, _)| k == l) {
-                Some((_, old)) if *old == 1 => *old = s,
-                Some((_, old)) => ensure!(
-                    s == *old || s == 1,
-                    Runtime,
-                    "einsum(): operands do not broadcast with remapped shapes: a subscript has sizes {old} and {s}"
-                ),
-                None => sizes.push((*l, s)),
-            }
-        }
-        operands.push((labels, t));
-    }
-    let output: Vec<Label> = match rhs {
-        Some(r) => {
-            let mut out = Vec::new();
-            let mut rest = &r[..];
-            while !rest.is_empty() {
-                if let Some(x) = rest.strip_prefix("...") {
-                    out.extend((0..widest).rev().map(Label::Broadcast));
-                    rest = x;
-                } else {
-                    let c = rest.chars().next().unwrap_or(' ');
-                    ensure!(
-                        counts.iter().any(|(k, _)| *k == c),
-                        Runtime,
-                        "einsum(): output subscript {c} does not appear in the equation for any input operand"
-                    );
-                    ensure!(
-                        !out.contains(&Label::Letter(c)),
-                        Runtime,
-                        "einsum(): output subscript {c} appears more than once in the output"
-                    );
-                    out.push(Label::Letter(c));
-                    rest = &rest[c.len_utf8()..];
-                }
-            }
-            out
-        }
-        None => {
-            let mut once: Vec<char> = counts.iter().filter(|(_, n)| *n == 1).map(|(c, _)| *c).collect();
-            once.sort_unstable();
-            (0..widest).rev().map(Label::Broadcast).chain(once.into_iter().map(Label::Letter)).collect()
-        }
-    };
-    let size = |l: &Label| sizes.iter().find(|(k, _)| k == l).map_or(1, |(_, s)| *s);
-    // Contract from left to right: shared labels that nobody needs later become the inner dimension of a product.
-    let mut pending: std::collections::VecDeque<_> = operands.into();
-    let Some((mut labels, mut acc)) = pending.pop_front() else {
-        bail!(Runtime, "einsum(): must provide at least one operand")
-    };
-    // Sums over labels that appear in this operand alone.
-    let sum_out = |labels: &mut Vec<Label>, t: Tensor, keep: &dyn Fn(&Label) -> bool| -> Result<Tensor> {
-        let dims: Vec<i64> = (0..labels.len()).filter(|&i| !keep(&labels[i])).map(|i| i as i64).collect();
-        if dims.is_empty() {
-            return Ok(t);
-        }
-        labels.retain(|l| keep(l));
-        sum_dim(&t, Some(&dims), false, None)
-    };
-    while let Some((other_labels, other)) = pending.pop_front() {
-        let later = |l: &Label| output.contains(l) || pending.iter().any(|(ls, _)| ls.contains(l));
-        let mut ol = other_labels.clone();
-        let a = sum_out(&mut labels, acc, &|l| later(l) || other_labels.contains(l))?;
-        let snapshot = labels.clone();
-        let b = sum_out(&mut ol, other, &|l| later(l) || snapshot.contains(l))?;
-        let real = |ls: &[Label], t: &Tensor, l: &Label| ls.iter().position(|k| k == l).map(|i| t.shape()[i]);
-        let both: Vec<Label> = labels.iter().copied().filter(|l| ol.contains(l)).collect();
-        let batch: Vec<Label> = both.iter().copied().filter(|l| later(l)).collect();
-        let inner: Vec<Label> = both.iter().copied().filter(|l| !later(l)).collect();
-        let left: Vec<Label> = labels.iter().copied().filter(|l| !ol.contains(l)).collect();
-        let right: Vec<Label> = ol.iter().copied().filter(|l| !labels.contains(l)).collect();
-        let arrange = |ls: &[Label], t: &Tensor, groups: [&[Label]; 3]| -> Result<Tensor> {
-            let order: Vec<Label> = groups.concat();
-            let dims: Vec<i64> = order.iter().map(|l| ls.iter().position(|k| k == l).unwrap_or(0) as i64).collect();
-            let t = permute(t, &dims)?;
-            let full: Vec<i64> =
-                order.iter().zip(t.shape()).map(|(l, s)| if both.contains(l) { size(l) } else { s }).collect();
-            let t = expand(&t, &full)?;
-            let merged: Vec<i64> = groups
-                .iter()
-                .map(|g| g.iter().map(|l| full[order.iter().position(|k| k == l).unwrap_or(0)]).product())
-                .collect();
-            reshape(&t, &merged)
-        };
-        let x = arrange(&labels, &a, [&batch, &left, &inner])?;
-        let y = arrange(&ol, &b, [&batch, &inner, &right])?;
-        let product = bmm(&x, &y)?;
-        let new: Vec<Label> = batch.iter().chain(&left).chain(&right).copied().collect();
-        let shape: Vec<i64> = new
-            .iter()
-            .map(|l| {
-                if batch.contains(l) {
-                    size(l)
-                } else {
-                    real(&labels, &a, l).or_else(|| real(&ol, &b, l)).unwrap_or(1)
-                }
-            })
-            .collect();
-        acc = reshape(&product, &shape)?;
-        labels = new;
-    }
-    acc = sum_out(&mut labels, acc, &|l| output.contains(l))?;
-    let dims: Vec<i64> = output.iter().filter_map(|l| labels.iter().position(|k| k == l)).map(|i| i as i64).collect();
-    permute(&acc, &dims)
 }
 /// Sum of the diagonal.
 pub fn trace(a: &Tensor) -> Result<Tensor> {

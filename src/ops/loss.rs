@@ -5,7 +5,7 @@ use crate::autograd::record;
 use crate::backend::program::{Opcode, Src};
 use crate::backend::ValueCheck;
 use crate::base::layout::wrap_dim;
-use crate::{bail, ensure, grads};
+use crate::{bail, ensure, grads, Dims};
 
 const ONE: Scalar = Scalar::Int(1);
 
@@ -239,23 +239,65 @@ fn divergence(input: &Tensor, target: &Tensor, reduction: &str, log_target: bool
     reduce_loss(loss, reduction)
 }
 
+/// Checks the sizes of classes: [n, d..] for an input of [n, c, d..]; none or [1] for one of [c].
+fn class_shape(input: &[i64], target: &[i64]) -> Result<()> {
+    let (n, given) = (input.len(), target.len());
+    if n > 1 {
+        let batch = target.first().copied().unwrap_or(0);
+        ensure!(
+            input[0] == batch,
+            Value,
+            "Expected input batch_size ({}) to match target batch_size ({batch}).",
+            input[0]
+        );
+    }
+    match n {
+        1 | 2 => {
+            ensure!(given < 2, Runtime, "0D or 1D target tensor expected, multi-target not supported");
+            ensure!(
+                n == 2 || given == 0 || target[0] == 1,
+                Value,
+                "For 1D input, 1D target must have size 1, but got target size: {}",
+                target[0]
+            );
+        }
+        4 => {
+            ensure!(
+                given == 3,
+                Runtime,
+                "only batches of spatial targets supported (3D tensors) but got targets of dimension: {given}"
+            );
+            ensure!(input[2..] == target[1..], Runtime, "size mismatch (got input: {input:?} , target: {target:?}");
+        }
+        _ => {
+            let mut wanted = Dims::from_slice(&input[..1]);
+            wanted.extend_from_slice(&input[2..]);
+            ensure!(wanted[..] == *target, Runtime, "Expected target size {:?}, got {target:?}", &wanted[..]);
+        }
+    }
+    Ok(())
+}
+/// Classes as the losses compute with them: int64, and one of an input without a batch without dimensions.
+fn as_classes(input: &Tensor, target: &Tensor) -> Result<Tensor> {
+    let target = cast(target, DType::I64)?;
+    if input.ndim() == 1 {
+        reshape(&target, &[])
+    } else {
+        Ok(target)
+    }
+}
 /// Checks log-probabilities [n, c, d..] (or [c]) against integer classes [n, d..] (or []).
 fn nll_check(input: &Tensor, target: &Tensor, weight: Option<&Tensor>) -> Result<()> {
     let (si, st) = (input.shape(), target.shape());
     ensure!(!si.is_empty(), Value, "Expected at least 1 dimension in the input of nll_loss (got 0)");
+    class_shape(&si, &st)?;
     ensure!(
-        target.dtype() == DType::I64,
+        matches!(target.dtype(), DType::I64 | DType::U8),
         Runtime,
-        "expected scalar type Long but found {}",
+        "expected target dtype to be Long or Byte, but got {}",
         target.dtype().scalar_name()
     );
     pointwise::same_device(input, target)?;
-    let fits =
-        if si.len() == 1 { st.is_empty() } else { st.len() + 1 == si.len() && si[0] == st[0] && si[2..] == st[1..] };
-    if !fits && si.len() > 1 && !st.is_empty() && si[0] != st[0] {
-        bail!(Value, "Expected input batch_size ({}) to match target batch_size ({}).", si[0], st[0]);
-    }
-    ensure!(fits, Runtime, "size mismatch (got input: {:?}, target: {:?})", &si[..], &st[..]);
     if let Some(w) = weight {
         let c = si[if si.len() == 1 { 0 } else { 1 }];
         ensure!(
@@ -278,8 +320,9 @@ pub fn nll_loss(
     complex::no_kernel("nll_loss_out_frame", input)?;
     check_reduction(reduction)?;
     nll_check(input, target, weight)?;
+    let target = as_classes(input, target)?;
     in_float_some([Some(input), weight], |[input, weight]| {
-        likelihood(input.expect("given"), target, weight, ignore_index, reduction)
+        likelihood(input.expect("given"), &target, weight, ignore_index, reduction)
     })
 }
 fn likelihood(
@@ -379,6 +422,13 @@ pub fn cross_entropy(
     );
     ensure!(input.ndim() > 0, Value, "cross_entropy: expected at least 1 dimension in the input (got 0)");
     let soft = Some(target).filter(|t| t.dtype().is_float());
+    let classes = if soft.is_none() {
+        nll_check(input, target, weight)?;
+        Some(as_classes(input, target)?)
+    } else {
+        None
+    };
+    let target = classes.as_ref().unwrap_or(target);
     in_float_some([Some(input), weight, soft], |[input, weight, soft]| {
         let target = soft.unwrap_or(target);
         entropy(input.expect("given"), target, weight, ignore_index, reduction, label_smoothing)
@@ -396,13 +446,9 @@ fn entropy(
     wrap_dim(dim, input.ndim())?;
     let classes = input.shape()[dim as usize];
     if target.dtype().is_float() {
-        ensure!(
-            input.shape() == target.shape(),
-            Runtime,
-            "Expected floating point type for target with class probabilities, and the same shape as the input: got input {:?}, target {:?}",
-            &input.shape()[..],
-            &target.shape()[..]
-        );
+        if input.shape() != target.shape() {
+            nll_check(input, target, None)?;
+        }
         let target = if label_smoothing > 0.0 {
             add_scalar(
                 &mul_scalar(target, Scalar::Float(1.0 - label_smoothing))?,
@@ -435,7 +481,6 @@ fn entropy(
         && target.device().is_cpu()
         && input.numel() > 0
     {
-        nll_check(input, target, None)?;
         let values = target.to_vec::<i64>()?;
         if let Some(bad) = values.iter().find(|v| **v != ignore_index && (**v < 0 || **v >= classes)) {
             bail!(Index, "Target {bad} is out of bounds.");

@@ -443,7 +443,14 @@ pub fn pixel_shuffle(a: &Tensor, upscale_factor: i64) -> Result<Tensor> {
         s.len()
     );
     let k = s.len() - 3;
-    ensure!(r > 0 && r.checked_mul(r).is_some_and(|square| s[k] % square == 0), Runtime, "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, but input.size(-3)={} is not divisible by {r} * {r}", s[k]);
+    ensure!(r > 0, Runtime, "pixel_shuffle expects a positive upscale_factor, but got {r}");
+    ensure!(
+        r.checked_mul(r).is_some_and(|square| s[k] % square == 0),
+        Runtime,
+        "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, but input.size(-3)={} is not divisible by {}",
+        s[k],
+        r.saturating_mul(r)
+    );
     let (c, h, w) = (s[k] / (r * r), s[k + 1], s[k + 2]);
     let mut lead = Dims::from_slice(&s[..k]);
     lead.extend_from_slice(&[c, r, r, h, w]);

@@ -65,6 +65,71 @@ fn pad_by_copies(mode: &str, input: &Tensor, steps: Vec<PadStep>) -> Result<Tens
     })
 }
 
+/// The errors of padding with what the tensor itself holds.
+fn check_around(mode: &str, s: &[i64], pad_: &[i64]) -> Result<()> {
+    let dims = pad_.len() / 2;
+    ensure!(
+        (1..=3).contains(&dims) && (s.len() == dims + 1 || s.len() == dims + 2),
+        NotImplemented,
+        "Padding size {} is not supported for {}D input tensor.\nSupported combinations for non-constant padding:\n  \
+         - 2D or 3D input: padding size = 2 (pads last dimension)\n  \
+         - 3D or 4D input: padding size = 4 (pads last 2 dimensions)\n  \
+         - 4D or 5D input: padding size = 6 (pads last 3 dimensions)",
+        pad_.len(),
+        s.len()
+    );
+    let total = |d: usize| {
+        let i = 2 * (s.len() - 1 - d);
+        s[d] as i128 + pad_[i] as i128 + pad_[i + 1] as i128
+    };
+    let padded = s.len() - dims..s.len();
+    if mode == "circular" {
+        for d in padded {
+            let i = 2 * (s.len() - 1 - d);
+            ensure!(
+                pad_[i] <= s[d] && pad_[i + 1] <= s[d],
+                Runtime,
+                "Padding value causes wrapping around more than once."
+            );
+            ensure!(total(d) >= 0, Runtime, "Negative padding value is resulting in an empty dimension");
+        }
+        return Ok(());
+    }
+    let samples = s.len() - dims - 1; // 1 with a batch in front of the channels
+    ensure!(
+        s[samples..].iter().all(|n| *n > 0),
+        Runtime,
+        "Expected {}D or {}D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, but got: {s:?}",
+        dims + 1,
+        dims + 2
+    );
+    if mode == "reflect" {
+        for d in padded.clone().rev() {
+            let i = 2 * (s.len() - 1 - d);
+            ensure!(
+                pad_[i] < s[d] && pad_[i + 1] < s[d],
+                Runtime,
+                "Argument #{}: Padding size should be less than the corresponding input dimension, but got: padding ({}, {}) at dimension {d} of input {s:?}",
+                4 + i,
+                pad_[i],
+                pad_[i + 1]
+            );
+        }
+    }
+    if padded.clone().any(|d| total(d) < 1) {
+        let named = |size: &dyn Fn(usize) -> i128, between: &str| {
+            let part = |d: usize| format!("{}: {}", ["W", "H", "D"][s.len() - 1 - d], size(d));
+            padded.clone().map(part).collect::<Vec<_>>().join(between)
+        };
+        let (input, out) = (named(&|d| s[d] as i128, ", "), named(&total, " "));
+        if dims == 1 {
+            bail!(Runtime, "input ({input}) is too small. Calculated output {out}");
+        }
+        bail!(Runtime, "Calculated output {out} must be >= 1 in every dimension (input {input})");
+    }
+    Ok(())
+}
+
 /// Pads (or with negative numbers crops) the last dimensions: pairs (before, after) from the last one backwards.
 pub fn pad(input: &Tensor, pad_: &[i64], mode: &str, value: Option<f64>) -> Result<Tensor> {
     let s = input.shape();
@@ -119,22 +184,12 @@ pub fn pad(input: &Tensor, pad_: &[i64], mode: &str, value: Option<f64>) -> Resu
             })
         }
         "reflect" | "replicate" | "circular" => {
-            ensure!(value.is_none_or(|v| v == 0.0), Value, "Padding mode \"{mode}\" doesn't take in value argument");
+            ensure!(value.is_none_or(|v| v == 0.0), Runtime, "Padding mode \"{mode}\" doesn't take in value argument");
+            check_around(mode, &s, pad_)?;
             let (mut steps, mut sizes) = (Vec::new(), s.clone());
             for i in 0..pad_.len() / 2 {
                 let d = s.len() - 1 - i;
                 let (before, after, n) = (pad_[2 * i], pad_[2 * i + 1], s[d]);
-                let limit = match mode {
-                    "reflect" => n - 1,
-                    "circular" => n,
-                    _ => i64::MAX,
-                };
-                ensure!(
-                    mode != "circular" || before <= n && after <= n,
-                    Runtime,
-                    "Padding value causes wrapping around more than once."
-                );
-                ensure!(before <= limit && after <= limit && n > 0, Runtime, "Padding size should be at most {limit} for mode {mode} at dimension {d} of size {n}, but got ({before}, {after})");
                 let total = n as i128 + before as i128 + after as i128;
                 ensure!(
                     before >= -n && after >= -n && (0..=i64::MAX as i128).contains(&total),

@@ -318,7 +318,7 @@ fn adaptive_avg_nd(n: usize, input: &Tensor, output_size: &[i64]) -> Result<Tens
         n + 2,
         &s[..]
     );
-    let sizes = spread("adaptive_avg_pool", "output_size", output_size, n)?;
+    let sizes = spread(&format!("adaptive_avg_pool{n}d"), "output_size", output_size, n)?;
     for (d, size) in s.iter().enumerate().skip(s.len() - n) {
         ensure!(
             *size > 0,
@@ -458,7 +458,7 @@ fn adaptive_max_nd(n: usize, input: &Tensor, output_size: &[i64]) -> Result<(Ten
             &s[..]
         );
     }
-    let mut sizes = spread("adaptive_max_pool", "output_size", output_size, n)?;
+    let mut sizes = spread(&format!("adaptive_max_pool{n}d"), "output_size", output_size, n)?;
     for (i, o) in sizes.iter_mut().enumerate() {
         if *o == -1 {
             *o = s[lead + i];

@@ -199,7 +199,7 @@ pub fn var_correction(a: &Tensor, dim: Option<&[i64]>, correction: Option<Scalar
         let [re, im] = [real(a)?, imag(a)?].map(|part| var_correction(&part, dim, correction, keepdim));
         return add(&re?, &im?, Scalar::Int(1));
     }
-    ensure!(a.dtype().is_float(), Runtime, "std and var only support floating point and complex dtypes");
+    ensure!(a.dtype().is_float(), NotImplemented, "std and var only support floating point and complex dtypes");
     let marks = reduced_dims(a.ndim(), dim)?;
     let n = count(a, &marks);
     let c = correction.map_or(1.0, Scalar::to_f64);
@@ -587,7 +587,8 @@ pub fn kthvalue(a: &Tensor, k: i64, dim: i64, keepdim: bool) -> Result<(Tensor, 
     ensure!(
         k >= 1 && k <= n,
         Runtime,
-        "kthvalue(): selected number k out of range for dimension {dim}: k={k}, size {n}"
+        "kthvalue(): selected number k out of range for dimension {}: k={k}, size {n}",
+        wrap_dim(dim, a.ndim())?
     );
     let (v, i) = sort(a, dim, false)?;
     if a.ndim() == 0 {

@@ -41,7 +41,7 @@ pub fn scatter_reduce_two(
         "prod" => (ScatterOp::Mul, Scalar::Int(1)),
         "amax" => (ScatterOp::Max, limits(false)),
         "amin" => (ScatterOp::Min, limits(true)),
-        other => bail!(Runtime, "reduce argument must be either sum, prod, mean, amax or amin, got {other}."),
+        other => bail!(Runtime, "reduce argument must be either sum, prod, mean, amax or amin, got {other}"),
     };
     scatter_args("scatter_reduce", a, dim, index, src)?;
     in_float([a, src], |[a, src]| reduced(op, neutral, a, dim, index, src, reduce, include_self))

@@ -99,7 +99,14 @@ pub fn unflatten(a: &Tensor, dim: i64, sizes: &[i64]) -> Result<Tensor> {
     let s = a.shape();
     let d = wrap_dim(dim, s.len())?;
     ensure!(!sizes.is_empty(), Runtime, "unflatten: sizes must be non-empty");
-    let sizes = infer_shape(sizes, a.size(dim)? as usize)?;
+    let size = s[d];
+    let sizes = match infer_shape(sizes, size as usize) {
+        Err(_) if sizes.iter().filter(|s| **s < 0).count() < 2 => bail!(
+            Runtime,
+            "unflatten: Provided sizes {sizes:?} don't multiply up to the size of dim {d} ({size}) in the input tensor"
+        ),
+        sizes => sizes?,
+    };
     let mut shape = Dims::from_slice(&s[..d]);
     shape.extend_from_slice(&sizes);
     shape.extend_from_slice(&s[d + 1..]);
@@ -659,12 +666,17 @@ pub fn repeat(a: &Tensor, repeats: &[i64]) -> Result<Tensor> {
         "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor: {repeats:?} for a tensor of size {:?}",
         &s[..]
     );
-    ensure!(
-        repeats.iter().all(|r| *r >= 0),
-        Runtime,
-        "Trying to create tensor with negative dimension: repeats {repeats:?}"
-    );
     let lead = repeats.len() - s.len();
+    if let Some(i) = repeats.iter().position(|r| *r < 0) {
+        let sizes: Dims =
+            (0..).zip(repeats).map(|(i, r)| if i < lead { *r } else { r.saturating_mul(s[i - lead]) }).collect();
+        bail!(
+            Runtime,
+            "Trying to create tensor with negative dimension {}: {:?} (repeats {repeats:?})",
+            sizes[i],
+            &sizes[..]
+        );
+    }
     // [r0, s0, r1, s1, ..]: expand the repeats, then merge the pairs.
     let (mut split, mut wide, mut merged) = (Dims::new(), Dims::new(), Dims::new());
     for (i, &r) in repeats.iter().enumerate() {
@@ -729,7 +741,8 @@ pub fn flip(a: &Tensor, dims: &[i64]) -> Result<Tensor> {
 /// Rolls elements along dimensions (over the flattened tensor when no dims are given).
 pub fn roll(a: &Tensor, shifts: &[i64], dims: &[i64]) -> Result<Tensor> {
     if dims.is_empty() {
-        ensure!(shifts.len() == 1, Runtime, "`shifts` required: one shift for the flattened tensor, got {shifts:?}");
+        ensure!(!shifts.is_empty(), Runtime, "`shifts` required: one shift for the flattened tensor, got []");
+        ensure!(shifts.len() == 1, Runtime, "shifts and dimensions must align. shifts: {}, dims:0", shifts.len());
         return reshape(&roll(&reshape(a, &[-1])?, shifts, &[0])?, &a.shape());
     }
     ensure!(

@@ -641,7 +641,7 @@ static void places(void)
 
     taper_error *e = taper_module_forward(outer, &x, 1, &out);
     CHECK(e && taper_error_module(e) && !strcmp(taper_error_module(e), "0.1.fc (Linear(in_features=3, out_features=2, bias=True))"));
-    CHECK(strstr(taper_error_message(e), "mat1 and mat2 shapes cannot be multiplied (2x5 and 3x2)\n  in 0.1.fc (Linear(") ==
+    CHECK(strstr(taper_error_message(e), "addmm: mat1 and mat2 shapes cannot be multiplied (2x5 and 3x2)\n  in 0.1.fc (Linear(") ==
           taper_error_message(e));
     CHECK_INT(taper_error_code(e), TAPER_ERROR_RUNTIME);
     taper_error *again = taper_error_with_payload(e, NULL, NULL);

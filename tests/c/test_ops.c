@@ -40,7 +40,7 @@ static void bad_arguments(void)
     FAILS(taper_add(a, b, taper_scalar_i64(1), &out), TAPER_ERROR_RUNTIME,
           "The size of tensor a (3) must match the size of tensor b (2) at non-singleton dimension 1");
     CHECK(out == NULL);
-    FAILS(taper_matmul(a, a, &out), TAPER_ERROR_RUNTIME, "mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)");
+    FAILS(taper_matmul(a, a, &out), TAPER_ERROR_RUNTIME, "mm: mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)");
     FAILS(taper_add(a, a, nonsense, &out), TAPER_ERROR_VALUE, "invalid scalar kind 9");
     FAILS(taper_sum(a, 1234, &out), TAPER_ERROR_TYPE, "sum(): argument 'dtype' (position 2): invalid dtype code 1234");
     FAILS(taper_sum_dim(a, &seven, 1, false, -1, &out), TAPER_ERROR_INDEX, "Dimension out of range (expected to be in range of [-2, 1], but got 7)");

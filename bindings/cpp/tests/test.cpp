@@ -213,7 +213,7 @@ static void memory() {
     CHECK(taper_tensor_handle_count() == before);
 }
 static void errors() {
-    CHECK(throws<Error>("mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)",
+    CHECK(throws<Error>("mm: mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)",
                         [] { matmul(ones({2, 3}), ones({4, 5})); }));
     CHECK(throws<IndexError>("index 9 is out of bounds", [] { tensor({1, 2})[9]; }));
     CHECK(throws<Error>("opencl", [] { Device("gpu"); }));
@@ -601,7 +601,7 @@ static void places() {
     } catch (const RuntimeError &e) {
         const std::string what = e.what();
         CHECK(e.module() == "net.1.fc (Linear(in_features=3, out_features=2, bias=True))");
-        CHECK(what.rfind("mat1 and mat2 shapes cannot be multiplied (2x5 and 3x2)\n", 0) == 0);
+        CHECK(what.rfind("addmm: mat1 and mat2 shapes cannot be multiplied (2x5 and 3x2)\n", 0) == 0);
         CHECK(what.find("\n  in net.1.fc (Linear(") != std::string::npos && e.code() == TAPER_ERROR_RUNTIME);
     }
     CHECK(taper_handle_count() == before);

@@ -1,5 +1,6 @@
 """Functions whose forms of arguments need Python: hand-merged overloads, aliases and small compositions."""
 
+import operator
 import sys
 
 from . import _c, _dtype
@@ -128,8 +129,15 @@ def tensor_split(input, indices_or_sections=M, dim=0, *, indices=M, sections=M):
     return g.tensor_split(input, cuts, dim)
 
 
-def einsum(equation, *operands):
-    """Sums of products of the operands' elements, after the equation's letters or after lists of numbers."""
+def einsum(*args):
+    """Sums of products of the operands' elements: `einsum(equation, *operands)`, or each operand followed by the list of
+    its dimensions' numbers, and at last the result's."""
+    if len(args) < 2:
+        raise ValueError(
+            "einsum(): must specify the equation string and at least one operand, or at least one operand and its subscripts "
+            "list"
+        )
+    equation, *operands = args
     if isinstance(equation, Tensor):
         equation, operands = _sublists((equation, *operands))
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
@@ -145,14 +153,11 @@ def _sublists(parts):
         for n in numbers:
             if n is Ellipsis:
                 text += "..."
-            elif isinstance(n, bool) or not isinstance(n, int) or not 0 <= n < 52:
-                raise ValueError(
-                    "einsum(): expected subscripts within range [0, 52)"
-                    if isinstance(n, int)
-                    else "einsum(): expected subscripts to be integers or Ellipsis"
-                )
-            else:
-                text += chr(65 + n) if n < 26 else chr(97 + n - 26)
+                continue
+            n = operator.index(n)
+            if not 0 <= n < 52:
+                raise ValueError("einsum(): subscript in subscript list is not within the valid range [0, 52)")
+            text += chr(65 + n) if n < 26 else chr(97 + n - 26)
         return text
 
     result = None

@@ -561,7 +561,7 @@ def test_errors_say_which_module_failed():
     x = torch.ones(2, 5)
     fc = nn.Linear(3, 2)
     text, notes = notes_of(lambda: fc(x))
-    assert notes == [] and text == "mat1 and mat2 shapes cannot be multiplied (2x5 and 3x2)"
+    assert notes == [] and text == "addmm: mat1 and mat2 shapes cannot be multiplied (2x5 and 3x2)"
     # A module two levels down is found; the message and the kind stay PyTorch's.
     model = nn.Sequential(nn.ReLU(), Net(fc))
     place = "in 1.body.1.fc (Linear(in_features=3, out_features=2, bias=True))"
