@@ -434,14 +434,18 @@ fn fractional(
     let planes = batch * channels;
     let samples = match samples {
         Some(s) => {
-            ensure!(
-                s.shape()[..] == [batch, channels, n as i64],
-                Runtime,
-                "{name}: Expect _random_samples to be of shape [{batch}, {channels}, {n}], but got {:?}",
-                &s.shape()[..]
-            );
+            let given = s.shape();
+            let wrong = |what: String| Err(Error::new(ErrorKind::Runtime, format!("Expect _random_samples{what}")));
+            match given[..] {
+                [b, _, _] if b < batch => return wrong(".size(0) no less then input batch size.".into()),
+                [_, c, _] if c != channels => return wrong(".size(1) equals to input channel size.".into()),
+                [_, _, d] if d != n as i64 => return wrong(format!(".size(2) equals to {n}; got {d}.")),
+                [_, _, _] => {}
+                _ => return wrong(format!(" to have 3 dimensions, got {}", given.len())),
+            }
             ensure!(s.dtype() == x.dtype(), Runtime, "Expect _random_samples to have the same dtype as input");
-            s.clone()
+            // What is beyond the batch is not read.
+            narrow(s, 0, 0, batch)?
         }
         None => rand(&[batch, channels, n as i64], generator, Some(x.dtype()), Some(x.device()))?,
     };

@@ -299,6 +299,13 @@ fn nll_check(input: &Tensor, target: &Tensor, weight: Option<&Tensor>) -> Result
     );
     pointwise::same_device(input, target)?;
     if let Some(w) = weight {
+        ensure!(
+            w.dtype() == input.dtype(),
+            Runtime,
+            "expected scalar type {} but found {}",
+            input.dtype().scalar_name(),
+            w.dtype().scalar_name()
+        );
         let c = si[if si.len() == 1 { 0 } else { 1 }];
         ensure!(
             w.ndim() == 1 && w.numel() as i64 == c,
@@ -422,6 +429,15 @@ pub fn cross_entropy(
     );
     ensure!(input.ndim() > 0, Value, "cross_entropy: expected at least 1 dimension in the input (got 0)");
     let soft = Some(target).filter(|t| t.dtype().is_float());
+    if target.shape() == input.shape() && !(input.ndim() == 1 && input.numel() == 1) {
+        ensure!(
+            soft.is_some(),
+            Runtime,
+            "Expected floating point type for target with class probabilities, got {}",
+            target.dtype().scalar_name()
+        );
+        ensure!(ignore_index < 0, Runtime, "ignore_index is not supported for floating point target");
+    }
     let classes = if soft.is_none() {
         nll_check(input, target, weight)?;
         Some(as_classes(input, target)?)

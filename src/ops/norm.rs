@@ -290,6 +290,7 @@ fn batch_normalised(
             "Expected more than 1 value per channel when training, got input size torch.Size({:?})",
             &s[..]
         );
+        ensure!(eps > 0.0, Value, "batch_norm eps must be positive during training, but got {eps:?}");
         // The batch's mean and unbiased variance, which the running statistics follow.
         let follow = |stats: &dyn Fn() -> Result<[Tensor; 2]>| {
             autograd::no_grad(|| {

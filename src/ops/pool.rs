@@ -18,6 +18,12 @@ fn pool_geometry(
 ) -> Result<(PoolParams, Dims)> {
     let s = input.shape();
     ensure!(
+        op != "max_pool2d" || s.len() == 3 || s.len() == 4,
+        Runtime,
+        "max_pool2d: non-empty 3D or 4D (batch mode) tensor expected for input, but got {:?}",
+        &s[..]
+    );
+    ensure!(
         s.len() == n + 1 || s.len() == n + 2,
         Runtime,
         "{op}: Expected {}D or {}D input (with optional 0 dim batch size for input), but got: {:?}",

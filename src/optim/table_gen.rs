@@ -608,6 +608,8 @@ pub static ASGD: Class = Class {
 
 fn asgd_check(o: &Options) -> Result<()> {
     ensure!((o.number(0) >= 0.0_f64), Value, "Invalid learning rate: {}", o.shown(0));
+    ensure!((o.number(1) >= 0.0_f64), Value, "Invalid lambd value: {}", o.shown(1));
+    ensure!((o.number(2) >= 0.0_f64), Value, "Invalid alpha value: {}", o.shown(2));
     ensure!((o.number(4) >= 0.0_f64), Value, "Invalid weight_decay value: {}", o.shown(4));
     Ok(())
 }

@@ -125,3 +125,23 @@ def test_signatures_are_pytorchs():
         cls = next(getattr(m, name) for m in (torch.optim, lr_scheduler, swa_utils) if hasattr(m, name))
         assert name + str(inspect.signature(cls)) == line
         assert cls.__module__.startswith("taper.optim")
+
+
+def test_lbfgs_where_a_search_has_nothing_left_to_gain():
+    """The line search divides by differences that are 0 then."""
+    for maximize in (False, True):
+        p = torch.tensor([1.0, -2.0], dtype=torch.float64, requires_grad=True)
+        opt = torch.optim.LBFGS([p], line_search_fn="strong_wolfe")
+        opt.param_groups[0]["maximize"] = maximize
+
+        def closure():
+            opt.zero_grad()
+            loss = (p * p).sum() * (-1 if maximize else 1) + 1e-3 * p.sum()
+            loss.backward()
+            return loss
+
+        for _ in range(8):
+            opt.step(closure)
+        want = 5e-4 if maximize else -5e-4
+        assert p.tolist() == pytest.approx([want, want], abs=1e-9)
+        assert len(opt.state_dict()["state"][0]["al"]) == 100

@@ -765,6 +765,11 @@ def linear_cross_entropy(
 ) -> Tensor:
     """cross_entropy of linear(input); a weight of more than two dimensions has the classes first."""
     classes, *more, features = linear_weight.shape
+    if input.shape[-1] != features:
+        raise RuntimeError(
+            "linear_cross_entropy: expected equal input and linear_weight last dimensions (in_features), got "
+            f"{input.shape[-1]} and {features}, respectively"
+        )
     x = g.linear(input, linear_weight.reshape(-1, features), None if linear_bias is None else linear_bias.reshape(-1))
     if more:
         x = x.unflatten(-1, (classes, *more))

@@ -70,6 +70,19 @@ class AdamStep(Optimizer):
     # What a class gives of the options, for groups of files that lack them.
     _fixed = {}
 
+    def __init__(self, params, defaults):
+        lr, betas = defaults["lr"], defaults["betas"]
+        over_all = defaults["foreach"] and not defaults["capturable"]
+        if isinstance(lr, Tensor) and over_all:
+            raise ValueError("lr as a Tensor is not supported for capturable=False and foreach=True")
+        if len({isinstance(b, Tensor) for b in betas}) > 1 or not all(isinstance(b, (float, Tensor)) for b in betas):
+            raise ValueError("betas must be either both floats or both Tensors")
+        if isinstance(betas[0], Tensor):
+            if over_all:
+                raise ValueError("betas[0] as a Tensor is not supported for capturable=False and foreach=True")
+            defaults["betas"] = tuple(float(b) for b in betas)
+        super().__init__(params, defaults)
+
     def _update(self, group):
         params, grads = with_grads(group)
         amsgrad = group["amsgrad"]

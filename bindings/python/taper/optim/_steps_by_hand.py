@@ -17,6 +17,7 @@ class AdafactorStep(Optimizer):
 
         params, grads = with_grads(group)
         refuse_recording(self, params)
+        _refuse_complex(self, params)
         lr = float(group["lr"])
         for p, grad in zip(params, grads):
             if group["maximize"]:
@@ -73,6 +74,7 @@ class MuonStep(Optimizer):
     def _update(self, group):
         params, grads = with_grads(group)
         refuse_recording(self, params)
+        _refuse_complex(self, params)
         lr, momentum = float(group["lr"]), group["momentum"]
         for p, grad in zip(params, grads):
             check(grad.dim() == 2, "Param gradient must be a 2D matrix")
@@ -105,6 +107,11 @@ def _orthogonal(matrix, group):
         gram = x @ x.t()
         x = addmm(x, addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.t() if tall else x
+
+
+def _refuse_complex(optimizer, params):
+    if any(p.is_complex() for p in params):
+        raise RuntimeError(f"{type(optimizer).__name__} does not support complex parameters")
 
 
 class LBFGSStep(Optimizer):
@@ -223,12 +230,14 @@ class LBFGSStep(Optimizer):
             moves.append(s)
             inverse.append(1.0 / product)
             state["H_diag"] = product / float(y.dot(y))
-        q, weights = -g, []
-        for y, s, r in zip(reversed(changes), reversed(moves), reversed(inverse)):
-            weights.append(float(s.dot(q)) * float(r))
-            q.add_(y, alpha=-weights[-1])
+        # Kept in the state, as PyTorch does.
+        weights = state.setdefault("al", [None] * self.param_groups[0]["history_size"])
+        q = -g
+        for i in reversed(range(len(changes))):
+            weights[i] = float(moves[i].dot(q)) * float(inverse[i])
+            q.add_(changes[i], alpha=-weights[i])
         d = q * float(state["H_diag"])
-        for y, s, r, w in zip(changes, moves, inverse, reversed(weights)):
+        for y, s, r, w in zip(changes, moves, inverse, weights):
             d.add_(s, alpha=w - float(y.dot(d)) * float(r))
         return d
 
@@ -245,6 +254,8 @@ class _Point:
 def _cubic(a, b, bounds=None):
     """The minimum of the cubic through two points with their slopes, within bounds."""
     low, high = bounds or (min(a.t, b.t), max(a.t, b.t))
+    if a.t == b.t:
+        return (low + high) / 2
     d1 = a.slope + b.slope - 3 * (a.f - b.f) / (a.t - b.t)
     square = d1 * d1 - a.slope * b.slope
     if not square >= 0:
@@ -252,7 +263,12 @@ def _cubic(a, b, bounds=None):
     if a.t > b.t:
         a, b = b, a
     root = math.sqrt(square)
-    at = b.t - (b.t - a.t) * ((b.slope + root - d1) / (b.slope - a.slope + 2 * root))
+    over, under = b.slope + root - d1, b.slope - a.slope + 2 * root
+    if under == 0:
+        # A straight line: its end.
+        at = low if over * (b.t - a.t) > 0 else high
+    else:
+        at = b.t - (b.t - a.t) * (over / under)
     return min(max(at, low), high)
 
 

@@ -362,6 +362,8 @@ class ASGD(ProgramStep):
         capturable=False,
     ):
         check(lr >= 0, f"Invalid learning rate: {lr}")
+        check(lambd >= 0, f"Invalid lambd value: {lambd}")
+        check(alpha >= 0, f"Invalid alpha value: {alpha}")
         check(weight_decay >= 0, f"Invalid weight_decay value: {weight_decay}")
         defaults = {
             "lr": lr,

@@ -1,5 +1,6 @@
 """class Optimizer: parameter groups and state in real dicts, with PyTorch's rules."""
 
+import warnings
 from collections import OrderedDict, defaultdict
 from itertools import chain
 from sys import modules
@@ -29,6 +30,13 @@ class Optimizer:
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
                 + params.type()
             )
+        if isinstance(params, set):
+            warnings.warn(
+                "optimizer parameters need to be organized in ordered collections, but the ordering of tensors in sets will "
+                "change between runs. Please use a list instead. This will be an error in a future release.",
+                FutureWarning,
+                stacklevel=3,
+            )
         self.state = defaultdict(dict)
         self._places = {}
         self.param_groups = []
@@ -53,7 +61,10 @@ class Optimizer:
                 "will change between runs. Please use a list instead."
             )
         params = list(params)
-        if params and isinstance(params[0], tuple):
+        named = [p for p in params if isinstance(p, tuple)]
+        if named and len(named) < len(params):
+            raise ValueError("all optimizer params should be with/without names. Some param names are missing")
+        if named:
             param_group["param_names"] = [name for name, _ in params]
             params = [p for _, p in params]
         param_group["params"] = params
@@ -67,12 +78,15 @@ class Optimizer:
                 raise ValueError(f"parameter group didn't specify a value of required optimization parameter {name}")
             param_group.setdefault(name, default)
         if len(params) != len(set(map(id, params))):
-            import warnings
-
             warnings.warn(
                 "optimizer contains a parameter group with duplicate parameters; in future, this will cause an error; see "
                 "github.com/pytorch/pytorch/issues/40967 for more information",
                 stacklevel=3,
+            )
+        if any(("param_names" in group) != ("param_names" in param_group) for group in self.param_groups):
+            with_names = "with names" if "param_names" in param_group else "without names"
+            raise ValueError(
+                f"all optimizer param groups should be with/without names. cannot add param group {with_names} to the optimizer"
             )
         known = {id(p) for group in self.param_groups for p in group["params"]}
         if any(id(p) in known for p in params):
@@ -226,6 +240,8 @@ def recording_graph(params):
 
 
 def check(ok, text):
-    """A ValueError unless ok."""
+    """A ValueError unless ok, which is a tensor where an option is one."""
+    if isinstance(ok, Tensor) and ok.numel() != 1:
+        raise ValueError("Tensor lr must be 1-element")
     if not ok:
         raise ValueError(text)
