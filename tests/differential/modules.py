@@ -318,6 +318,7 @@ def main():
     p.add_argument("--device", default="cpu")
     a = p.parse_args()
     torch.set_num_threads(1)
+    taper.set_default_device(a.device)
     found, counts = collections.OrderedDict(), collections.Counter()
     modules(a, found, counts)
     optimizers(a, found, counts)

@@ -1,6 +1,7 @@
 """`t[...]` and `t[...] = value`: index expressions become the C ABI's index items."""
 
 import struct
+import warnings
 
 from . import _c
 from ._c import fail, scalar, tensor_index, tls
@@ -85,9 +86,25 @@ def _one(i, keep):
     )
 
 
+def _as_tuple(index):
+    """Whether a list stands for the tuple of its items: one of them is no number. PyTorch takes it so, and warns."""
+    return len(index) < 32 and any(
+        i is None or i is Ellipsis or isinstance(i, (Tensor, slice, list, tuple, range)) or getattr(i, "ndim", 0) > 0
+        for i in index
+    )
+
+
 def _items(index, keep):
     if type(index) is tuple:
         return b"".join([_one(i, keep) for i in index]), len(index)
+    if isinstance(index, list) and _as_tuple(index):
+        warnings.warn(
+            "Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed in pytorch 2.9; use "
+            "x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this will be interpreted as tensor index, x[torch.tensor(seq)], "
+            "which will result either in an error or a different result",
+            stacklevel=4,
+        )
+        return _items(tuple(index), keep)
     return _one(index, keep), 1
 
 

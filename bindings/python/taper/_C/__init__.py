@@ -86,6 +86,25 @@ class _ExcludeDispatchKeyGuard:
 ExcludeDispatchKeyGuard = _AutoDispatchBelowAutograd = _ExcludeDispatchKeyGuard
 
 
+class Graph:
+    """Of TorchScript's graphs: for annotations and isinstance; nothing makes one."""
+
+    def __init__(self, *args, **kwargs):
+        raise RuntimeError(f"torch._C.{type(self).__name__}: Taper has no TorchScript; programs run as Python")
+
+
+class Node(Graph):
+    """As Graph."""
+
+
+class Value(Graph):
+    """As Graph."""
+
+
+class Block(Graph):
+    """As Graph."""
+
+
 def __getattr__(name):
     from importlib import import_module
 
