@@ -79,7 +79,7 @@ def module_case(info, mine, sample, training, device):
     """(kind, text) of a difference, or None."""
     built = sample.constructor_input
     leaves = []
-    args, kwargs = of_taper(built.args, device, []), of_taper(built.kwargs, device, [])
+    args, kwargs = of_taper(built.args, "cpu", []), of_taper(built.kwargs, "cpu", [])
     torch.manual_seed(0)
     want = info.module_cls(*built.args, **built.kwargs).train(training)
     taper.manual_seed(0)
@@ -101,6 +101,7 @@ def module_case(info, mine, sample, training, device):
     given = sample.forward_input
     if given is None:
         return None
+    got = got.to(device)
     torch.manual_seed(1)
     try:
         result = want(*given.args, **given.kwargs)
@@ -152,10 +153,12 @@ def module_error(info, mine, wrong, device):
     built, given = sample.constructor_input, sample.forward_input
     at_once = wrong.error_on == ModuleErrorEnum.CONSTRUCTION_ERROR
     try:
-        args, kwargs = of_taper(built.args, device, []), of_taper(built.kwargs, device, [])
+        args, kwargs = of_taper(built.args, "cpu", []), of_taper(built.kwargs, "cpu", [])
         made = mine(*args, **kwargs)
         if not at_once:
-            made(*of_taper(given.args, device, []), **of_taper(given.kwargs, device, []))
+            result = made.to(device)(*of_taper(given.args, device, []), **of_taper(given.kwargs, device, []))
+            # A device's kernels report when their values are read.
+            [t.cpu() for t in flat(result, taper.Tensor) if isinstance(t, taper.Tensor)]
     except Unfit:
         raise
     except Exception as e:
@@ -193,6 +196,8 @@ def modules(a, found, counts):
                     except Unfit:
                         counts["unfit"] += 1
                         continue
+                    except (RuntimeError, IndexError, ValueError) as e:  # what a device reports later
+                        wrong = "device", refused(e)
                     counts["samples"] += 1
                     if wrong:
                         counts[wrong[0]] += 1
@@ -221,10 +226,10 @@ def network(lib, d):
     return net.to(d)
 
 
-def steps(lib, d, make, only_matrices):
-    net = network(lib, d)
+def steps(lib, d, make, only_matrices, device="cpu"):
+    net = network(lib, d).to(device)
     lib.manual_seed(5)
-    x, y = lib.randn(8, 4, dtype=d), lib.randn(8, 2, dtype=d)
+    x, y = lib.randn(8, 4, dtype=d).to(device), lib.randn(8, 2, dtype=d).to(device)
     params = [p for p in net.parameters() if p.dim() == 2 or not only_matrices]
     opt = make(params)
     losses = []
@@ -268,7 +273,7 @@ def optimizers(a, found, counts):
                         continue
                     kw = of_taper({**kwargs, **extra}, a.device, [])
                     try:
-                        got = steps(taper, getattr(taper, dtype), lambda p: mine(p, **kw), matrices)
+                        got = steps(taper, getattr(taper, dtype), lambda p: mine(p, **kw), matrices, a.device)
                     except Exception as e:
                         found.setdefault((name, dtype, "error"), []).append((refused(e), f"{s.desc} {extra}"))
                         continue
@@ -318,7 +323,6 @@ def main():
     p.add_argument("--device", default="cpu")
     a = p.parse_args()
     torch.set_num_threads(1)
-    taper.set_default_device(a.device)
     found, counts = collections.OrderedDict(), collections.Counter()
     modules(a, found, counts)
     optimizers(a, found, counts)

@@ -7,12 +7,13 @@ from ._lib import library_version as __version__  # noqa: F401, I001  (the libra
 from . import _dtype
 from ._dtype import Size, device, dtype, layout, memory_format
 from ._tensor import Tensor
-from . import _lazy, _operators
+from . import _lazy, _module_names, _operators
 
 pi, e, inf, nan = 3.141592653589793, 2.718281828459045, float("inf"), float("nan")
 newaxis = None
 
 _lazy.install()
+_module_names.install()
 _operators.install()
 
 for _d in _dtype._by_code.values():

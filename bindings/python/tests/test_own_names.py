@@ -75,3 +75,36 @@ def test_draws_go_where_out_says(draw):
     torch.manual_seed(3)
     out = torch.empty(3, dtype=wanted.dtype)
     assert draw(out=out) is out and torch.equal(out, wanted)
+
+
+def test_modules_that_are_kept_elsewhere():
+    """Names of PyTorch's modules import, forward what they hold, and lack what PyTorch's lack."""
+    import importlib
+
+    from taper import _module_names
+
+    for name in _module_names.FORWARDED:
+        assert importlib.import_module("taper." + name).__name__ == "taper." + name
+    for place, names in {
+        "optim.adamw": "AdamW",
+        "optim.lbfgs": "LBFGS",
+        "optim.rmsprop": "RMSprop",
+        "autograd.grad_mode": "no_grad enable_grad inference_mode",
+        "autograd.variable": "Variable",
+        "functional": "einsum norm split",
+        "utils.dlpack": "from_dlpack to_dlpack",
+        "nn.modules.activation": "MultiheadAttention ReLU",
+        "nn.modules.linear": "Identity Linear",
+        "nn.modules.loss": "LinearCrossEntropyLoss MSELoss",
+        "nn.modules.pooling": "FractionalMaxPool2d",
+        "nn.modules.instancenorm": "LazyInstanceNorm1d",
+    }.items():
+        module = importlib.import_module("taper." + place)
+        assert all(hasattr(module, n) for n in names.split()), place
+    assert taper.nn.modules.dropout.Dropout is taper.nn.Dropout
+    assert taper.optim.adamw.AdamW is taper.optim.AdamW
+    for package in (taper.optim, taper.nn, taper.nn.modules, taper.autograd, taper.utils, taper.functional):
+        with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+            _ = package.nothing
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("taper.optim.nothing")

@@ -223,20 +223,6 @@ class detect_anomaly(set_detect_anomaly):
 
 
 def __getattr__(name):
-    if name in ("functional", "forward_ad"):
-        from importlib import import_module
+    from .._module_names import submodules
 
-        return import_module("taper.autograd." + name)
-    if name in ("grad_mode", "variable"):
-        import types
-
-        members = {
-            "no_grad": no_grad,
-            "enable_grad": enable_grad,
-            "set_grad_enabled": set_grad_enabled,
-            "inference_mode": inference_mode,
-            "Variable": Variable,
-        }
-        module = globals()[name] = types.SimpleNamespace(**members)
-        return module
-    raise AttributeError(f"module 'taper.autograd' has no attribute '{name}'")
+    return submodules(__name__)(name)

@@ -6,12 +6,10 @@ from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedPara
 
 
 def __getattr__(name):
-    if name == "parallel":
-        from importlib import import_module
-
-        return import_module(f"taper.nn.{name}")
     if name == "DataParallel":
         from .parallel import DataParallel
 
         return DataParallel
-    raise AttributeError(f"module 'taper.nn' has no attribute '{name}'")
+    from .._module_names import submodules
+
+    return submodules(__name__)(name)

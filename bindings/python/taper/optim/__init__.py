@@ -2,6 +2,7 @@
 
 # Written by taper-gen from spec/optim.txt: change that.
 
+from .._module_names import submodules as _submodules
 from . import lr_scheduler  # noqa: F401
 from .adam import Adam, AdamW
 from .by_hand import LBFGS, Adafactor, Muon
@@ -27,3 +28,4 @@ __all__ = [
     "Rprop",
     "lr_scheduler",
 ]
+__getattr__ = _submodules(__name__)

@@ -24,7 +24,9 @@ def __getattr__(name):
         if name in names:
             made = globals()[name] = getattr(import_module("taper.utils." + home), name)
             return made
-    raise AttributeError(f"module 'taper.utils' has no attribute '{name}'")
+    from .._module_names import submodules
+
+    return submodules(__name__)(name)
 
 
 def __dir__():

@@ -73,7 +73,13 @@ pub fn init(layers: &Layers) -> String {
             out += &format!("from .{} import (\n{})\n", file.name, names.concat());
         }
     }
-    out + "from .adaptive import AdaptiveLogSoftmaxWithLoss, FractionalMaxPool2d, FractionalMaxPool3d, LinearCrossEntropyLoss\n"
+    out + "from .adaptive import AdaptiveLogSoftmaxWithLoss, FractionalMaxPool2d, FractionalMaxPool3d, LinearCrossEntropyLoss\n\
+        from . import activation, linear, loss, pooling\nfrom ..._module_names import submodules as _submodules\n\n\
+        # PyTorch has these classes there, and so have pickles of whole modules.\n\
+        activation.MultiheadAttention = MultiheadAttention\nlinear.Identity = Identity\n\
+        loss.LinearCrossEntropyLoss = LinearCrossEntropyLoss\n\
+        pooling.FractionalMaxPool2d, pooling.FractionalMaxPool3d = FractionalMaxPool2d, FractionalMaxPool3d\n\
+        __getattr__ = _submodules(__name__)\n"
 }
 
 /// `head(items)tail`, broken as Python's formatter breaks it.

@@ -49,7 +49,7 @@ pub fn package(all: &Optimizers) -> String {
     imports.sort();
     let mut s = String::from(
         "\"\"\"Optimisers and learning rate schedulers.\"\"\"\n\n# Written by taper-gen from spec/optim.txt: change that.\n\n\
-         from . import lr_scheduler  # noqa: F401\n",
+         from .._module_names import submodules as _submodules\nfrom . import lr_scheduler  # noqa: F401\n",
     );
     for (file, names) in &imports {
         let line = format!("from .{file} import {}", names.join(", "));
@@ -60,7 +60,7 @@ pub fn package(all: &Optimizers) -> String {
     }
     let all: Vec<&str> = imports.into_iter().flat_map(|i| i.1).chain(["lr_scheduler"]).collect();
     let all: Vec<String> = sorted(all).iter().map(|n| format!("    \"{n}\",\n")).collect();
-    s + &format!("\n__all__ = [\n{}]\n", all.concat())
+    s + &format!("\n__all__ = [\n{}]\n__getattr__ = _submodules(__name__)\n", all.concat())
 }
 
 /// The class by hand that has the step.

@@ -165,3 +165,12 @@ from .misc import (
     PairwiseDistance,
 )
 from .adaptive import AdaptiveLogSoftmaxWithLoss, FractionalMaxPool2d, FractionalMaxPool3d, LinearCrossEntropyLoss
+from . import activation, linear, loss, pooling
+from ..._module_names import submodules as _submodules
+
+# PyTorch has these classes there, and so have pickles of whole modules.
+activation.MultiheadAttention = MultiheadAttention
+linear.Identity = Identity
+loss.LinearCrossEntropyLoss = LinearCrossEntropyLoss
+pooling.FractionalMaxPool2d, pooling.FractionalMaxPool3d = FractionalMaxPool2d, FractionalMaxPool3d
+__getattr__ = _submodules(__name__)

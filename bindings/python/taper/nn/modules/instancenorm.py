@@ -1,5 +1,12 @@
 """Instance normalisation, where PyTorch has it."""
 
-from .normalization import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d  # noqa: F401
+from .normalization import (  # noqa: F401
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    LazyInstanceNorm1d,
+    LazyInstanceNorm2d,
+    LazyInstanceNorm3d,
+)
 
 _InstanceNorm = InstanceNorm1d.__mro__[1]
