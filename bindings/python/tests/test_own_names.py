@@ -79,8 +79,6 @@ def test_draws_go_where_out_says(draw):
 
 def test_modules_that_are_kept_elsewhere():
     """Names of PyTorch's modules import, forward what they hold, and lack what PyTorch's lack."""
-    import importlib
-
     from taper import _module_names
 
     for name in _module_names.FORWARDED:
@@ -101,9 +99,9 @@ def test_modules_that_are_kept_elsewhere():
     }.items():
         module = importlib.import_module("taper." + place)
         assert all(hasattr(module, n) for n in names.split()), place
-    assert taper.nn.modules.dropout.Dropout is taper.nn.Dropout
-    assert taper.optim.adamw.AdamW is taper.optim.AdamW
-    for package in (taper.optim, taper.nn, taper.nn.modules, taper.autograd, taper.utils, taper.functional):
+    assert torch.nn.modules.dropout.Dropout is torch.nn.Dropout
+    assert torch.optim.adamw.AdamW is torch.optim.AdamW
+    for package in (torch.optim, torch.nn, torch.nn.modules, torch.autograd, torch.utils, torch.functional):
         with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
             _ = package.nothing
     with pytest.raises(ModuleNotFoundError):
