@@ -20,11 +20,8 @@ FORWARDED = {
     "storage": "",
     "nn.modules.linear_cross_entropy": "nn",
     "nn.modules.linear_cross_entropy_options": "nn",
-    "nn.parallel.data_parallel": "nn.parallel",
     "utils.dlpack": "_dlpack",
     "utils.deterministic": "_settings",
-    "cpu.amp": "amp",
-    "cpu.amp.autocast_mode": "amp.autocast_mode",
 }
 
 
