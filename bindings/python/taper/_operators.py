@@ -26,6 +26,20 @@ def _foreign(other):
     return NotImplemented
 
 
+def _again(operator, self, other):
+    """The operator with an operand of another type: a number or tensor made of it, or what its class answers."""
+    made = _foreign(other)
+    if made is not NotImplemented:
+        return operator(self, made) if operator is not _matmul or isinstance(made, Tensor) else NotImplemented
+    if hasattr(type(other), "__torch_function__"):
+        from ._subclass import patched
+
+        asking = patched(operator)
+        if asking is not None:
+            return asking(self, other)
+    return NotImplemented
+
+
 def _binary(name, alpha=False):
     tensor, number = getattr(_ops, f"_{name}"), getattr(_ops, f"_{name}_scalar")
 
@@ -38,8 +52,7 @@ def _binary(name, alpha=False):
             elif type(other) in _NUMBERS:
                 e = number(self._h, scalar(other), ONE, p)
             else:
-                other = _foreign(other)
-                return other if other is NotImplemented else operator(self, other)
+                return _again(operator, self, other)
             if e:
                 fail(e)
             h = o.value
@@ -55,8 +68,7 @@ def _binary(name, alpha=False):
             elif type(other) in _NUMBERS:
                 e = number(self._h, scalar(other), p)
             else:
-                other = _foreign(other)
-                return other if other is NotImplemented else operator(self, other)
+                return _again(operator, self, other)
             if e:
                 fail(e)
             h = o.value
@@ -77,8 +89,7 @@ def _inplace(name, alpha=False):
         elif type(other) in _NUMBERS:
             e = number(self._h, scalar(other), *more)
         else:
-            other = _foreign(other)
-            return other if other is NotImplemented else operator(self, other)
+            return _again(operator, self, other)
         if e:
             fail(e)
         return self
@@ -91,9 +102,7 @@ def _via(name, reverse=False):
 
     def operator(self, other):
         if not isinstance(other, Tensor) and type(other) not in _NUMBERS:
-            other = _foreign(other)
-            if other is NotImplemented:
-                return other
+            return _again(operator, self, other)
         function = getattr(_ops, name)
         return function(other, self) if reverse else function(self, other)
 
@@ -138,8 +147,7 @@ def _comparison(name, foreign):
 
 def _matmul(self, other):
     if not isinstance(other, Tensor):
-        other = _foreign(other)
-        return _matmul(self, other) if isinstance(other, Tensor) else NotImplemented
+        return _again(_matmul, self, other)
     o, p = tls.o
     e = _ops._matmul(self._h, other._h, p)
     if e:

@@ -19,6 +19,38 @@ _functions = {}  # key: (the function as programs know it, what it did before)
 _PLAIN = frozenset((Tensor, int, float, bool, str, type(None), dtype, Size, slice, type(...)))
 
 
+# The methods as which `__torch_function__` gets to know operators.
+_METHODS_OF = {
+    "__add__": "add",
+    "__radd__": "add",
+    "__iadd__": "add_",
+    "__sub__": "sub",
+    "__isub__": "sub_",
+    "__mul__": "mul",
+    "__rmul__": "mul",
+    "__imul__": "mul_",
+    "__truediv__": "div",
+    "__itruediv__": "div_",
+    "__ifloordiv__": "floor_divide_",
+    "__mod__": "remainder",
+    "__imod__": "remainder_",
+    "__pow__": "pow",
+    "__ipow__": "pow_",
+    "__matmul__": "matmul",
+    "_matmul": "matmul",
+    "__lt__": "lt",
+    "__le__": "le",
+    "__gt__": "gt",
+    "__ge__": "ge",
+    "__ne__": "ne",
+    "__rand__": "bitwise_and",
+    "__ror__": "bitwise_or",
+    "__rxor__": "bitwise_xor",
+    "__neg__": "neg",
+    "__abs__": "abs",
+}
+
+
 class _State(_local):
     off = False
     modes = ()  # what `torch.overrides.TorchFunctionMode` has entered, the innermost last
@@ -123,7 +155,13 @@ def call(key, args, kwargs):
     found = _overloading((*args, *kwargs.values()) if kwargs else args)
     if not found:
         return original(*args, **kwargs)
-    return dispatch(function, found, args, kwargs)
+    method = _METHODS_OF.get(function.__name__)
+    if method is None or hasattr(type(found[0]), "_takes_operators"):
+        return dispatch(function, found, args, kwargs)
+    try:
+        return dispatch(getattr(Tensor, method), found, args, kwargs)
+    except TypeError:
+        return NotImplemented
 
 
 def under_mode(function, args, kwargs):
@@ -265,6 +303,53 @@ def activate(lasting=True):
                 _replaced(name, f)
             else:
                 patch(f)
+
+
+def patched(original):
+    """What an operator became when functions began to look for `__torch_function__`: a program's own class has come to it,
+    which is not derived from Tensor. None where they look already."""
+    if active:
+        return None
+    activate()
+    return next((function for function, old in _functions.values() if old is original), None)
+
+
+def asked(values):
+    """A function could not convert its arguments, since one is of a program's own class with `__torch_function__` that is
+    not derived from Tensor: (what the class answers,), or None. All functions look for such arguments from now on."""
+    if _state.off or not _overloading(list(values.values())):
+        return None
+    activate()
+    by_code = {original.__code__: function for function, original in _functions.values()}
+    frame, call = sys._getframe(1), None
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == "taper":
+        if frame.f_code in by_code:
+            call = by_code[frame.f_code], frame
+        frame = frame.f_back
+    if call is None:
+        return None
+    function, frame = call
+    args, kwargs = _arguments_of(frame, function.__wrapped__)
+    found = _overloading((*args, *kwargs.values()))
+    return (dispatch(function, found, args, kwargs),) if found else None
+
+
+def _arguments_of(frame, function):
+    """The arguments with which a running function was called: those without defaults by position, others by name."""
+    code, here = frame.f_code, frame.f_locals
+    names = code.co_varnames[: code.co_argcount]
+    defaults = function.__defaults__ or ()
+    required = len(names) - len(defaults)
+    args, kwargs = [here[n] for n in names[:required]], {}
+    optional = list(zip(names[required:], defaults)) + list((function.__kwdefaults__ or {}).items())
+    after = code.co_argcount + code.co_kwonlyargcount
+    if code.co_flags & 4:  # *args
+        args += [here[n] for n in names[required:]] + list(here[code.co_varnames[after]])
+        optional = optional[len(defaults) :]
+    for name, default in optional:
+        if here[name] is not default:
+            kwargs[name] = here[name]
+    return tuple(args), kwargs
 
 
 def plain(t):

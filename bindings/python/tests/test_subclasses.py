@@ -3,6 +3,8 @@
 import copy
 import inspect
 import pickle
+import subprocess
+import sys
 
 import pytest
 
@@ -131,3 +133,46 @@ def test_frames_of_patched_functions_can_be_looked_at():
             seen.append((at.tb_frame.f_code.co_name, dict(at.tb_frame.f_locals)))
             at = at.tb_next
     assert any("whole" in names for _, names in seen)
+
+
+def test_classes_that_are_no_tensors_are_asked():
+    """In a process of its own: the first function that meets such a class asks it already."""
+    program = """
+import taper as torch
+from taper import nn
+class Diagonal:
+    handled = {}
+    def __init__(self, n, value): self.n, self.value = n, value
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        if func not in cls.handled: return NotImplemented
+        return cls.handled[func](*args, **(kwargs or {}))
+d = Diagonal(3, 2.0)
+FIRST
+Diagonal.handled[torch.mean] = lambda d: d.value / d.n
+Diagonal.handled[torch.cat] = lambda parts, dim=0: [p.value if isinstance(p, Diagonal) else p.tolist() for p in parts] + [dim]
+Diagonal.handled[nn.functional.relu] = lambda d, inplace=False: Diagonal(d.n, max(d.value, 0))
+Diagonal.handled[nn.functional.cross_entropy] = lambda d, target, **k: sorted(k)
+Diagonal.handled[torch.Tensor.add] = lambda a, b: (type(a).__name__, type(b).__name__)
+x = torch.ones(2)
+assert torch.mean(d) == 2 / 3
+assert torch.cat([d, x], dim=1) == [2.0, [1.0, 1.0], 1]
+assert nn.functional.relu(d).value == 2.0
+assert nn.functional.cross_entropy(d, x, label_smoothing=0.5)[:1] == ["label_smoothing"]
+assert x + d == ("Tensor", "Diagonal") and x.add(d) == ("Tensor", "Diagonal")
+try:
+    torch.sum(d)
+except TypeError as e:
+    assert "no implementation" in str(e) or "NotImplemented" in str(e)
+else:
+    raise SystemExit("no error")
+"""
+    first = [
+        "",
+        "Diagonal.handled[torch.Tensor.add] = lambda a, b: 1\nassert torch.ones(2) + d == 1",
+        "Diagonal.handled[nn.functional.relu] = lambda d, inplace=False: 5\nassert nn.functional.relu(d) == 5",
+        "Diagonal.handled[torch.stack] = lambda parts, dim=0: (len(parts), dim)\nassert torch.stack([torch.ones(1), d], dim=1) == (2, 1)",
+        "Diagonal.handled[torch.einsum] = lambda eq, a: eq\nassert torch.einsum('ii->', d) == 'ii->'",
+    ]
+    for lines in first:
+        subprocess.run([sys.executable, "-c", program.replace("FIRST", lines)], check=True)

@@ -197,6 +197,8 @@ def _method_name(function):
 class Proxy:
     """Stands for a value; what is done with it becomes nodes of its tracer's graph."""
 
+    _takes_operators = True  # as the operators that they are, not as Tensor's methods
+
     def __init__(self, node, tracer=None):
         self.tracer = GraphAppendingTracer(node.graph) if tracer is None else tracer
         self.node = node
