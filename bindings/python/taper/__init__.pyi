@@ -35,6 +35,7 @@ from . import safetensors as safetensors
 from . import serialization as serialization
 from . import signal as signal
 from . import special as special
+from . import torch_version as torch_version
 from . import testing as testing
 from . import types as types
 from . import utils as utils

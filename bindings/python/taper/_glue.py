@@ -76,7 +76,7 @@ def repaired(error, name, spec, values):
 
 
 def no_overload(name, signatures, spec, values):
-    """Raises a TypeError for arguments that fit none of the overloads."""
+    """Takes tensors without dimensions as the numbers they are, or raises a TypeError for what fits no overload."""
     from ._slow import no_overload
 
-    no_overload(name, signatures, spec, values)
+    return no_overload(name, signatures, spec, values)

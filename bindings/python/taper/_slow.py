@@ -213,6 +213,12 @@ def _public(name):
     return name[3:] if name.startswith("op_") else name
 
 
+def _default(name, argument):
+    import inspect
+
+    return inspect.signature(getattr(sys.modules["taper._ops"], name)).parameters[argument].default
+
+
 def repaired(error, name, spec, values):
     """Called when a conversion failed: converts what can be converted (NumPy integers, Python types as dtypes,
     generators as lists) and calls the function again, or raises PyTorch's TypeError for the first unfit argument."""
@@ -236,7 +242,8 @@ def repaired(error, name, spec, values):
         if v is M:
             continue
         try:
-            new = _convert(letter, v)
+            # Dimensions of which there need not be any may be given as None.
+            new = () if letter == "N" and v is None and _default(name, argument) == () else _convert(letter, v)
         except _Unfit:
             kind = type(v).__name__
             if letter in "LlNn" and isinstance(v, (tuple, list)):
@@ -273,8 +280,20 @@ def repaired(error, name, spec, values):
     ) from None
 
 
+def _is_number(t):
+    return t.dim() == 0 and not t.requires_grad
+
+
 def no_overload(name, signatures, spec, values):
-    """Raises PyTorch's TypeError for arguments that fit none of the overloads."""
+    """Calls again with numbers in place of tensors without dimensions, where the other arguments of an overload are numbers;
+    or raises PyTorch's TypeError for arguments that fit none of the overloads."""
+    from ._tensor import Tensor
+
+    either = [item[2:] for item in spec.split() if item[0] == "*"]
+    small = {n: values[n].item() for n in either if isinstance(values[n], Tensor) and _is_number(values[n])}
+    if small and any(isinstance(values[n], (bool, int, float, complex)) for n in either):
+        arguments = {item[2:]: values[item[2:]] for item in spec.split() if values[item[2:]] is not M}
+        return getattr(sys.modules["taper._ops"], name)(**{**arguments, **small})
     given = []
     for item in spec.split():
         v = values[item[2:]]

@@ -38,13 +38,23 @@ class Finder(MetaPathFinder):
 
 
 def install():
-    """Makes `import torch` give Taper in this process; again is fine. A PyTorch that is loaded already is an error."""
+    """Makes `import torch` give Taper in this process; again is fine. A PyTorch that is loaded already is an error.
+
+    `__version__` is PyTorch's from then on, whose names and values these are; `torch.version.taper` stays Taper's."""
     if any(isinstance(f, Finder) for f in sys.meta_path):
         return
     loaded = sys.modules.get("torch")
     if loaded is not None and loaded.__name__ != "taper":
         raise RuntimeError("torch is imported already: install Taper's alias before anything imports PyTorch")
     sys.meta_path.insert(0, Finder())
+    # Packages ask `torch` for its version: here that of PyTorch whose names and values these are.
+    import taper
+    from taper import version
+    from taper.provide_torch import VERSION
+    from taper.torch_version import TorchVersion
+
+    taper.__version__ = TorchVersion(VERSION)
+    version.__version__ = VERSION
 
 
 def main(argv=None):

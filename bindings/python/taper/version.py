@@ -1,6 +1,8 @@
 """The version."""
 
-from ._lib import library_version as __version__
+from ._lib import library_version
+
+__version__ = taper = library_version
 
 cuda = None
 hip = None

@@ -476,7 +476,7 @@ fn function(s: &mut String, name: &str, group: &[&Op]) {
         let signatures: Vec<String> = group.iter().map(|o| format!("\"{}\"", python_signature(o))).collect();
         writeln!(
             s,
-            "        if e_ is absent:\n            no_overload(\"{}\", ({},), \"{}\", locals())",
+            "        if e_ is absent:\n            return no_overload(\"{}\", ({},), \"{}\", locals())",
             group[0].base_name,
             signatures.join(", "),
             spec.join(" ")

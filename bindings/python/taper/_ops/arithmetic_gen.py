@@ -224,7 +224,7 @@ def div(input, other, *, rounding_mode=M, out=None):
         return repaired(x_, "div", "T:input *:other z:rounding_mode ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("div", ("Tensor self, Tensor other", "Tensor self, Scalar other", "Tensor self, Tensor other, *, str? rounding_mode", "Tensor self, Scalar other, *, str? rounding_mode",), "T:input *:other z:rounding_mode ?:out", locals())
+            return no_overload("div", ("Tensor self, Tensor other", "Tensor self, Scalar other", "Tensor self, Tensor other, *, str? rounding_mode", "Tensor self, Scalar other, *, str? rounding_mode",), "T:input *:other z:rounding_mode ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
@@ -449,7 +449,7 @@ def pow(input=M, exponent=M, *, base=M, out=None):
         return repaired(x_, "pow", "T:input *:exponent S:base ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("pow", ("Tensor self, Tensor exponent", "Tensor self, Scalar exponent", "Scalar base, Tensor exponent",), "T:input *:exponent S:base ?:out", locals())
+            return no_overload("pow", ("Tensor self, Tensor exponent", "Tensor self, Scalar exponent", "Scalar base, Tensor exponent",), "T:input *:exponent S:base ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)

@@ -749,7 +749,7 @@ def where(condition, input, other, *, out=None):
         return repaired(x_, "where", "T:condition *:input *:other ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("where", ("Tensor condition, Tensor self, Tensor other", "Tensor condition, Scalar self, Tensor other", "Tensor condition, Tensor self, Scalar other", "Tensor condition, Scalar self, Scalar other",), "T:condition *:input *:other ?:out", locals())
+            return no_overload("where", ("Tensor condition, Tensor self, Tensor other", "Tensor condition, Scalar self, Tensor other", "Tensor condition, Tensor self, Scalar other", "Tensor condition, Scalar self, Scalar other",), "T:condition *:input *:other ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
@@ -811,7 +811,7 @@ def clamp(input, min=None, max=None, *, out=None):
         return repaired(x_, "clamp", "T:input *:min *:max ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("clamp", ("Tensor self, Scalar? min=None, Scalar? max=None", "Tensor self, Tensor? min=None, Tensor? max=None",), "T:input *:min *:max ?:out", locals())
+            return no_overload("clamp", ("Tensor self, Scalar? min=None, Scalar? max=None", "Tensor self, Tensor? min=None, Tensor? max=None",), "T:input *:min *:max ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
@@ -834,7 +834,7 @@ def clamp_(input, min=None, max=None):
         return repaired(x_, "clamp_", "T:input *:min *:max", locals())
     if e_:
         if e_ is absent:
-            no_overload("clamp_", ("Tensor(a!) self, Scalar? min=None, Scalar? max=None", "Tensor(a!) self, Tensor? min=None, Tensor? max=None",), "T:input *:min *:max", locals())
+            return no_overload("clamp_", ("Tensor(a!) self, Scalar? min=None, Scalar? max=None", "Tensor(a!) self, Tensor? min=None, Tensor? max=None",), "T:input *:min *:max", locals())
         fail(e_)
     return input
 

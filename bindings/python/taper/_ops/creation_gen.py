@@ -339,7 +339,7 @@ def eye(n, m=M, *, dtype=None, device=None, layout=None, pin_memory=False, requi
         return repaired(x_, "eye", "I:n I:m d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("eye", ("int n, *, ScalarType? dtype=None, Device? device=None", "int n, int m, *, ScalarType? dtype=None, Device? device=None",), "I:n I:m d:dtype v:device ?:requires_grad ?:out", locals())
+            return no_overload("eye", ("int n, *, ScalarType? dtype=None, Device? device=None", "int n, int m, *, ScalarType? dtype=None, Device? device=None",), "I:n I:m d:dtype v:device ?:requires_grad ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)

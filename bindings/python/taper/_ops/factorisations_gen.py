@@ -984,7 +984,7 @@ def linalg_cond(input, p=M, *, out=None):
         return repaired(x_, "linalg_cond", "T:input *:p ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("linalg_cond", ("Tensor self, Scalar? p=None", "Tensor self, str p",), "T:input *:p ?:out", locals())
+            return no_overload("linalg_cond", ("Tensor self, Scalar? p=None", "Tensor self, str p",), "T:input *:p ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
@@ -1188,7 +1188,7 @@ def linalg_norm(input, ord=M, dim=None, keepdim=False, *, dtype=None, axis=M, ke
         return repaired(x_, "linalg_norm", "T:input *:ord n:dim B:keepdim d:dtype ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("linalg_norm", ("Tensor self, Scalar? ord=None, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None", "Tensor self, str ord, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None",), "T:input *:ord n:dim B:keepdim d:dtype ?:out", locals())
+            return no_overload("linalg_norm", ("Tensor self, Scalar? ord=None, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None", "Tensor self, str ord, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None",), "T:input *:ord n:dim B:keepdim d:dtype ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
@@ -1242,7 +1242,7 @@ def linalg_matrix_norm(input, ord=M, dim=(-2, -1), keepdim=False, *, dtype=None,
         return repaired(x_, "linalg_matrix_norm", "T:input *:ord N:dim B:keepdim d:dtype ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("linalg_matrix_norm", ("Tensor self, Scalar ord, int[] dim=[-2, -1], bool keepdim=False, *, ScalarType? dtype=None", "Tensor self, str ord='fro', int[] dim=[-2, -1], bool keepdim=False, *, ScalarType? dtype=None",), "T:input *:ord N:dim B:keepdim d:dtype ?:out", locals())
+            return no_overload("linalg_matrix_norm", ("Tensor self, Scalar ord, int[] dim=[-2, -1], bool keepdim=False, *, ScalarType? dtype=None", "Tensor self, str ord='fro', int[] dim=[-2, -1], bool keepdim=False, *, ScalarType? dtype=None",), "T:input *:ord N:dim B:keepdim d:dtype ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)

@@ -129,7 +129,7 @@ def scatter(input, dim, index, src=M, *, value=M, reduce=M, out=None):
         return repaired(x_, "scatter", "T:input I:dim T:index T:src S:value Z:reduce ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("scatter", ("Tensor self, int dim, Tensor index, Tensor src", "Tensor self, int dim, Tensor index, Scalar value", "Tensor self, int dim, Tensor index, Tensor src, *, str reduce", "Tensor self, int dim, Tensor index, Scalar value, *, str reduce",), "T:input I:dim T:index T:src S:value Z:reduce ?:out", locals())
+            return no_overload("scatter", ("Tensor self, int dim, Tensor index, Tensor src", "Tensor self, int dim, Tensor index, Scalar value", "Tensor self, int dim, Tensor index, Tensor src, *, str reduce", "Tensor self, int dim, Tensor index, Scalar value, *, str reduce",), "T:input I:dim T:index T:src S:value Z:reduce ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
@@ -169,7 +169,7 @@ def scatter_(input, dim, index, src=M, *, value=M):
         return repaired(x_, "scatter_", "T:input I:dim T:index T:src S:value", locals())
     if e_:
         if e_ is absent:
-            no_overload("scatter_", ("Tensor(a!) self, int dim, Tensor index, Tensor src", "Tensor(a!) self, int dim, Tensor index, Scalar value",), "T:input I:dim T:index T:src S:value", locals())
+            return no_overload("scatter_", ("Tensor(a!) self, int dim, Tensor index, Tensor src", "Tensor(a!) self, int dim, Tensor index, Scalar value",), "T:input I:dim T:index T:src S:value", locals())
         fail(e_)
     return input
 

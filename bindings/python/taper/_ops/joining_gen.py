@@ -384,7 +384,7 @@ def repeat_interleave(input, repeats, dim=None, *, axis=M, out=None):
         return repaired(x_, "repeat_interleave", "T:input *:repeats i:dim ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("repeat_interleave", ("Tensor self, Tensor repeats, int? dim=None", "Tensor self, int repeats, int? dim=None",), "T:input *:repeats i:dim ?:out", locals())
+            return no_overload("repeat_interleave", ("Tensor self, Tensor repeats, int? dim=None", "Tensor self, int repeats, int? dim=None",), "T:input *:repeats i:dim ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)

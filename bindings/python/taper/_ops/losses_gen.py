@@ -349,7 +349,7 @@ def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reducti
         return repaired(x_, "ctc_loss", "T:log_probs T:targets *:input_lengths *:target_lengths I:blank Z:reduction B:zero_infinity", locals())
     if e_:
         if e_ is absent:
-            no_overload("ctc_loss", ("Tensor log_probs, Tensor targets, Tensor input_lengths, Tensor target_lengths, int blank=0, str reduction='mean', bool zero_infinity=False", "Tensor log_probs, Tensor targets, int[] input_lengths, int[] target_lengths, int blank=0, str reduction='mean', bool zero_infinity=False",), "T:log_probs T:targets *:input_lengths *:target_lengths I:blank Z:reduction B:zero_infinity", locals())
+            return no_overload("ctc_loss", ("Tensor log_probs, Tensor targets, Tensor input_lengths, Tensor target_lengths, int blank=0, str reduction='mean', bool zero_infinity=False", "Tensor log_probs, Tensor targets, int[] input_lengths, int[] target_lengths, int blank=0, str reduction='mean', bool zero_infinity=False",), "T:log_probs T:targets *:input_lengths *:target_lengths I:blank Z:reduction B:zero_infinity", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)

@@ -270,7 +270,7 @@ def normal(mean, std=M, size=M, *, generator=None, dtype=M, device=M, layout=Non
         return repaired(x_, "normal", "*:mean *:std N:size G:generator d:dtype v:device ?:requires_grad ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("normal", ("Tensor mean, float std=1.0, *, Generator? generator=None", "float mean, Tensor std, *, Generator? generator=None", "Tensor mean, Tensor std, *, Generator? generator=None", "float mean, float std, int[] size, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None",), "*:mean *:std N:size G:generator d:dtype v:device ?:requires_grad ?:out", locals())
+            return no_overload("normal", ("Tensor mean, float std=1.0, *, Generator? generator=None", "float mean, Tensor std, *, Generator? generator=None", "Tensor mean, Tensor std, *, Generator? generator=None", "float mean, float std, int[] size, *, Generator? generator=None, ScalarType? dtype=None, Device? device=None",), "*:mean *:std N:size G:generator d:dtype v:device ?:requires_grad ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
@@ -297,7 +297,7 @@ def bernoulli(input, p=M, *, generator=None, out=None):
         return repaired(x_, "bernoulli", "T:input F:p G:generator ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("bernoulli", ("Tensor self, *, Generator? generator=None", "Tensor self, float p, *, Generator? generator=None",), "T:input F:p G:generator ?:out", locals())
+            return no_overload("bernoulli", ("Tensor self, *, Generator? generator=None", "Tensor self, float p, *, Generator? generator=None",), "T:input F:p G:generator ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
@@ -526,7 +526,7 @@ def bernoulli_(input, p=M, *, generator=None):
         return repaired(x_, "bernoulli_", "T:input *:p G:generator", locals())
     if e_:
         if e_ is absent:
-            no_overload("bernoulli_", ("Tensor(a!) self, Tensor p, *, Generator? generator=None", "Tensor(a!) self, float p=0.5, *, Generator? generator=None",), "T:input *:p G:generator", locals())
+            return no_overload("bernoulli_", ("Tensor(a!) self, Tensor p, *, Generator? generator=None", "Tensor(a!) self, float p=0.5, *, Generator? generator=None",), "T:input *:p G:generator", locals())
         fail(e_)
     return input
 

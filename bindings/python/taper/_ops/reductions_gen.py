@@ -123,7 +123,7 @@ def sum(input, dim=M, keepdim=M, *, dtype=None, axis=M, keepdims=M, out=None):
         return repaired(x_, "sum", "T:input n:dim B:keepdim d:dtype ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("sum", ("Tensor self, *, ScalarType? dtype=None", "Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None",), "T:input n:dim B:keepdim d:dtype ?:out", locals())
+            return no_overload("sum", ("Tensor self, *, ScalarType? dtype=None", "Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None",), "T:input n:dim B:keepdim d:dtype ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
@@ -195,7 +195,7 @@ def mean(input, dim=M, keepdim=M, *, dtype=None, axis=M, keepdims=M, out=None):
         return repaired(x_, "mean", "T:input n:dim B:keepdim d:dtype ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("mean", ("Tensor self, *, ScalarType? dtype=None", "Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None",), "T:input n:dim B:keepdim d:dtype ?:out", locals())
+            return no_overload("mean", ("Tensor self, *, ScalarType? dtype=None", "Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None",), "T:input n:dim B:keepdim d:dtype ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
@@ -398,7 +398,7 @@ def prod(input, dim=M, keepdim=M, *, dtype=None, axis=M, keepdims=M, out=None):
         return repaired(x_, "prod", "T:input I:dim B:keepdim d:dtype ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("prod", ("Tensor self, *, ScalarType? dtype=None", "Tensor self, int dim, bool keepdim=False, *, ScalarType? dtype=None",), "T:input I:dim B:keepdim d:dtype ?:out", locals())
+            return no_overload("prod", ("Tensor self, *, ScalarType? dtype=None", "Tensor self, int dim, bool keepdim=False, *, ScalarType? dtype=None",), "T:input I:dim B:keepdim d:dtype ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
@@ -438,7 +438,7 @@ def any(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
         return repaired(x_, "any", "T:input n:dim B:keepdim ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("any", ("Tensor self", "Tensor self, int[1]? dim, bool keepdim=False", "Tensor self, int dim, bool keepdim=False",), "T:input n:dim B:keepdim ?:out", locals())
+            return no_overload("any", ("Tensor self", "Tensor self, int[1]? dim, bool keepdim=False", "Tensor self, int dim, bool keepdim=False",), "T:input n:dim B:keepdim ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
@@ -478,7 +478,7 @@ def all(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
         return repaired(x_, "all", "T:input n:dim B:keepdim ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("all", ("Tensor self", "Tensor self, int[1]? dim, bool keepdim=False", "Tensor self, int dim, bool keepdim=False",), "T:input n:dim B:keepdim ?:out", locals())
+            return no_overload("all", ("Tensor self", "Tensor self, int[1]? dim, bool keepdim=False", "Tensor self, int dim, bool keepdim=False",), "T:input n:dim B:keepdim ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
@@ -508,7 +508,7 @@ def count_nonzero(input, dim=M, *, axis=M, out=None):
         return repaired(x_, "count_nonzero", "T:input n:dim ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("count_nonzero", ("Tensor self, int? dim=None", "Tensor self, int[] dim",), "T:input n:dim ?:out", locals())
+            return no_overload("count_nonzero", ("Tensor self, int? dim=None", "Tensor self, int[] dim",), "T:input n:dim ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
@@ -549,7 +549,7 @@ def max(input, dim=M, keepdim=M, *, other=M, axis=M, keepdims=M, out=None):
         return repaired(x_, "max", "T:input I:dim B:keepdim T:other ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("max", ("Tensor self", "Tensor self, int dim, bool keepdim=False", "Tensor self, Tensor other",), "T:input I:dim B:keepdim T:other ?:out", locals())
+            return no_overload("max", ("Tensor self", "Tensor self, int dim, bool keepdim=False", "Tensor self, Tensor other",), "T:input I:dim B:keepdim T:other ?:out", locals())
         fail(e_)
     if k_ == 0:
         h_ = o_.value
@@ -645,7 +645,7 @@ def min(input, dim=M, keepdim=M, *, other=M, axis=M, keepdims=M, out=None):
         return repaired(x_, "min", "T:input I:dim B:keepdim T:other ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("min", ("Tensor self", "Tensor self, int dim, bool keepdim=False", "Tensor self, Tensor other",), "T:input I:dim B:keepdim T:other ?:out", locals())
+            return no_overload("min", ("Tensor self", "Tensor self, int dim, bool keepdim=False", "Tensor self, Tensor other",), "T:input I:dim B:keepdim T:other ?:out", locals())
         fail(e_)
     if k_ == 0:
         h_ = o_.value
@@ -757,7 +757,7 @@ def norm(input, p=M, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
         return repaired(x_, "norm", "T:input *:p n:dim B:keepdim ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("norm", ("Tensor self, Scalar p=2", "Tensor self, Scalar? p, int[1]? dim, bool keepdim=False",), "T:input *:p n:dim B:keepdim ?:out", locals())
+            return no_overload("norm", ("Tensor self, Scalar p=2", "Tensor self, Scalar? p, int[1]? dim, bool keepdim=False",), "T:input *:p n:dim B:keepdim ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
@@ -878,7 +878,7 @@ def trapezoid(y, x=M, *, dim=-1, dx=M, axis=M, out=None):
         return repaired(x_, "trapezoid", "T:y T:x I:dim S:dx ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("trapezoid", ("Tensor y, Tensor x, *, int dim=-1", "Tensor y, *, Scalar dx=1, int dim=-1",), "T:y T:x I:dim S:dx ?:out", locals())
+            return no_overload("trapezoid", ("Tensor y, Tensor x, *, int dim=-1", "Tensor y, *, Scalar dx=1, int dim=-1",), "T:y T:x I:dim S:dx ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
@@ -907,7 +907,7 @@ def cumulative_trapezoid(y, x=M, *, dim=-1, dx=M, axis=M, out=None):
         return repaired(x_, "cumulative_trapezoid", "T:y T:x I:dim S:dx ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("cumulative_trapezoid", ("Tensor y, Tensor x, *, int dim=-1", "Tensor y, *, Scalar dx=1, int dim=-1",), "T:y T:x I:dim S:dx ?:out", locals())
+            return no_overload("cumulative_trapezoid", ("Tensor y, Tensor x, *, int dim=-1", "Tensor y, *, Scalar dx=1, int dim=-1",), "T:y T:x I:dim S:dx ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
@@ -936,7 +936,7 @@ def gradient(input, spacing=M, dim=None, edge_order=1, *, axis=M):
         return repaired(x_, "gradient", "T:input *:spacing n:dim I:edge_order", locals())
     if e_:
         if e_ is absent:
-            no_overload("gradient", ("Tensor self, Scalar? spacing=None, int[]? dim=None, int edge_order=1", "Tensor self, Tensor[] spacing, int[]? dim=None, int edge_order=1",), "T:input *:spacing n:dim I:edge_order", locals())
+            return no_overload("gradient", ("Tensor self, Scalar? spacing=None, int[]? dim=None, int edge_order=1", "Tensor self, Tensor[] spacing, int[]? dim=None, int edge_order=1",), "T:input *:spacing n:dim I:edge_order", locals())
         fail(e_)
     return unlist(o_.value)
 
@@ -1127,7 +1127,7 @@ def median(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
         return repaired(x_, "median", "T:input I:dim B:keepdim ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("median", ("Tensor self", "Tensor self, int dim, bool keepdim=False",), "T:input I:dim B:keepdim ?:out", locals())
+            return no_overload("median", ("Tensor self", "Tensor self, int dim, bool keepdim=False",), "T:input I:dim B:keepdim ?:out", locals())
         fail(e_)
     if k_ == 0:
         h_ = o_.value
@@ -1174,7 +1174,7 @@ def nanmedian(input, dim=M, keepdim=M, *, axis=M, keepdims=M, out=None):
         return repaired(x_, "nanmedian", "T:input I:dim B:keepdim ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("nanmedian", ("Tensor self", "Tensor self, int dim, bool keepdim=False",), "T:input I:dim B:keepdim ?:out", locals())
+            return no_overload("nanmedian", ("Tensor self", "Tensor self, int dim, bool keepdim=False",), "T:input I:dim B:keepdim ?:out", locals())
         fail(e_)
     if k_ == 0:
         h_ = o_.value

@@ -114,7 +114,7 @@ def isin(elements=M, test_elements=M, *, element=M, test_element=M, assume_uniqu
         return repaired(x_, "isin", "T:elements T:test_elements S:element S:test_element B:assume_unique B:invert ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("isin", ("Tensor elements, Tensor test_elements, *, bool assume_unique=False, bool invert=False", "Tensor elements, Scalar test_element, *, bool assume_unique=False, bool invert=False", "Scalar element, Tensor test_elements, *, bool assume_unique=False, bool invert=False",), "T:elements T:test_elements S:element S:test_element B:assume_unique B:invert ?:out", locals())
+            return no_overload("isin", ("Tensor elements, Tensor test_elements, *, bool assume_unique=False, bool invert=False", "Tensor elements, Scalar test_element, *, bool assume_unique=False, bool invert=False", "Scalar element, Tensor test_elements, *, bool assume_unique=False, bool invert=False",), "T:elements T:test_elements S:element S:test_element B:assume_unique B:invert ?:out", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
@@ -298,7 +298,7 @@ def histogram(input, bins=M, *, min=M, max=M, weight=None, density=False, out=No
         return repaired(x_, "histogram", "T:input *:bins f:min f:max t:weight B:density ?:out", locals())
     if e_:
         if e_ is absent:
-            no_overload("histogram", ("Tensor self, int bins=100, *, float? min=None, float? max=None, Tensor? weight=None, bool density=False", "Tensor self, Tensor bins, *, Tensor? weight=None, bool density=False",), "T:input *:bins f:min f:max t:weight B:density ?:out", locals())
+            return no_overload("histogram", ("Tensor self, int bins=100, *, float? min=None, float? max=None, Tensor? weight=None, bool density=False", "Tensor self, Tensor bins, *, Tensor? weight=None, bool density=False",), "T:input *:bins f:min f:max t:weight B:density ?:out", locals())
         fail(e_)
     h0_ = o0_.value
     h1_ = o1_.value

@@ -340,7 +340,7 @@ def squeeze(input, dim=M, *, axis=M):
         return repaired(x_, "squeeze", "T:input n:dim", locals())
     if e_:
         if e_ is absent:
-            no_overload("squeeze", ("Tensor self", "Tensor self, int dim", "Tensor self, int[] dim",), "T:input n:dim", locals())
+            return no_overload("squeeze", ("Tensor self", "Tensor self, int dim", "Tensor self, int[] dim",), "T:input n:dim", locals())
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
@@ -597,7 +597,7 @@ def tensor_split(input, sections=M, dim=0, *, indices=M, axis=M):
         return repaired(x_, "tensor_split", "T:input I:sections I:dim N:indices", locals())
     if e_:
         if e_ is absent:
-            no_overload("tensor_split", ("Tensor self, int sections, int dim=0", "Tensor self, int[] indices, int dim=0",), "T:input I:sections I:dim N:indices", locals())
+            return no_overload("tensor_split", ("Tensor self, int sections, int dim=0", "Tensor self, int[] indices, int dim=0",), "T:input I:sections I:dim N:indices", locals())
         fail(e_)
     return unlist(o_.value)
 
@@ -799,7 +799,7 @@ def squeeze_(input, dim=M, *, axis=M):
         return repaired(x_, "squeeze_", "T:input I:dim", locals())
     if e_:
         if e_ is absent:
-            no_overload("squeeze_", ("Tensor(a!) self", "Tensor(a!) self, int dim",), "T:input I:dim", locals())
+            return no_overload("squeeze_", ("Tensor(a!) self", "Tensor(a!) self, int dim",), "T:input I:dim", locals())
         fail(e_)
     return input
 

@@ -7,6 +7,7 @@ from .._devices import fill
 from .._errors import OutOfMemoryError  # noqa: F401
 
 _accelerator = fill(globals(), "cuda")
+StreamContext = stream  # noqa: F821  (from fill)
 
 
 def ipc_collect():

@@ -3,6 +3,7 @@ from typing import Any
 from .. import amp as amp
 from .._device_functions import *
 from .._device_functions import DeviceGuard as device
+from .._device_functions import stream as StreamContext
 from . import graphs as graphs
 from .graphs import CUDAGraph as CUDAGraph
 from .graphs import graph as graph

@@ -595,65 +595,14 @@ def supports_complex(op):
     return True
 
 
-class DeviceMesh:
-    """Devices in a grid of one."""
-
-    def __init__(self, device_type, mesh=(0,), *, mesh_dim_names=None, **options):
-        self.device_type, self.mesh_dim_names = device_type, mesh_dim_names
-        from .._creation import tensor
-
-        self.mesh = mesh if isinstance(mesh, Tensor) else tensor(mesh)
-        _check_world(self.mesh.numel(), 0)
-
-    def __getitem__(self, names):
-        return self
-
-    def size(self, mesh_dim=None):
-        return 1
-
-    def get_rank(self):
-        return 0
-
-    def get_local_rank(self, mesh_dim=None):
-        return 0
-
-    def get_group(self, mesh_dim=None):
-        return need()
-
-    ndim = property(lambda self: self.mesh.ndim)
-    shape = property(lambda self: tuple(self.mesh.shape))
-
-
-def init_device_mesh(device_type, mesh_shape, *, mesh_dim_names=None, **options):
-    """A mesh of this shape, which holds one device."""
-    size = 1
-    for n in mesh_shape:
-        size *= n
-    _check_world(size, 0)
-    if not is_initialized():
-        init_process_group()
-    from .._dtype import int64
-    from .._ops import zeros
-
-    return DeviceMesh(device_type, zeros(tuple(mesh_shape), dtype=int64), mesh_dim_names=mesh_dim_names)
+from .device_mesh import DeviceMesh, init_device_mesh  # noqa: E402, F401  (it asks this module for the world)
 
 
 def __getattr__(name):
-    if name in (
-        "algorithms",
-        "distributed_c10d",
-        "fsdp",
-        "nn",
-        "optim",
-        "rpc",
-        "tensor",
-        "utils",
-        "elastic",
-        "checkpoint",
-    ):
-        if name == "distributed_c10d":
-            from importlib import import_module
+    if name in ("checkpoint", "device_mesh", "distributed_c10d", "fsdp", "tensor"):
+        from importlib import import_module
 
-            return import_module("taper.distributed.distributed_c10d")
+        return import_module("taper.distributed." + name)
+    if name in ("algorithms", "elastic", "nn", "optim", "rpc", "utils"):
         raise AttributeError(f"module 'taper.distributed' has no attribute '{name}': {_ONE}")
     raise AttributeError(f"module 'taper.distributed' has no attribute '{name}'")

@@ -291,6 +291,27 @@ _put(
 )
 _put(Size, _flat_sequence, lambda v, c: tuple(v), _sequence_keys(_flat_sequence), "torch.Size")
 BUILTIN_TYPES = frozenset(SUPPORTED_NODES)
+# How each of them is taken apart, under the names by which packages find them.
+_tuple_flatten = _list_flatten = _flat_sequence
+_dict_flatten = _ordereddict_flatten = _flat_dict
+_dict_flatten_with_keys = _ordereddict_flatten_with_keys = _keyed_dict
+_tuple_flatten_with_keys = _list_flatten_with_keys = _sequence_keys(_flat_sequence)
+
+
+def _tuple_unflatten(values, context):
+    return tuple(values)
+
+
+def _list_unflatten(values, context):
+    return list(values)
+
+
+def _dict_unflatten(values, context):
+    return dict(zip(context, values))
+
+
+def _ordereddict_unflatten(values, context):
+    return OrderedDict(zip(context, values))
 
 
 def _node_type(tree):
