@@ -24,7 +24,7 @@ for _name in "strided sparse_coo preserve_format contiguous_format channels_last
     globals()[_name] = getattr(_dtype, _name)
 
 _SUBMODULES = frozenset(
-    "accelerator amp autograd backends checkpoint cpu cuda distributions func linalg mps nn opencl optim profiler provide_torch random safetensors serialization special torch_version utils version".split()
+    "accelerator amp autograd backends checkpoint cpu cuda distributions func linalg mps nn opencl optim profiler provide_torch random safetensors serialization special storage torch_version utils version".split()
 ) | frozenset(
     """_C __config__ _dynamo ao compiler distributed futures fx hub jit library multiprocessing onnx overrides signal testing
     types""".split()
@@ -56,6 +56,7 @@ _HOMES = {
         "set_autocast_cpu_dtype set_autocast_cpu_enabled set_autocast_dtype set_autocast_enabled set_autocast_gpu_dtype",
         "func": "vmap",
         "serialization": "load save",
+        "storage": "UntypedStorage",
     }.items()
     for name in names.split()
 }

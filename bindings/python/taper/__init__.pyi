@@ -35,6 +35,7 @@ from . import safetensors as safetensors
 from . import serialization as serialization
 from . import signal as signal
 from . import special as special
+from . import storage as storage
 from . import torch_version as torch_version
 from . import testing as testing
 from . import types as types
@@ -255,6 +256,7 @@ from .nn.functional import (
 )
 from .serialization import load as load
 from .serialization import save as save
+from .storage import UntypedStorage as UntypedStorage
 from .func import vmap as vmap
 
 __version__: _str

@@ -240,6 +240,8 @@ def as_tensor(data, dtype=None, device=None):
 
 def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):
     """Data as a tensor; copied when copy is True, shared when it can be otherwise."""
+    if type(obj).__name__ == "UntypedStorage" and hasattr(obj, "_bytes"):
+        obj = obj._bytes() if dtype is None else obj._bytes().view(dtype)
     device = _wanted(device)
     if copy:
         t = _from_data(obj, dtype, device)

@@ -155,24 +155,9 @@ def new(self, *args, device=None):
 
 def data_of_storage(self):
     """The storage as an object with data_ptr() and nbytes()."""
-    return Storage(self)
+    from .storage import UntypedStorage
 
-
-class Storage:
-    """What `untyped_storage()` returns: identity, address and size of a tensor's memory."""
-
-    def __init__(self, tensor):
-        self._tensor = tensor
-
-    def data_ptr(self):
-        t = self._tensor
-        return t.data_ptr() - t.storage_offset() * t.element_size()
-
-    def nbytes(self):
-        return _c.tensor_storage_nbytes(self._tensor._h)
-
-    size = __len__ = nbytes
-    _cdata = property(lambda self: _c.tensor_storage_id(self._tensor._h))
+    return UntypedStorage(self)
 
 
 def apply_(self, function):

@@ -150,9 +150,9 @@ def is_anomaly_check_nan_enabled():
 
 def is_storage(obj):
     """Whether obj is what `untyped_storage()` returns."""
-    from ._methods import Storage
+    from .storage import UntypedStorage
 
-    return isinstance(obj, Storage)
+    return isinstance(obj, UntypedStorage)
 
 
 def typename(obj):

@@ -5,8 +5,8 @@ from typing import Any
 
 from ._dtype import Size, dtype, layout  # noqa: F401
 from ._dtype import device as _device
-from ._methods import Storage  # noqa: F401
 from ._tensor import Tensor
+from .storage import UntypedStorage as Storage  # noqa: F401
 
 _int, _float, _bool, _dtype = int, float, bool, dtype
 _size = Size | list[int] | tuple[int, ...]

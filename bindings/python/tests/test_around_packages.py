@@ -173,3 +173,26 @@ def test_limits_of_dtypes_that_can_only_be_named():
         torch.finfo(torch.ones(1))
     with pytest.raises(TypeError, match="must be torch.dtype, not int"):
         torch.iinfo(3)
+
+
+def test_storages_are_bytes(tmp_path):
+    path = tmp_path / "bytes"
+    path.write_bytes(bytes(range(64)))
+    s = torch.UntypedStorage.from_file(str(path), shared=False, nbytes=64)
+    assert (s.nbytes(), len(s), s[3], s.element_size(), s.device.type) == (64, 64, 3, 1, "cpu")
+    t = torch.asarray(s[8:16], dtype=torch.uint8)
+    t[0] = 99
+    assert s[8] == 99 and path.read_bytes()[8] == 8 and s[8:10].tolist() == [99, 9]
+    shared = torch.UntypedStorage.from_file(str(path), shared=True, nbytes=64)
+    shared[0] = 7
+    assert path.read_bytes()[0] == 7 and shared.is_shared() and not s.is_shared()
+    with pytest.raises(RuntimeError, match="from_file: expected nbytes from 0 to the file's 64, got 65"):
+        torch.UntypedStorage.from_file(str(path), nbytes=65)
+    with pytest.raises(RuntimeError, match="step of 2"):
+        s[::2]
+    made = torch.UntypedStorage([1, 2, 3])
+    assert made.tolist() == [1, 2, 3] and made.clone().fill_(5).tolist() == [5, 5, 5] and made == made.untyped()
+    x = torch.arange(6, dtype=torch.int16).view(2, 3)
+    assert x.T[1].untyped_storage().tolist() == [0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0]
+    assert x[1:].untyped_storage().data_ptr() == x.data_ptr() and x.untyped_storage() == x[1:].untyped_storage()
+    assert torch.ones(2).view(dtype=torch.int32).tolist() == [1065353216] * 2

@@ -396,6 +396,11 @@ fn function(s: &mut String, name: &str, group: &[&Op]) {
         let p = params.iter().find(|p| !p.kwonly && p.name != "input").unwrap();
         extra.push(format!("{}=M", p.name));
     }
+    if name == "view" {
+        // Another dtype of the same bytes: no sizes, so that it is converted where they are.
+        extra.push("dtype=M".into());
+        aliases.push(("dtype", "size"));
+    }
     if factory {
         extra.push("layout=None".into());
         extra.push("pin_memory=False".into());

@@ -76,8 +76,10 @@ from ._common import (
 )
 
 
-def view(input, *size_, size=M):
+def view(input, *size_, size=M, dtype=M):
     """The same elements with another shape, never copied; one size may be -1."""
+    if dtype is not M:
+        size = dtype
     if size is M:
         size = size_[0] if len(size_) == 1 and type(size_[0]) is not int else size_
     try:
