@@ -26,7 +26,7 @@ for _name in "strided sparse_coo preserve_format contiguous_format channels_last
 _SUBMODULES = frozenset(
     "accelerator amp autograd backends checkpoint cpu cuda distributions func linalg mps nn opencl optim profiler provide_torch random safetensors serialization special storage torch_version utils version".split()
 ) | frozenset(
-    """_C __config__ _dynamo ao compiler distributed futures fx hub jit library multiprocessing onnx overrides signal testing
+    """_C __config__ _dynamo ao compiler distributed functional futures fx hub jit library multiprocessing onnx overrides signal testing
     types""".split()
 )
 _LEGACY = frozenset(d.scalar_name + "Tensor" for d in _dtype._by_code.values())

@@ -16,8 +16,6 @@ FORWARDED = {
     "autograd.variable": "autograd",
     "autograd.anomaly_mode": "autograd",
     "autograd.profiler": "profiler",
-    "functional": "",
-    "storage": "",
     "nn.modules.linear_cross_entropy": "nn",
     "nn.modules.linear_cross_entropy_options": "nn",
     "utils.dlpack": "_dlpack",
