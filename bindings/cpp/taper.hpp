@@ -8,6 +8,7 @@
 
 #include "taper/tensor.hpp"
 
+#include "taper/arrow.hpp"
 #include "taper/autograd.hpp"
 #include "taper/data.hpp"
 #include "taper/device.hpp"
@@ -21,6 +22,7 @@
 #include "taper/optim.hpp"
 #include "taper/read.hpp"
 #include "taper/show.hpp"
+#include "taper/transforms.hpp"
 #include "taper/watch.hpp"
 #include "taper/optim_gen.hpp"
 

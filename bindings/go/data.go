@@ -17,11 +17,28 @@ static inline go_pair go_dataset_subset(uintptr_t of, const int64_t *indices, si
     r.out = (uintptr_t)d;
     return r;
 }
-static inline go_pair go_dataset_concat(uintptr_t *parts, size_t n) {
+// 0: one after the other, 1: side by side, 2: streams one after the other.
+static inline go_pair go_dataset_join(uintptr_t *parts, size_t n, int how) {
+    taper_dataset *d = 0;
+    taper_dataset *const *p = (taper_dataset *const *)parts;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)(how == 0 ? taper_dataset_concat(p, n, &d)
+                                 : how == 1 ? taper_dataset_stack(p, n, &d) : taper_dataset_chain(p, n, &d));
+    r.out = (uintptr_t)d;
+    return r;
+}
+static inline go_pair go_dataset_subset_tensor(uintptr_t of, uintptr_t indices) {
     taper_dataset *d = 0;
     go_pair r = {0, 0};
-    r.err = (uintptr_t)taper_dataset_concat((taper_dataset *const *)parts, n, &d);
+    r.err = (uintptr_t)taper_dataset_subset_tensor((taper_dataset *)of, (taper_tensor *)indices, &d);
     r.out = (uintptr_t)d;
+    return r;
+}
+static inline go_pair go_dataset_random_split(uintptr_t d, const double *lengths, size_t n, uintptr_t g) {
+    taper_tensor_list *l = 0;
+    go_pair r = {0, 0};
+    r.err = (uintptr_t)taper_dataset_random_split((taper_dataset *)d, lengths, n, (taper_generator *)g, &l);
+    r.out = (uintptr_t)l;
     return r;
 }
 typedef struct {
@@ -200,15 +217,47 @@ func (d *Dataset) Subset(indices []int64) (*Dataset, error) {
 	return adoptDataset(r)
 }
 
-// ConcatDatasets makes one of data sets one after the other.
-func ConcatDatasets(parts ...*Dataset) (*Dataset, error) {
+func joinDatasets(parts []*Dataset, how C.int) (*Dataset, error) {
 	h := make([]C.uintptr_t, len(parts))
 	for i, d := range parts {
 		h[i] = d.ptr()
 	}
-	r := C.go_dataset_concat(handleArray(h), C.size_t(len(h)))
+	r := C.go_dataset_join(handleArray(h), C.size_t(len(h)), how)
 	runtime.KeepAlive(parts)
 	return adoptDataset(r)
+}
+
+// ConcatDatasets makes one of data sets one after the other.
+func ConcatDatasets(parts ...*Dataset) (*Dataset, error) { return joinDatasets(parts, 0) }
+
+// StackDatasets makes one of data sets of one length side by side: sample i has the tensors of sample i of each.
+func StackDatasets(parts ...*Dataset) (*Dataset, error) { return joinDatasets(parts, 1) }
+
+// ChainDatasets makes one stream of streams one after the other.
+func ChainDatasets(parts ...*Dataset) (*Dataset, error) { return joinDatasets(parts, 2) }
+
+// RandomSplit makes parts at random in PyTorch's order, of as many samples each, or of fractions that sum up to 1. The
+// generator (nil: the default one) is drawn from.
+func (d *Dataset) RandomSplit(lengths []float64, generator *Generator) ([]*Dataset, error) {
+	r := C.go_dataset_random_split(d.ptr(), (*C.double)(unsafe.SliceData(lengths)), C.size_t(len(lengths)), generator.ptr())
+	runtime.KeepAlive(generator)
+	if err := check(uintptr(r.err)); err != nil {
+		return nil, err
+	}
+	indices, err := adoptList(uintptr(r.out))
+	if err != nil {
+		return nil, err
+	}
+	parts := make([]*Dataset, len(indices))
+	for i, t := range indices {
+		parts[i], err = adoptDataset(C.go_dataset_subset_tensor(d.ptr(), t.ptr()))
+		runtime.KeepAlive(t)
+		if err != nil {
+			return nil, err
+		}
+	}
+	runtime.KeepAlive(d)
+	return parts, nil
 }
 
 // Len is the number of samples; an error for a stream.

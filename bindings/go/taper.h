@@ -23,7 +23,8 @@
  * an error for one of them, not a crash. Grad mode, inference mode and scopes belong to the thread that set them.
  * Writing to one tensor from two threads at once gives unspecified elements.
  *
- * ARRAYS are a pointer and a length; NULL is fine with length 0. STRINGS are UTF-8; parameters end with NUL. OPTIONAL
+ * ARRAYS are a pointer and a length; NULL is fine with length 0. Handles in one are read before results' places are emptied, so
+ * that a result may go where one of them stood; that handle is not freed. STRINGS are UTF-8; parameters end with NUL. OPTIONAL
  * tensors, numbers and lists are pointers, NULL for none; an optional dtype is -1, an optional device has type 0.
  * DTYPES and devices are int32_t codes with the values below. The arguments of an op are explained by the line of the
  * op table that stands above it, where defaults are shown too: C has none, so pass them.
@@ -78,6 +79,10 @@ extern "C" {
 /* DLPack's structs, as <dlpack/dlpack.h> defines them. */
 struct DLManagedTensor;
 struct DLManagedTensorVersioned;
+/* Arrow's, as its C data and C stream interfaces define them. */
+struct ArrowSchema;
+struct ArrowArray;
+struct ArrowArrayStream;
 
 /* ==== Types and constants ================================================================================= */
 
@@ -13775,6 +13780,45 @@ taper_error *taper_dataset_concat(taper_dataset *const *datasets,
                                   size_t datasets_len,
                                   taper_dataset **out);
 
+/*
+ * Data sets of one length side by side (StackDataset): sample i has the tensors of sample i of each, one after the other.
+ * Owned by the caller. Borrows them, and keeps them alive. Fails for streams and where lengths differ. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_dataset_stack(taper_dataset *const *datasets,
+                                 size_t datasets_len,
+                                 taper_dataset **out);
+
+/*
+ * Streams one after the other (ChainDataset); one begins when the one before has ended. Owned by the caller. Borrows them, and
+ * keeps them alive. Fails for data sets that are no streams. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_dataset_chain(taper_dataset *const *datasets,
+                                 size_t datasets_len,
+                                 taper_dataset **out);
+
+/*
+ * What taper_dataset_subset makes, of indices in an int64 tensor with one dimension, which are copied. Owned by the caller.
+ * Borrows both. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_dataset_subset_tensor(taper_dataset *d,
+                                         taper_tensor *indices,
+                                         taper_dataset **out);
+
+/*
+ * Draws the indices of parts at random in PyTorch's order (random_split): a tensor of int64 for each of lengths, which are
+ * numbers of samples that sum up to all, or fractions that sum up to 1. taper_dataset_subset_tensor makes the parts. generator
+ * (NULL: the default one) is drawn from. Owned by the caller. Borrows both. Fails for a stream and for other sums. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_dataset_random_split(taper_dataset *d,
+                                        const double *lengths,
+                                        size_t lengths_len,
+                                        taper_generator *generator,
+                                        taper_tensor_list **out);
+
 /* The number of samples. Borrows d. Fails for a stream. Since 0.1. */
 TAPER_MUST_USE taper_error *taper_dataset_len(taper_dataset *d, int64_t *out);
 
@@ -14002,6 +14046,203 @@ taper_error *taper_image_resize(taper_tensor *images,
                                 int64_t width,
                                 const char *filter,
                                 taper_tensor **out);
+
+/*
+ * Bytes (uint8) as floats from 0 to 1 of the default dtype; other dtypes stay as they are (torchvision's to_tensor).
+ * channels_last turns [.., H, W, C] into [.., C, H, W] and gives [H, W] a channel. Owned by the caller. Borrows image. Any
+ * device. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_image_to_tensor(taper_tensor *image,
+                                   bool channels_last,
+                                   taper_tensor **out);
+
+/*
+ * (x - mean) / std of floating-point images, [.., C, H, W], with a number for each channel or one for all. Owned by the caller.
+ * Borrows images. Any device. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_image_normalize(taper_tensor *images,
+                                   const double *mean,
+                                   size_t mean_len,
+                                   const double *std,
+                                   size_t std_len,
+                                   taper_tensor **out);
+
+/*
+ * What lies inside the box, of [.., H, W]; zeros for what is beyond an edge. A view of images where nothing is. Owned by the
+ * caller. Borrows images. Any device. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_image_crop(taper_tensor *images,
+                              int64_t top,
+                              int64_t left,
+                              int64_t height,
+                              int64_t width,
+                              taper_tensor **out);
+
+/*
+ * The middle of images, with zeros around where they are smaller. A view where nothing is missing. Owned by the caller. Borrows
+ * images. Any device. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_image_center_crop(taper_tensor *images,
+                                     int64_t height,
+                                     int64_t width,
+                                     taper_tensor **out);
+
+/*
+ * A frame around images, [.., H, W]: padding is one number, two (left and right, top and bottom) or four (left, top, right,
+ * bottom). mode is "constant" (NULL: fill), "edge", "reflect" or "symmetric". Owned by the caller. Borrows images. Any device.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_image_pad(taper_tensor *images,
+                             const int64_t *padding,
+                             size_t padding_len,
+                             double fill,
+                             const char *mode,
+                             taper_tensor **out);
+
+/*
+ * Grey images, with 1 channel or 3 equal ones, of images with 1 or 3 channels. Owned by the caller. Borrows images. Any device.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_image_grayscale(taper_tensor *images,
+                                   int64_t num_output_channels,
+                                   taper_tensor **out);
+
+/*
+ * Images, uint8 or floating-point from 0 to 1 and with 1 or 3 channels, factor times as bright, cut off at white. Owned by the
+ * caller. Borrows images. Any device. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_image_adjust_brightness(taper_tensor *images,
+                                           double factor,
+                                           taper_tensor **out);
+
+/*
+ * Contrast: 0 gives the grey of the mean, 1 the images. A batch has one mean for each image. Otherwise like
+ * taper_image_adjust_brightness. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_image_adjust_contrast(taper_tensor *images,
+                                         double factor,
+                                         taper_tensor **out);
+
+/* Colour: 0 gives grey images, 1 the images. Otherwise like taper_image_adjust_brightness. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_image_adjust_saturation(taper_tensor *images,
+                                           double factor,
+                                           taper_tensor **out);
+
+/* Colours turned by factor of the circle, from -0.5 to 0.5. Otherwise like taper_image_adjust_brightness. Since 0.1. */
+TAPER_MUST_USE
+taper_error *taper_image_adjust_hue(taper_tensor *images,
+                                    double factor,
+                                    taper_tensor **out);
+
+/*
+ * Images mirrored with probability p: their columns, or their rows where vertical is set (RandomHorizontalFlip,
+ * RandomVerticalFlip). generator (NULL: the default one) is drawn from, as torchvision draws; for batches that do not depend on the
+ * number of a loader's threads, one that has been given the sample's seed. Owned by the caller. Borrows both. Any device.
+ * Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_image_random_flip(taper_tensor *images,
+                                     double p,
+                                     bool vertical,
+                                     taper_generator *generator,
+                                     taper_tensor **out);
+
+/*
+ * A part of height rows of width pixels, anywhere (RandomCrop), after a frame (padding, fill and mode as for taper_image_pad; none
+ * where padding_len is 0); pad_if_needed widens what is too small. generator as for taper_image_random_flip. Owned by the caller.
+ * Borrows images and generator. Fails where images are too small. Any device. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_image_random_crop(taper_tensor *images,
+                                     int64_t height,
+                                     int64_t width,
+                                     const int64_t *padding,
+                                     size_t padding_len,
+                                     bool pad_if_needed,
+                                     double fill,
+                                     const char *mode,
+                                     taper_generator *generator,
+                                     taper_tensor **out);
+
+/*
+ * A part whose area is within scale of the whole (two numbers; none: 0.08 and 1) and whose width by height is within ratio (none:
+ * 3/4 and 4/3), anywhere, resized as taper_image_resize does (RandomResizedCrop). generator as for taper_image_random_flip. Owned
+ * by the caller. Borrows images and generator. Any device. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_image_random_resized_crop(taper_tensor *images,
+                                             int64_t height,
+                                             int64_t width,
+                                             const double *scale,
+                                             size_t scale_len,
+                                             const double *ratio,
+                                             size_t ratio_len,
+                                             const char *filter,
+                                             taper_generator *generator,
+                                             taper_tensor **out);
+
+/*
+ * Brightness, contrast, saturation and hue adjusted in random order, by factors drawn from 1 - x to 1 + x (hue: -x to x) where
+ * one number x is given, between two numbers, or not at all (ColorJitter). generator as for taper_image_random_flip. Owned by the
+ * caller. Borrows images and generator. Any device. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_image_color_jitter(taper_tensor *images,
+                                      const double *brightness,
+                                      size_t brightness_len,
+                                      const double *contrast,
+                                      size_t contrast_len,
+                                      const double *saturation,
+                                      size_t saturation_len,
+                                      const double *hue,
+                                      size_t hue_len,
+                                      taper_generator *generator,
+                                      taper_tensor **out);
+
+/* ==== Arrow's tables ====================================================================================== */
+
+/*
+ * Tensors over the memory of a table of Arrow's C data interface (a struct array; another array is one column): numbers are [rows],
+ * lists of one length [rows, length ..], dates and times the integers that count them. Nothing is copied but bools, which are
+ * bits there; memory that Arrow's other users see must not be written to. A column with nulls is an error, or with masks gets
+ * a tensor NAME.valid beside it (bool: where there is a value). Takes both structs' content over, whose release functions are
+ * called once, the array's when the last tensor is gone, on any thread, also when the call fails; the structs stay the
+ * caller's. The result is owned by the caller. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_arrow_import(struct ArrowSchema *schema,
+                                struct ArrowArray *array,
+                                bool masks,
+                                taper_named_tensors **out);
+
+/*
+ * The next table of a stream of Arrow's C stream interface, as taper_arrow_import gives it, owned by the caller; NULL at the end.
+ * Borrows stream. Fails (TAPER_ERROR_IO) with the stream's own words. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_arrow_import_next(struct ArrowArrayStream *stream,
+                                     bool masks,
+                                     taper_named_tensors **out);
+
+/*
+ * Puts tensors of one length on the CPU into two structs of the caller's as a table of Arrow's C data interface, without copying where
+ * they are contiguous (bools become bits): a column for each, [rows, ..] as lists of one length. Their release functions are the
+ * receiver's to call, once each, on any thread; the array keeps the memory. Fails for complex numbers, bfloat16, tensors that
+ * require grad and other devices. Borrows n. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_arrow_export(taper_named_tensors *n,
+                                struct ArrowSchema *schema,
+                                struct ArrowArray *array);
 
 /* ==== Pictures, event files, progress ===================================================================== */
 

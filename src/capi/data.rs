@@ -13,7 +13,7 @@ use crate::data::dataset::{Dataset, Indexed, Sample, Samples, Stream};
 use crate::data::loader::{Batches, Collate, Loader, Options};
 use crate::data::sampler::Sampler;
 use crate::rng::Generator;
-use crate::{bail, Tensor};
+use crate::{bail, ensure, DType, Tensor};
 use std::os::raw::c_void;
 use std::sync::Arc;
 
@@ -292,6 +292,33 @@ pub fn dataset_subset(d: &Dataset, indices: &[i64]) -> Result<Dataset> {
 /// `taper_dataset_concat`.
 pub fn dataset_concat(datasets: &[Dataset]) -> Result<Dataset> {
     Dataset::concat(datasets)
+}
+
+/// `taper_dataset_stack`.
+pub fn dataset_stack(datasets: &[Dataset]) -> Result<Dataset> {
+    Dataset::stacked(datasets)
+}
+
+/// `taper_dataset_chain`.
+pub fn dataset_chain(datasets: &[Dataset]) -> Result<Dataset> {
+    Dataset::chain(datasets)
+}
+
+/// `taper_dataset_subset_tensor`.
+pub fn dataset_subset_tensor(d: &Dataset, indices: &Tensor) -> Result<Dataset> {
+    ensure!(
+        indices.dtype() == DType::I64 && indices.ndim() == 1,
+        Value,
+        "indices must be int64 with one dimension, got {} of sizes {:?}",
+        indices.dtype(),
+        &indices.shape()[..]
+    );
+    d.subset(&indices.to_i64_vec()?)
+}
+
+/// `taper_dataset_random_split`.
+pub fn dataset_random_split(d: &Dataset, lengths: &[f64], generator: Option<&Generator>) -> Result<Vec<Tensor>> {
+    d.random_split(lengths, generator)
 }
 
 /// `taper_dataset_len`.

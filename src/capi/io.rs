@@ -81,6 +81,11 @@ impl IntoC<*mut taper_named_tensors> for NamedTensors {
         super::convert::new_handle(Arc::new(Mutex::new(self)))
     }
 }
+impl IntoC<*mut taper_named_tensors> for Option<NamedTensors> {
+    fn into_c(self) -> Result<*mut taper_named_tensors> {
+        self.map_or(Ok(std::ptr::null_mut()), IntoC::into_c)
+    }
+}
 
 /// `taper_named_tensors_new`.
 pub fn named_tensors_new() -> Result<NamedTensors> {

@@ -6,6 +6,8 @@
 
 mod arguments;
 mod arguments_gen;
+pub mod arrow;
+pub mod arrow_types;
 pub mod attribute;
 pub mod autograd;
 pub mod convert;

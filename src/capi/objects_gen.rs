@@ -9,6 +9,7 @@ use super::handle;
 use super::types::*;
 use super::user::{opt_struct, owner, read_struct, write_struct, User};
 use super::{optim_gen::*, schedule::*, schedule_gen::*};
+use super::arrow_types::*;
 use super::{data::*, device::*, dlpack::*, dlpack_types::*, function::*, module::*, nn::*, optim::*, watch::*};
 use std::os::raw::{c_char, c_void};
 
@@ -494,8 +495,9 @@ pub extern "C" fn taper_set_default_dtype(dtype: i32) -> *mut taper_error {
 #[must_use]
 pub unsafe extern "C" fn taper_tensor_list_new(tensors: *const *mut taper_tensor, tensors_len: usize, out: *mut *mut taper_tensor_list) -> *mut taper_error {
     guard("tensor_list_new", |c| {
+        let tensors = c.opt_tensors(0, "tensors", tensors, tensors_len);
         let out = c.out(1, "out", out)?;
-        let tensors = c.opt_tensors(0, "tensors", tensors, tensors_len)?;
+        let tensors = tensors?;
         out.set(super::tensor::tensor_list_new(&tensors)?)
     })
 }
@@ -642,10 +644,13 @@ pub unsafe extern "C" fn taper_backward(tensors: *const *mut taper_tensor, tenso
 #[must_use]
 pub unsafe extern "C" fn taper_grad(outputs: *const *mut taper_tensor, outputs_len: usize, inputs: *const *mut taper_tensor, inputs_len: usize, grad_outputs: *const *mut taper_tensor, grad_outputs_len: usize, retain_graph: bool, create_graph: bool, allow_unused: bool, out: *mut *mut taper_tensor_list) -> *mut taper_error {
     guard("grad", |c| {
+        let outputs = c.tensors(0, "outputs", outputs, outputs_len);
+        let inputs = c.tensors(1, "inputs", inputs, inputs_len);
+        let grad_outputs = c.opt_tensors(2, "grad_outputs", grad_outputs, grad_outputs_len);
         let out = c.out(6, "out", out)?;
-        let outputs = c.tensors(0, "outputs", outputs, outputs_len)?;
-        let inputs = c.tensors(1, "inputs", inputs, inputs_len)?;
-        let grad_outputs = c.opt_tensors(2, "grad_outputs", grad_outputs, grad_outputs_len)?;
+        let outputs = outputs?;
+        let inputs = inputs?;
+        let grad_outputs = grad_outputs?;
         out.set(super::autograd::grad(c, &outputs, &inputs, &grad_outputs, retain_graph, create_graph, allow_unused)?)
     })
 }
@@ -896,8 +901,9 @@ pub unsafe extern "C" fn taper_checkpoint(vtable: *const taper_tensor_fn_vtable,
     let user = owner(vtable, user);
     guard("checkpoint", move |c| {
         let vtable = read_struct(c, 0, "vtable", vtable)?;
+        let inputs = c.tensors(2, "inputs", inputs, inputs_len);
         let outputs = c.out(4, "outputs", outputs)?;
-        let inputs = c.tensors(2, "inputs", inputs, inputs_len)?;
+        let inputs = inputs?;
         outputs.set(super::autograd::checkpoint(c, vtable, user, &inputs, preserve_rng_state)?)
     })
 }
@@ -913,9 +919,11 @@ pub unsafe extern "C" fn taper_per_sample_grads(vtable: *const taper_tensor_fn_v
     let user = owner(vtable, user);
     guard("per_sample_grads", move |c| {
         let vtable = read_struct(c, 0, "vtable", vtable)?;
+        let parameters = c.tensors(2, "parameters", parameters, parameters_len);
+        let batch = c.tensors(3, "batch", batch, batch_len);
         let out = c.out(4, "out", out)?;
-        let parameters = c.tensors(2, "parameters", parameters, parameters_len)?;
-        let batch = c.tensors(3, "batch", batch, batch_len)?;
+        let parameters = parameters?;
+        let batch = batch?;
         out.set(super::autograd::per_sample_grads(c, vtable, user, &parameters, &batch)?)
     })
 }
@@ -930,8 +938,9 @@ pub unsafe extern "C" fn taper_function_apply(vtable: *const taper_function_vtab
     let user = owner(vtable, user);
     guard("function_apply", move |c| {
         let vtable = read_struct(c, 0, "vtable", vtable)?;
+        let inputs = c.tensors(2, "inputs", inputs, inputs_len);
         let outputs = c.out(3, "outputs", outputs)?;
-        let inputs = c.tensors(2, "inputs", inputs, inputs_len)?;
+        let inputs = inputs?;
         outputs.set(super::function::function_apply(c, vtable, user, &inputs)?)
     })
 }
@@ -2198,6 +2207,10 @@ pub unsafe extern "C" fn taper_checkpoint_save(path: *const c_char, models: *con
 #[must_use]
 pub unsafe extern "C" fn taper_checkpoint_load(path: *const c_char, models: *const *mut taper_module, models_len: usize, optimizers: *const *mut taper_optimizer, optimizers_len: usize, schedules: *const *mut taper_schedule, schedules_len: usize, generators: *const *mut taper_generator, generators_len: usize, strict: bool, extra: *mut *mut taper_named_tensors, missing: *mut *mut taper_string, unexpected: *mut *mut taper_string) -> *mut taper_error {
     guard("checkpoint_load", |c| {
+        let models = c.objects(1, "models", models, models_len);
+        let optimizers = c.objects(2, "optimizers", optimizers, optimizers_len);
+        let schedules = c.objects(3, "schedules", schedules, schedules_len);
+        let generators = c.objects(4, "generators", generators, generators_len);
         let extra = c.out(6, "extra", extra);
         let missing = c.out(7, "missing", missing);
         let unexpected = c.out(8, "unexpected", unexpected);
@@ -2205,10 +2218,10 @@ pub unsafe extern "C" fn taper_checkpoint_load(path: *const c_char, models: *con
         let missing = missing?;
         let unexpected = unexpected?;
         let path = c.path(0, "path", path)?;
-        let models = c.objects(1, "models", models, models_len)?;
-        let optimizers = c.objects(2, "optimizers", optimizers, optimizers_len)?;
-        let schedules = c.objects(3, "schedules", schedules, schedules_len)?;
-        let generators = c.objects(4, "generators", generators, generators_len)?;
+        let models = models?;
+        let optimizers = optimizers?;
+        let schedules = schedules?;
+        let generators = generators?;
         let (extra_value, missing_value, unexpected_value) = super::files::checkpoint_load(path, &models, &optimizers, &schedules, &generators, strict)?;
         extra.set(extra_value)?;
         missing.set(missing_value)?;
@@ -2274,9 +2287,10 @@ pub unsafe extern "C" fn taper_module_name(m: *mut taper_module, out: *mut *mut 
 #[must_use]
 pub unsafe extern "C" fn taper_module_forward(m: *mut taper_module, inputs: *const *mut taper_tensor, inputs_len: usize, out: *mut *mut taper_tensor) -> *mut taper_error {
     guard("module_forward", |c| {
+        let inputs = c.tensors(1, "inputs", inputs, inputs_len);
         let out = c.out(2, "out", out)?;
         let m = c.get(0, "m", m)?;
-        let inputs = c.tensors(1, "inputs", inputs, inputs_len)?;
+        let inputs = inputs?;
         out.set(super::module::module_forward(&m, &inputs)?)
     })
 }
@@ -2288,9 +2302,10 @@ pub unsafe extern "C" fn taper_module_forward(m: *mut taper_module, inputs: *con
 #[must_use]
 pub unsafe extern "C" fn taper_module_forward_list(m: *mut taper_module, inputs: *const *mut taper_tensor, inputs_len: usize, outputs: *mut *mut taper_tensor_list) -> *mut taper_error {
     guard("module_forward_list", |c| {
+        let inputs = c.opt_tensors(1, "inputs", inputs, inputs_len);
         let outputs = c.out(2, "outputs", outputs)?;
         let m = c.get(0, "m", m)?;
-        let inputs = c.opt_tensors(1, "inputs", inputs, inputs_len)?;
+        let inputs = inputs?;
         outputs.set(super::module::module_forward_list(&m, &inputs)?)
     })
 }
@@ -2519,9 +2534,10 @@ pub unsafe extern "C" fn taper_module_apply(m: *mut taper_module, f: Option<unsa
 #[must_use]
 pub unsafe extern "C" fn taper_module_summary(m: *mut taper_module, inputs: *const *mut taper_tensor, inputs_len: usize, out: *mut *mut taper_string) -> *mut taper_error {
     guard("module_summary", |c| {
+        let inputs = c.opt_tensors(1, "inputs", inputs, inputs_len);
         let out = c.out(2, "out", out)?;
         let m = c.get(0, "m", m)?;
-        let inputs = c.opt_tensors(1, "inputs", inputs, inputs_len)?;
+        let inputs = inputs?;
         out.set(super::module::module_summary(&m, &inputs)?)
     })
 }
@@ -2939,8 +2955,9 @@ pub unsafe extern "C" fn taper_nn_batch_norm2d_new(num_features: i64, eps: f64, 
 #[must_use]
 pub unsafe extern "C" fn taper_nn_sequential_new(modules: *const *mut taper_module, modules_len: usize, out: *mut *mut taper_module) -> *mut taper_error {
     guard("nn_sequential_new", |c| {
+        let modules = c.objects(0, "modules", modules, modules_len);
         let out = c.out(1, "out", out)?;
-        let modules = c.objects(0, "modules", modules, modules_len)?;
+        let modules = modules?;
         out.set(super::nn::nn_sequential_new(&modules)?)
     })
 }
@@ -2950,8 +2967,9 @@ pub unsafe extern "C" fn taper_nn_sequential_new(modules: *const *mut taper_modu
 #[must_use]
 pub unsafe extern "C" fn taper_nn_module_list_new(modules: *const *mut taper_module, modules_len: usize, out: *mut *mut taper_module) -> *mut taper_error {
     guard("nn_module_list_new", |c| {
+        let modules = c.objects(0, "modules", modules, modules_len);
         let out = c.out(1, "out", out)?;
-        let modules = c.objects(0, "modules", modules, modules_len)?;
+        let modules = modules?;
         out.set(super::nn::nn_module_list_new(&modules)?)
     })
 }
@@ -3030,8 +3048,9 @@ pub unsafe extern "C" fn taper_nn_bce_with_logits_loss_new(reduction: *const c_c
 #[must_use]
 pub unsafe extern "C" fn taper_optim_sgd_new(params: *const *mut taper_tensor, params_len: usize, options: *const taper_sgd_options, out: *mut *mut taper_optimizer) -> *mut taper_error {
     guard("optim_sgd_new", |c| {
+        let params = c.tensors(0, "params", params, params_len);
         let out = c.out(2, "out", out)?;
-        let params = c.tensors(0, "params", params, params_len)?;
+        let params = params?;
         let options = opt_struct(c, 1, "options", options)?;
         out.set(super::optim::optim_sgd_new(&params, options)?)
     })
@@ -3055,8 +3074,9 @@ pub unsafe extern "C" fn taper_optim_sgd_new_from_list(params: *const taper_tens
 #[must_use]
 pub unsafe extern "C" fn taper_optim_adam_new(params: *const *mut taper_tensor, params_len: usize, options: *const taper_adam_options, out: *mut *mut taper_optimizer) -> *mut taper_error {
     guard("optim_adam_new", |c| {
+        let params = c.tensors(0, "params", params, params_len);
         let out = c.out(2, "out", out)?;
-        let params = c.tensors(0, "params", params, params_len)?;
+        let params = params?;
         let options = opt_struct(c, 1, "options", options)?;
         out.set(super::optim::optim_adam_new(&params, options)?)
     })
@@ -3520,8 +3540,9 @@ pub extern "C" fn taper_schedule_free(s: *mut taper_schedule) -> bool {
 #[must_use]
 pub unsafe extern "C" fn taper_dataset_from_tensors(tensors: *const *mut taper_tensor, tensors_len: usize, out: *mut *mut taper_dataset) -> *mut taper_error {
     guard("dataset_from_tensors", |c| {
+        let tensors = c.tensors(0, "tensors", tensors, tensors_len);
         let out = c.out(1, "out", out)?;
-        let tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        let tensors = tensors?;
         out.set(super::data::dataset_from_tensors(&tensors)?)
     })
 }
@@ -3572,9 +3593,64 @@ pub unsafe extern "C" fn taper_dataset_subset(d: *mut taper_dataset, indices: *c
 #[must_use]
 pub unsafe extern "C" fn taper_dataset_concat(datasets: *const *mut taper_dataset, datasets_len: usize, out: *mut *mut taper_dataset) -> *mut taper_error {
     guard("dataset_concat", |c| {
+        let datasets = c.objects(0, "datasets", datasets, datasets_len);
         let out = c.out(1, "out", out)?;
-        let datasets = c.objects(0, "datasets", datasets, datasets_len)?;
+        let datasets = datasets?;
         out.set(super::data::dataset_concat(&datasets)?)
+    })
+}
+
+/// Data sets of one length side by side (StackDataset): sample i has the tensors of sample i of each, one after the other.
+/// Owned by the caller. Borrows them, and keeps them alive. Fails for streams and where lengths differ. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_dataset_stack(datasets: *const *mut taper_dataset, datasets_len: usize, out: *mut *mut taper_dataset) -> *mut taper_error {
+    guard("dataset_stack", |c| {
+        let datasets = c.objects(0, "datasets", datasets, datasets_len);
+        let out = c.out(1, "out", out)?;
+        let datasets = datasets?;
+        out.set(super::data::dataset_stack(&datasets)?)
+    })
+}
+
+/// Streams one after the other (ChainDataset); one begins when the one before has ended. Owned by the caller. Borrows them, and
+/// keeps them alive. Fails for data sets that are no streams. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_dataset_chain(datasets: *const *mut taper_dataset, datasets_len: usize, out: *mut *mut taper_dataset) -> *mut taper_error {
+    guard("dataset_chain", |c| {
+        let datasets = c.objects(0, "datasets", datasets, datasets_len);
+        let out = c.out(1, "out", out)?;
+        let datasets = datasets?;
+        out.set(super::data::dataset_chain(&datasets)?)
+    })
+}
+
+/// What taper_dataset_subset makes, of indices in an int64 tensor with one dimension, which are copied. Owned by the caller.
+/// Borrows both. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_dataset_subset_tensor(d: *mut taper_dataset, indices: *mut taper_tensor, out: *mut *mut taper_dataset) -> *mut taper_error {
+    guard("dataset_subset_tensor", |c| {
+        let out = c.out(2, "out", out)?;
+        let d = c.get(0, "d", d)?;
+        let indices = c.tensor(1, "indices", indices)?;
+        out.set(super::data::dataset_subset_tensor(&d, &indices)?)
+    })
+}
+
+/// Draws the indices of parts at random in PyTorch's order (random_split): a tensor of int64 for each of lengths, which are
+/// numbers of samples that sum up to all, or fractions that sum up to 1. taper_dataset_subset_tensor makes the parts. generator
+/// (NULL: the default one) is drawn from. Owned by the caller. Borrows both. Fails for a stream and for other sums. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_dataset_random_split(d: *mut taper_dataset, lengths: *const f64, lengths_len: usize, generator: *mut taper_generator, out: *mut *mut taper_tensor_list) -> *mut taper_error {
+    guard("dataset_random_split", |c| {
+        let out = c.out(3, "out", out)?;
+        let d = c.get(0, "d", d)?;
+        let lengths = c.slice(1, "lengths", lengths, lengths_len)?;
+        let generator = c.opt_generator(2, "generator", generator)?;
+        out.set(super::data::dataset_random_split(&d, lengths, generator.as_ref())?)
     })
 }
 
@@ -3929,6 +4005,239 @@ pub unsafe extern "C" fn taper_image_resize(images: *mut taper_tensor, height: i
     })
 }
 
+/// Bytes (uint8) as floats from 0 to 1 of the default dtype; other dtypes stay as they are (torchvision's to_tensor).
+/// channels_last turns [.., H, W, C] into [.., C, H, W] and gives [H, W] a channel. Owned by the caller. Borrows image. Any
+/// device. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_image_to_tensor(image: *mut taper_tensor, channels_last: bool, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("image_to_tensor", |c| {
+        let out = c.out(2, "out", out)?;
+        let image = c.tensor(0, "image", image)?;
+        out.set(super::read::image_to_tensor(&image, channels_last)?)
+    })
+}
+
+/// (x - mean) / std of floating-point images, [.., C, H, W], with a number for each channel or one for all. Owned by the caller.
+/// Borrows images. Any device. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_image_normalize(images: *mut taper_tensor, mean: *const f64, mean_len: usize, std: *const f64, std_len: usize, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("image_normalize", |c| {
+        let out = c.out(3, "out", out)?;
+        let images = c.tensor(0, "images", images)?;
+        let mean = c.slice(1, "mean", mean, mean_len)?;
+        let std = c.slice(2, "std", std, std_len)?;
+        out.set(super::read::image_normalize(&images, mean, std)?)
+    })
+}
+
+/// What lies inside the box, of [.., H, W]; zeros for what is beyond an edge. A view of images where nothing is. Owned by the
+/// caller. Borrows images. Any device. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_image_crop(images: *mut taper_tensor, top: i64, left: i64, height: i64, width: i64, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("image_crop", |c| {
+        let out = c.out(5, "out", out)?;
+        let images = c.tensor(0, "images", images)?;
+        out.set(super::read::image_crop(&images, top, left, height, width)?)
+    })
+}
+
+/// The middle of images, with zeros around where they are smaller. A view where nothing is missing. Owned by the caller. Borrows
+/// images. Any device. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_image_center_crop(images: *mut taper_tensor, height: i64, width: i64, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("image_center_crop", |c| {
+        let out = c.out(3, "out", out)?;
+        let images = c.tensor(0, "images", images)?;
+        out.set(super::read::image_center_crop(&images, height, width)?)
+    })
+}
+
+/// A frame around images, [.., H, W]: padding is one number, two (left and right, top and bottom) or four (left, top, right,
+/// bottom). mode is "constant" (NULL: fill), "edge", "reflect" or "symmetric". Owned by the caller. Borrows images. Any device.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_image_pad(images: *mut taper_tensor, padding: *const i64, padding_len: usize, fill: f64, mode: *const c_char, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("image_pad", |c| {
+        let out = c.out(4, "out", out)?;
+        let images = c.tensor(0, "images", images)?;
+        let padding = c.slice(1, "padding", padding, padding_len)?;
+        let mode = c.opt_str(3, "mode", mode)?;
+        out.set(super::read::image_pad(&images, padding, fill, mode)?)
+    })
+}
+
+/// Grey images, with 1 channel or 3 equal ones, of images with 1 or 3 channels. Owned by the caller. Borrows images. Any device.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_image_grayscale(images: *mut taper_tensor, num_output_channels: i64, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("image_grayscale", |c| {
+        let out = c.out(2, "out", out)?;
+        let images = c.tensor(0, "images", images)?;
+        out.set(super::read::image_grayscale(&images, num_output_channels)?)
+    })
+}
+
+/// Images, uint8 or floating-point from 0 to 1 and with 1 or 3 channels, factor times as bright, cut off at white. Owned by the
+/// caller. Borrows images. Any device. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_image_adjust_brightness(images: *mut taper_tensor, factor: f64, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("image_adjust_brightness", |c| {
+        let out = c.out(2, "out", out)?;
+        let images = c.tensor(0, "images", images)?;
+        out.set(super::read::image_adjust_brightness(&images, factor)?)
+    })
+}
+
+/// Contrast: 0 gives the grey of the mean, 1 the images. A batch has one mean for each image. Otherwise like
+/// taper_image_adjust_brightness. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_image_adjust_contrast(images: *mut taper_tensor, factor: f64, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("image_adjust_contrast", |c| {
+        let out = c.out(2, "out", out)?;
+        let images = c.tensor(0, "images", images)?;
+        out.set(super::read::image_adjust_contrast(&images, factor)?)
+    })
+}
+
+/// Colour: 0 gives grey images, 1 the images. Otherwise like taper_image_adjust_brightness. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_image_adjust_saturation(images: *mut taper_tensor, factor: f64, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("image_adjust_saturation", |c| {
+        let out = c.out(2, "out", out)?;
+        let images = c.tensor(0, "images", images)?;
+        out.set(super::read::image_adjust_saturation(&images, factor)?)
+    })
+}
+
+/// Colours turned by factor of the circle, from -0.5 to 0.5. Otherwise like taper_image_adjust_brightness. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_image_adjust_hue(images: *mut taper_tensor, factor: f64, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("image_adjust_hue", |c| {
+        let out = c.out(2, "out", out)?;
+        let images = c.tensor(0, "images", images)?;
+        out.set(super::read::image_adjust_hue(&images, factor)?)
+    })
+}
+
+/// Images mirrored with probability p: their columns, or their rows where vertical is set (RandomHorizontalFlip,
+/// RandomVerticalFlip). generator (NULL: the default one) is drawn from, as torchvision draws; for batches that do not depend on the
+/// number of a loader's threads, one that has been given the sample's seed. Owned by the caller. Borrows both. Any device.
+/// Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_image_random_flip(images: *mut taper_tensor, p: f64, vertical: bool, generator: *mut taper_generator, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("image_random_flip", |c| {
+        let out = c.out(4, "out", out)?;
+        let images = c.tensor(0, "images", images)?;
+        let generator = c.opt_generator(3, "generator", generator)?;
+        out.set(super::read::image_random_flip(&images, p, vertical, generator.as_ref())?)
+    })
+}
+
+/// A part of height rows of width pixels, anywhere (RandomCrop), after a frame (padding, fill and mode as for taper_image_pad; none
+/// where padding_len is 0); pad_if_needed widens what is too small. generator as for taper_image_random_flip. Owned by the caller.
+/// Borrows images and generator. Fails where images are too small. Any device. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_image_random_crop(images: *mut taper_tensor, height: i64, width: i64, padding: *const i64, padding_len: usize, pad_if_needed: bool, fill: f64, mode: *const c_char, generator: *mut taper_generator, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("image_random_crop", |c| {
+        let out = c.out(8, "out", out)?;
+        let images = c.tensor(0, "images", images)?;
+        let padding = c.slice(3, "padding", padding, padding_len)?;
+        let mode = c.opt_str(6, "mode", mode)?;
+        let generator = c.opt_generator(7, "generator", generator)?;
+        out.set(super::read::image_random_crop(&images, height, width, padding, pad_if_needed, fill, mode, generator.as_ref())?)
+    })
+}
+
+/// A part whose area is within scale of the whole (two numbers; none: 0.08 and 1) and whose width by height is within ratio (none:
+/// 3/4 and 4/3), anywhere, resized as taper_image_resize does (RandomResizedCrop). generator as for taper_image_random_flip. Owned
+/// by the caller. Borrows images and generator. Any device. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_image_random_resized_crop(images: *mut taper_tensor, height: i64, width: i64, scale: *const f64, scale_len: usize, ratio: *const f64, ratio_len: usize, filter: *const c_char, generator: *mut taper_generator, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("image_random_resized_crop", |c| {
+        let out = c.out(7, "out", out)?;
+        let images = c.tensor(0, "images", images)?;
+        let scale = c.slice(3, "scale", scale, scale_len)?;
+        let ratio = c.slice(4, "ratio", ratio, ratio_len)?;
+        let filter = c.opt_str(5, "filter", filter)?;
+        let generator = c.opt_generator(6, "generator", generator)?;
+        out.set(super::read::image_random_resized_crop(&images, height, width, scale, ratio, filter, generator.as_ref())?)
+    })
+}
+
+/// Brightness, contrast, saturation and hue adjusted in random order, by factors drawn from 1 - x to 1 + x (hue: -x to x) where
+/// one number x is given, between two numbers, or not at all (ColorJitter). generator as for taper_image_random_flip. Owned by the
+/// caller. Borrows images and generator. Any device. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_image_color_jitter(images: *mut taper_tensor, brightness: *const f64, brightness_len: usize, contrast: *const f64, contrast_len: usize, saturation: *const f64, saturation_len: usize, hue: *const f64, hue_len: usize, generator: *mut taper_generator, out: *mut *mut taper_tensor) -> *mut taper_error {
+    guard("image_color_jitter", |c| {
+        let out = c.out(6, "out", out)?;
+        let images = c.tensor(0, "images", images)?;
+        let brightness = c.slice(1, "brightness", brightness, brightness_len)?;
+        let contrast = c.slice(2, "contrast", contrast, contrast_len)?;
+        let saturation = c.slice(3, "saturation", saturation, saturation_len)?;
+        let hue = c.slice(4, "hue", hue, hue_len)?;
+        let generator = c.opt_generator(5, "generator", generator)?;
+        out.set(super::read::image_color_jitter(&images, brightness, contrast, saturation, hue, generator.as_ref())?)
+    })
+}
+
+// == Arrow's tables ==
+
+/// Tensors over the memory of a table of Arrow's C data interface (a struct array; another array is one column): numbers are [rows],
+/// lists of one length [rows, length ..], dates and times the integers that count them. Nothing is copied but bools, which are
+/// bits there; memory that Arrow's other users see must not be written to. A column with nulls is an error, or with masks gets
+/// a tensor NAME.valid beside it (bool: where there is a value). Takes both structs' content over, whose release functions are
+/// called once, the array's when the last tensor is gone, on any thread, also when the call fails; the structs stay the
+/// caller's. The result is owned by the caller. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_arrow_import(schema: *mut ArrowSchema, array: *mut ArrowArray, masks: bool, out: *mut *mut taper_named_tensors) -> *mut taper_error {
+    let schema = Owner(schema);
+    let array = Owner(array);
+    guard("arrow_import", move |c| {
+        let out = c.out(3, "out", out)?;
+        out.set(super::arrow::arrow_import(c, schema, array, masks)?)
+    })
+}
+
+/// The next table of a stream of Arrow's C stream interface, as taper_arrow_import gives it, owned by the caller; NULL at the end.
+/// Borrows stream. Fails (TAPER_ERROR_IO) with the stream's own words. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_arrow_import_next(stream: *mut ArrowArrayStream, masks: bool, out: *mut *mut taper_named_tensors) -> *mut taper_error {
+    guard("arrow_import_next", |c| {
+        let out = c.out(2, "out", out)?;
+        out.set(super::arrow::arrow_import_next(c, stream, masks)?)
+    })
+}
+
+/// Puts tensors of one length on the CPU into two structs of the caller's as a table of Arrow's C data interface, without copying where
+/// they are contiguous (bools become bits): a column for each, [rows, ..] as lists of one length. Their release functions are the
+/// receiver's to call, once each, on any thread; the array keeps the memory. Fails for complex numbers, bfloat16, tensors that
+/// require grad and other devices. Borrows n. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_arrow_export(n: *mut taper_named_tensors, schema: *mut ArrowSchema, array: *mut ArrowArray) -> *mut taper_error {
+    guard("arrow_export", |c| {
+        let n = c.get(0, "n", n)?;
+        super::arrow::arrow_export(c, &n, schema, array)
+    })
+}
+
 // == Pictures, event files, progress ==
 
 /// Writes images into a PNG file: [H, W], [C, H, W] or [N, C, H, W] with 1 or 3 channels; uint8 from 0 to 255, bool, or
@@ -4228,9 +4537,10 @@ pub unsafe extern "C" fn taper_schedule_exponential_lr_create(optimizer: *mut ta
 #[must_use]
 pub unsafe extern "C" fn taper_schedule_sequential_lr_create(optimizer: *mut taper_optimizer, schedulers: *const *mut taper_schedule, schedulers_len: usize, milestones: *const i64, milestones_len: usize, options: *const taper_sequential_lr_options, out: *mut *mut taper_schedule) -> *mut taper_error {
     guard("schedule_sequential_lr_create", |c| {
+        let schedulers = c.objects(1, "schedulers", schedulers, schedulers_len);
         let out = c.out(4, "out", out)?;
         let optimizer = c.get(0, "optimizer", optimizer)?;
-        let schedulers = c.objects(1, "schedulers", schedulers, schedulers_len)?;
+        let schedulers = schedulers?;
         let milestones = c.slice(2, "milestones", milestones, milestones_len)?;
         let options = opt_struct(c, 3, "options", options)?;
         out.set(super::schedule_gen::schedule_sequential_lr_create(c, &optimizer, &schedulers, milestones, options)?)
@@ -4266,8 +4576,9 @@ pub unsafe extern "C" fn taper_schedule_cosine_annealing_lr_create(optimizer: *m
 #[must_use]
 pub unsafe extern "C" fn taper_schedule_chained_scheduler_create(schedulers: *const *mut taper_schedule, schedulers_len: usize, out: *mut *mut taper_schedule) -> *mut taper_error {
     guard("schedule_chained_scheduler_create", |c| {
+        let schedulers = c.objects(0, "schedulers", schedulers, schedulers_len);
         let out = c.out(1, "out", out)?;
-        let schedulers = c.objects(0, "schedulers", schedulers, schedulers_len)?;
+        let schedulers = schedulers?;
         out.set(super::schedule_gen::schedule_chained_scheduler_create(c, &schedulers)?)
     })
 }

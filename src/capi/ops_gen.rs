@@ -4631,10 +4631,11 @@ pub unsafe extern "C" fn taper_logit(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("logit", |c| {
+        let eps = c.opt(1, "eps", eps);
         let out = c.out(2, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let eps = c.opt(1, "eps", eps)?;
+        let eps = eps?;
         if c.is_gated() {
             c.gate(223, &mut [One(&mut self_)])?;
         }
@@ -6161,11 +6162,13 @@ pub unsafe extern "C" fn taper_clamp(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("clamp", |c| {
+        let min = c.opt_scalar(1, "min", min);
+        let max = c.opt_scalar(2, "max", max);
         let out = c.out(3, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let min = c.opt_scalar(1, "min", min)?;
-        let max = c.opt_scalar(2, "max", max)?;
+        let min = min?;
+        let max = max?;
         if c.is_gated() {
             c.gate(296, &mut [One(&mut self_)])?;
         }
@@ -6610,11 +6613,12 @@ pub unsafe extern "C" fn taper_var_correction(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("var_correction", |c| {
+        let correction = c.opt_scalar(2, "correction", correction);
         let out = c.out(4, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
-        let correction = c.opt_scalar(2, "correction", correction)?;
+        let correction = correction?;
         if c.is_gated() {
             c.gate(316, &mut [One(&mut self_)])?;
         }
@@ -6682,11 +6686,12 @@ pub unsafe extern "C" fn taper_std_correction(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("std_correction", |c| {
+        let correction = c.opt_scalar(2, "correction", correction);
         let out = c.out(4, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
-        let correction = c.opt_scalar(2, "correction", correction)?;
+        let correction = correction?;
         if c.is_gated() {
             c.gate(319, &mut [One(&mut self_)])?;
         }
@@ -6709,13 +6714,14 @@ pub unsafe extern "C" fn taper_var_mean_correction(
     mean: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("var_mean_correction", |c| {
+        let correction = c.opt_scalar(2, "correction", correction);
         let var = c.out(4, "var", var);
         let mean = c.out(5, "mean", mean);
         let var = var?;
         let mean = mean?;
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
-        let correction = c.opt_scalar(2, "correction", correction)?;
+        let correction = correction?;
         if c.is_gated() {
             c.gate(320, &mut [One(&mut self_)])?;
         }
@@ -6741,13 +6747,14 @@ pub unsafe extern "C" fn taper_std_mean_correction(
     mean: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("std_mean_correction", |c| {
+        let correction = c.opt_scalar(2, "correction", correction);
         let std = c.out(4, "std", std);
         let mean = c.out(5, "mean", mean);
         let std = std?;
         let mean = mean?;
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
-        let correction = c.opt_scalar(2, "correction", correction)?;
+        let correction = correction?;
         if c.is_gated() {
             c.gate(321, &mut [One(&mut self_)])?;
         }
@@ -6947,10 +6954,11 @@ pub unsafe extern "C" fn taper_count_nonzero(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("count_nonzero", |c| {
+        let dim = c.opt(1, "dim", dim);
         let out = c.out(2, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let dim = c.opt(1, "dim", dim)?;
+        let dim = dim?;
         if c.is_gated() {
             c.gate(330, &mut [One(&mut self_)])?;
         }
@@ -7087,10 +7095,11 @@ pub unsafe extern "C" fn taper_argmax(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("argmax", |c| {
+        let dim = c.opt(1, "dim", dim);
         let out = c.out(3, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let dim = c.opt(1, "dim", dim)?;
+        let dim = dim?;
         if c.is_gated() {
             c.gate(336, &mut [One(&mut self_)])?;
         }
@@ -7204,10 +7213,11 @@ pub unsafe extern "C" fn taper_argmin(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("argmin", |c| {
+        let dim = c.opt(1, "dim", dim);
         let out = c.out(3, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let dim = c.opt(1, "dim", dim)?;
+        let dim = dim?;
         if c.is_gated() {
             c.gate(341, &mut [One(&mut self_)])?;
         }
@@ -7275,10 +7285,11 @@ pub unsafe extern "C" fn taper_norm_dim(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("norm_dim", |c| {
+        let p = c.opt_scalar(1, "p", p);
         let out = c.out(4, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let p = c.opt_scalar(1, "p", p)?;
+        let p = p?;
         let dim = c.opt_slice(2, "dim", dim, dim_len)?;
         if c.is_gated() {
             c.gate(344, &mut [One(&mut self_)])?;
@@ -7529,10 +7540,11 @@ pub unsafe extern "C" fn taper_gradient(
     out: *mut *mut taper_tensor_list,
 ) -> *mut taper_error {
     guard("gradient", |c| {
+        let spacing = c.opt_scalar(1, "spacing", spacing);
         let out = c.out(4, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let spacing = c.opt_scalar(1, "spacing", spacing)?;
+        let spacing = spacing?;
         let dim = c.opt_slice(2, "dim", dim, dim_len)?;
         if c.is_gated() {
             c.gate(355, &mut [One(&mut self_)])?;
@@ -7556,10 +7568,11 @@ pub unsafe extern "C" fn taper_gradient_tensorarray(
     out: *mut *mut taper_tensor_list,
 ) -> *mut taper_error {
     guard("gradient_tensorarray", |c| {
+        let spacing = c.tensors(1, "spacing", spacing, spacing_len);
         let out = c.out(4, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let mut spacing = c.tensors(1, "spacing", spacing, spacing_len)?;
+        let mut spacing = spacing?;
         let dim = c.opt_slice(2, "dim", dim, dim_len)?;
         if c.is_gated() {
             c.gate(356, &mut [One(&mut self_), List(&mut spacing)])?;
@@ -8007,6 +8020,7 @@ pub unsafe extern "C" fn taper_segment_reduce(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("segment_reduce", |c| {
+        let initial = c.opt_scalar(7, "initial", initial);
         let out = c.out(8, "out", out);
         let out = out?;
         let mut data = c.tensor(0, "data", data)?;
@@ -8014,7 +8028,7 @@ pub unsafe extern "C" fn taper_segment_reduce(
         let mut lengths = c.opt_tensor(2, "lengths", lengths)?;
         let mut indices = c.opt_tensor(3, "indices", indices)?;
         let mut offsets = c.opt_tensor(4, "offsets", offsets)?;
-        let initial = c.opt_scalar(7, "initial", initial)?;
+        let initial = initial?;
         if c.is_gated() {
             c.gate(374, &mut [One(&mut data), Opt(&mut lengths), Opt(&mut indices), Opt(&mut offsets)])?;
         }
@@ -8324,10 +8338,11 @@ pub unsafe extern "C" fn taper_einsum(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("einsum", |c| {
+        let tensors = c.tensors(1, "tensors", tensors, tensors_len);
         let out = c.out(2, "out", out);
         let out = out?;
         let equation = c.str(0, "equation", equation)?;
-        let mut tensors = c.tensors(1, "tensors", tensors, tensors_len)?;
+        let mut tensors = tensors?;
         if c.is_gated() {
             c.gate(387, &mut [List(&mut tensors)])?;
         }
@@ -8367,11 +8382,12 @@ pub unsafe extern "C" fn taper_cross(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("cross", |c| {
+        let dim = c.opt(2, "dim", dim);
         let out = c.out(3, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
-        let dim = c.opt(2, "dim", dim)?;
+        let dim = dim?;
         if c.is_gated() {
             c.gate(389, &mut [One(&mut self_), One(&mut other)])?;
         }
@@ -8441,10 +8457,11 @@ pub unsafe extern "C" fn taper_vander(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("vander", |c| {
+        let N = c.opt(1, "N", N);
         let out = c.out(3, "out", out);
         let out = out?;
         let mut x = c.tensor(0, "x", x)?;
-        let N = c.opt(1, "N", N)?;
+        let N = N?;
         if c.is_gated() {
             c.gate(392, &mut [One(&mut x)])?;
         }
@@ -8622,9 +8639,10 @@ pub unsafe extern "C" fn taper_chain_matmul(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("chain_matmul", |c| {
+        let matrices = c.tensors(0, "matrices", matrices, matrices_len);
         let out = c.out(1, "out", out);
         let out = out?;
-        let mut matrices = c.tensors(0, "matrices", matrices, matrices_len)?;
+        let mut matrices = matrices?;
         if c.is_gated() {
             c.gate(399, &mut [List(&mut matrices)])?;
         }
@@ -8645,11 +8663,12 @@ pub unsafe extern "C" fn taper_cdist(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("cdist", |c| {
+        let compute_mode = c.opt(3, "compute_mode", compute_mode);
         let out = c.out(4, "out", out);
         let out = out?;
         let mut x1 = c.tensor(0, "x1", x1)?;
         let mut x2 = c.tensor(1, "x2", x2)?;
-        let compute_mode = c.opt(3, "compute_mode", compute_mode)?;
+        let compute_mode = compute_mode?;
         if c.is_gated() {
             c.gate(400, &mut [One(&mut x1), One(&mut x2)])?;
         }
@@ -9717,6 +9736,7 @@ pub unsafe extern "C" fn taper_linalg_lstsq(
     singular_values: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("linalg_lstsq", |c| {
+        let rcond = c.opt(2, "rcond", rcond);
         let solution = c.out(4, "solution", solution);
         let residuals = c.out(5, "residuals", residuals);
         let rank = c.out(6, "rank", rank);
@@ -9727,7 +9747,7 @@ pub unsafe extern "C" fn taper_linalg_lstsq(
         let singular_values = singular_values?;
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut b = c.tensor(1, "b", b)?;
-        let rcond = c.opt(2, "rcond", rcond)?;
+        let rcond = rcond?;
         let driver = c.opt_str(3, "driver", driver)?;
         if c.is_gated() {
             c.gate(442, &mut [One(&mut self_), One(&mut b)])?;
@@ -9776,11 +9796,13 @@ pub unsafe extern "C" fn taper_linalg_pinv_atol_rtol_float(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("linalg_pinv_atol_rtol_float", |c| {
+        let atol = c.opt(1, "atol", atol);
+        let rtol = c.opt(2, "rtol", rtol);
         let out = c.out(4, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let atol = c.opt(1, "atol", atol)?;
-        let rtol = c.opt(2, "rtol", rtol)?;
+        let atol = atol?;
+        let rtol = rtol?;
         if c.is_gated() {
             c.gate(444, &mut [One(&mut self_)])?;
         }
@@ -9869,11 +9891,13 @@ pub unsafe extern "C" fn taper_linalg_matrix_rank_atol_rtol_float(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("linalg_matrix_rank_atol_rtol_float", |c| {
+        let atol = c.opt(1, "atol", atol);
+        let rtol = c.opt(2, "rtol", rtol);
         let out = c.out(4, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let atol = c.opt(1, "atol", atol)?;
-        let rtol = c.opt(2, "rtol", rtol)?;
+        let atol = atol?;
+        let rtol = rtol?;
         if c.is_gated() {
             c.gate(448, &mut [One(&mut self_)])?;
         }
@@ -9917,10 +9941,11 @@ pub unsafe extern "C" fn taper_linalg_cond(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("linalg_cond", |c| {
+        let p = c.opt_scalar(1, "p", p);
         let out = c.out(2, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let p = c.opt_scalar(1, "p", p)?;
+        let p = p?;
         if c.is_gated() {
             c.gate(450, &mut [One(&mut self_)])?;
         }
@@ -10044,9 +10069,10 @@ pub unsafe extern "C" fn taper_linalg_multi_dot(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("linalg_multi_dot", |c| {
+        let tensors = c.tensors(0, "tensors", tensors, tensors_len);
         let out = c.out(1, "out", out);
         let out = out?;
-        let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        let mut tensors = tensors?;
         if c.is_gated() {
             c.gate(456, &mut [List(&mut tensors)])?;
         }
@@ -10111,10 +10137,11 @@ pub unsafe extern "C" fn taper_linalg_vander(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("linalg_vander", |c| {
+        let N = c.opt(1, "N", N);
         let out = c.out(2, "out", out);
         let out = out?;
         let mut x = c.tensor(0, "x", x)?;
-        let N = c.opt(1, "N", N)?;
+        let N = N?;
         if c.is_gated() {
             c.gate(459, &mut [One(&mut x)])?;
         }
@@ -10206,10 +10233,11 @@ pub unsafe extern "C" fn taper_linalg_norm(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("linalg_norm", |c| {
+        let ord = c.opt_scalar(1, "ord", ord);
         let out = c.out(5, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let ord = c.opt_scalar(1, "ord", ord)?;
+        let ord = ord?;
         let dim = c.opt_slice(2, "dim", dim, dim_len)?;
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         if c.is_gated() {
@@ -10875,9 +10903,10 @@ pub unsafe extern "C" fn taper_broadcast_tensors(
     out: *mut *mut taper_tensor_list,
 ) -> *mut taper_error {
     guard("broadcast_tensors", |c| {
+        let tensors = c.tensors(0, "tensors", tensors, tensors_len);
         let out = c.out(1, "out", out);
         let out = out?;
-        let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        let mut tensors = tensors?;
         if c.is_gated() {
             c.gate(492, &mut [List(&mut tensors)])?;
         }
@@ -10921,11 +10950,13 @@ pub unsafe extern "C" fn taper_slice(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("slice", |c| {
+        let start = c.opt(2, "start", start);
+        let end = c.opt(3, "end", end);
         let out = c.out(5, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let start = c.opt(2, "start", start)?;
-        let end = c.opt(3, "end", end)?;
+        let start = start?;
+        let end = end?;
         if c.is_gated() {
             c.gate(494, &mut [One(&mut self_)])?;
         }
@@ -11351,12 +11382,13 @@ pub unsafe extern "C" fn taper_as_strided(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("as_strided", |c| {
+        let storage_offset = c.opt(3, "storage_offset", storage_offset);
         let out = c.out(4, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         let size = c.slice(1, "size", size, size_len)?;
         let stride = c.slice(2, "stride", stride, stride_len)?;
-        let storage_offset = c.opt(3, "storage_offset", storage_offset)?;
+        let storage_offset = storage_offset?;
         if c.is_gated() {
             c.gate(513, &mut [One(&mut self_)])?;
         }
@@ -11549,9 +11581,10 @@ pub unsafe extern "C" fn taper_cat(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("cat", |c| {
+        let tensors = c.tensors(0, "tensors", tensors, tensors_len);
         let out = c.out(2, "out", out);
         let out = out?;
-        let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        let mut tensors = tensors?;
         if c.is_gated() {
             c.gate(523, &mut [List(&mut tensors)])?;
         }
@@ -11571,9 +11604,10 @@ pub unsafe extern "C" fn taper_stack(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("stack", |c| {
+        let tensors = c.tensors(0, "tensors", tensors, tensors_len);
         let out = c.out(2, "out", out);
         let out = out?;
-        let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        let mut tensors = tensors?;
         if c.is_gated() {
             c.gate(524, &mut [List(&mut tensors)])?;
         }
@@ -11652,9 +11686,10 @@ pub unsafe extern "C" fn taper_hstack(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("hstack", |c| {
+        let tensors = c.tensors(0, "tensors", tensors, tensors_len);
         let out = c.out(1, "out", out);
         let out = out?;
-        let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        let mut tensors = tensors?;
         if c.is_gated() {
             c.gate(528, &mut [List(&mut tensors)])?;
         }
@@ -11673,9 +11708,10 @@ pub unsafe extern "C" fn taper_vstack(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("vstack", |c| {
+        let tensors = c.tensors(0, "tensors", tensors, tensors_len);
         let out = c.out(1, "out", out);
         let out = out?;
-        let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        let mut tensors = tensors?;
         if c.is_gated() {
             c.gate(529, &mut [List(&mut tensors)])?;
         }
@@ -11694,9 +11730,10 @@ pub unsafe extern "C" fn taper_dstack(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("dstack", |c| {
+        let tensors = c.tensors(0, "tensors", tensors, tensors_len);
         let out = c.out(1, "out", out);
         let out = out?;
-        let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        let mut tensors = tensors?;
         if c.is_gated() {
             c.gate(530, &mut [List(&mut tensors)])?;
         }
@@ -11715,9 +11752,10 @@ pub unsafe extern "C" fn taper_column_stack(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("column_stack", |c| {
+        let tensors = c.tensors(0, "tensors", tensors, tensors_len);
         let out = c.out(1, "out", out);
         let out = out?;
-        let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        let mut tensors = tensors?;
         if c.is_gated() {
             c.gate(531, &mut [List(&mut tensors)])?;
         }
@@ -11736,9 +11774,10 @@ pub unsafe extern "C" fn taper_block_diag(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("block_diag", |c| {
+        let tensors = c.tensors(0, "tensors", tensors, tensors_len);
         let out = c.out(1, "out", out);
         let out = out?;
-        let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        let mut tensors = tensors?;
         if c.is_gated() {
             c.gate(532, &mut [List(&mut tensors)])?;
         }
@@ -11757,9 +11796,10 @@ pub unsafe extern "C" fn taper_cartesian_prod(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("cartesian_prod", |c| {
+        let tensors = c.tensors(0, "tensors", tensors, tensors_len);
         let out = c.out(1, "out", out);
         let out = out?;
-        let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        let mut tensors = tensors?;
         if c.is_gated() {
             c.gate(533, &mut [List(&mut tensors)])?;
         }
@@ -11960,9 +12000,10 @@ pub unsafe extern "C" fn taper_meshgrid(
     out: *mut *mut taper_tensor_list,
 ) -> *mut taper_error {
     guard("meshgrid", |c| {
+        let tensors = c.tensors(0, "tensors", tensors, tensors_len);
         let out = c.out(2, "out", out);
         let out = out?;
-        let mut tensors = c.tensors(0, "tensors", tensors, tensors_len)?;
+        let mut tensors = tensors?;
         let indexing = c.opt_str(1, "indexing", indexing)?;
         if c.is_gated() {
             c.gate(542, &mut [List(&mut tensors)])?;
@@ -11983,11 +12024,12 @@ pub unsafe extern "C" fn taper_repeat_interleave(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("repeat_interleave", |c| {
+        let dim = c.opt(2, "dim", dim);
         let out = c.out(3, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut repeats = c.tensor(1, "repeats", repeats)?;
-        let dim = c.opt(2, "dim", dim)?;
+        let dim = dim?;
         if c.is_gated() {
             c.gate(543, &mut [One(&mut self_), One(&mut repeats)])?;
         }
@@ -12007,10 +12049,11 @@ pub unsafe extern "C" fn taper_repeat_interleave_int(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("repeat_interleave_int", |c| {
+        let dim = c.opt(2, "dim", dim);
         let out = c.out(3, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let dim = c.opt(2, "dim", dim)?;
+        let dim = dim?;
         if c.is_gated() {
             c.gate(544, &mut [One(&mut self_)])?;
         }
@@ -12823,10 +12866,11 @@ pub unsafe extern "C" fn taper_index(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("index", |c| {
+        let indices = c.opt_tensors(1, "indices", indices, indices_len);
         let out = c.out(2, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let mut indices = c.opt_tensors(1, "indices", indices, indices_len)?;
+        let mut indices = indices?;
         if c.is_gated() {
             c.gate(579, &mut [One(&mut self_), OptList(&mut indices)])?;
         }
@@ -12848,10 +12892,11 @@ pub unsafe extern "C" fn taper_index_put(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("index_put", |c| {
+        let indices = c.opt_tensors(1, "indices", indices, indices_len);
         let out = c.out(4, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let mut indices = c.opt_tensors(1, "indices", indices, indices_len)?;
+        let mut indices = indices?;
         let mut values = c.tensor(2, "values", values)?;
         if c.is_gated() {
             c.gate(580, &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
@@ -13001,11 +13046,12 @@ pub unsafe extern "C" fn taper_take_along_dim(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("take_along_dim", |c| {
+        let dim = c.opt(2, "dim", dim);
         let out = c.out(3, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut indices = c.tensor(1, "indices", indices)?;
-        let dim = c.opt(2, "dim", dim)?;
+        let dim = dim?;
         if c.is_gated() {
             c.gate(587, &mut [One(&mut self_), One(&mut indices)])?;
         }
@@ -13098,12 +13144,14 @@ pub unsafe extern "C" fn taper_embedding_full(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("embedding_full", |c| {
+        let padding_idx = c.opt(2, "padding_idx", padding_idx);
+        let max_norm = c.opt(3, "max_norm", max_norm);
         let out = c.out(6, "out", out);
         let out = out?;
         let mut weight = c.tensor(0, "weight", weight)?;
         let mut indices = c.tensor(1, "indices", indices)?;
-        let padding_idx = c.opt(2, "padding_idx", padding_idx)?;
-        let max_norm = c.opt(3, "max_norm", max_norm)?;
+        let padding_idx = padding_idx?;
+        let max_norm = max_norm?;
         if c.is_gated() {
             c.gate(591, &mut [One(&mut weight), One(&mut indices)])?;
         }
@@ -13152,15 +13200,17 @@ pub unsafe extern "C" fn taper_embedding_bag(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("embedding_bag", |c| {
+        let max_norm = c.opt(3, "max_norm", max_norm);
+        let padding_idx = c.opt(10, "padding_idx", padding_idx);
         let out = c.out(11, "out", out);
         let out = out?;
         let mut input = c.tensor(0, "input", input)?;
         let mut weight = c.tensor(1, "weight", weight)?;
         let mut offsets = c.opt_tensor(2, "offsets", offsets)?;
-        let max_norm = c.opt(3, "max_norm", max_norm)?;
+        let max_norm = max_norm?;
         let mode = c.str(6, "mode", mode)?;
         let mut per_sample_weights = c.opt_tensor(8, "per_sample_weights", per_sample_weights)?;
-        let padding_idx = c.opt(10, "padding_idx", padding_idx)?;
+        let padding_idx = padding_idx?;
         if c.is_gated() {
             c.gate(593, &mut [One(&mut input), One(&mut weight), Opt(&mut offsets), Opt(&mut per_sample_weights)])?;
         }
@@ -13316,12 +13366,14 @@ pub unsafe extern "C" fn taper_slice_scatter(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("slice_scatter", |c| {
+        let start = c.opt(3, "start", start);
+        let end = c.opt(4, "end", end);
         let out = c.out(6, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut src = c.tensor(1, "src", src)?;
-        let start = c.opt(3, "start", start)?;
-        let end = c.opt(4, "end", end)?;
+        let start = start?;
+        let end = end?;
         if c.is_gated() {
             c.gate(600, &mut [One(&mut self_), One(&mut src)])?;
         }
@@ -13370,13 +13422,14 @@ pub unsafe extern "C" fn taper_as_strided_scatter(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("as_strided_scatter", |c| {
+        let storage_offset = c.opt(4, "storage_offset", storage_offset);
         let out = c.out(5, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut src = c.tensor(1, "src", src)?;
         let size = c.slice(2, "size", size, size_len)?;
         let stride = c.slice(3, "stride", stride, stride_len)?;
-        let storage_offset = c.opt(4, "storage_offset", storage_offset)?;
+        let storage_offset = storage_offset?;
         if c.is_gated() {
             c.gate(602, &mut [One(&mut self_), One(&mut src)])?;
         }
@@ -13735,6 +13788,7 @@ pub unsafe extern "C" fn taper_unique_consecutive(
     counts: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("unique_consecutive", |c| {
+        let dim = c.opt(3, "dim", dim);
         let output = c.out(4, "output", output);
         let inverse_indices = c.out(5, "inverse_indices", inverse_indices);
         let counts = c.out(6, "counts", counts);
@@ -13742,7 +13796,7 @@ pub unsafe extern "C" fn taper_unique_consecutive(
         let inverse_indices = inverse_indices?;
         let counts = counts?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let dim = c.opt(3, "dim", dim)?;
+        let dim = dim?;
         if c.is_gated() {
             c.gate(616, &mut [One(&mut self_)])?;
         }
@@ -13793,11 +13847,12 @@ pub unsafe extern "C" fn taper_quantile(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("quantile", |c| {
+        let dim = c.opt(2, "dim", dim);
         let out = c.out(5, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut q = c.tensor(1, "q", q)?;
-        let dim = c.opt(2, "dim", dim)?;
+        let dim = dim?;
         let interpolation = c.str(4, "interpolation", interpolation)?;
         if c.is_gated() {
             c.gate(618, &mut [One(&mut self_), One(&mut q)])?;
@@ -13820,10 +13875,11 @@ pub unsafe extern "C" fn taper_quantile_scalar(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("quantile_scalar", |c| {
+        let dim = c.opt(2, "dim", dim);
         let out = c.out(5, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let dim = c.opt(2, "dim", dim)?;
+        let dim = dim?;
         let interpolation = c.str(4, "interpolation", interpolation)?;
         if c.is_gated() {
             c.gate(619, &mut [One(&mut self_)])?;
@@ -13846,11 +13902,12 @@ pub unsafe extern "C" fn taper_nanquantile(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("nanquantile", |c| {
+        let dim = c.opt(2, "dim", dim);
         let out = c.out(5, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut q = c.tensor(1, "q", q)?;
-        let dim = c.opt(2, "dim", dim)?;
+        let dim = dim?;
         let interpolation = c.str(4, "interpolation", interpolation)?;
         if c.is_gated() {
             c.gate(620, &mut [One(&mut self_), One(&mut q)])?;
@@ -13873,10 +13930,11 @@ pub unsafe extern "C" fn taper_nanquantile_scalar(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("nanquantile_scalar", |c| {
+        let dim = c.opt(2, "dim", dim);
         let out = c.out(5, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let dim = c.opt(2, "dim", dim)?;
+        let dim = dim?;
         let interpolation = c.str(4, "interpolation", interpolation)?;
         if c.is_gated() {
             c.gate(621, &mut [One(&mut self_)])?;
@@ -13901,13 +13959,15 @@ pub unsafe extern "C" fn taper_histogram(
     bin_edges: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("histogram", |c| {
+        let min = c.opt(2, "min", min);
+        let max = c.opt(3, "max", max);
         let hist = c.out(6, "hist", hist);
         let bin_edges = c.out(7, "bin_edges", bin_edges);
         let hist = hist?;
         let bin_edges = bin_edges?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let min = c.opt(2, "min", min)?;
-        let max = c.opt(3, "max", max)?;
+        let min = min?;
+        let max = max?;
         let mut weight = c.opt_tensor(4, "weight", weight)?;
         if c.is_gated() {
             c.gate(622, &mut [One(&mut self_), Opt(&mut weight)])?;
@@ -14564,12 +14624,15 @@ pub unsafe extern "C" fn taper_nan_to_num(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("nan_to_num", |c| {
+        let nan = c.opt(1, "nan", nan);
+        let posinf = c.opt(2, "posinf", posinf);
+        let neginf = c.opt(3, "neginf", neginf);
         let out = c.out(4, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let nan = c.opt(1, "nan", nan)?;
-        let posinf = c.opt(2, "posinf", posinf)?;
-        let neginf = c.opt(3, "neginf", neginf)?;
+        let nan = nan?;
+        let posinf = posinf?;
+        let neginf = neginf?;
         if c.is_gated() {
             c.gate(654, &mut [One(&mut self_)])?;
         }
@@ -14795,12 +14858,13 @@ pub unsafe extern "C" fn taper_aminmax(
     max: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("aminmax", |c| {
+        let dim = c.opt(1, "dim", dim);
         let min = c.out(3, "min", min);
         let max = c.out(4, "max", max);
         let min = min?;
         let max = max?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let dim = c.opt(1, "dim", dim)?;
+        let dim = dim?;
         if c.is_gated() {
             c.gate(665, &mut [One(&mut self_)])?;
         }
@@ -15826,13 +15890,14 @@ pub unsafe extern "C" fn taper_avg_pool2d(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("avg_pool2d", |c| {
+        let divisor_override = c.opt(6, "divisor_override", divisor_override);
         let out = c.out(7, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.slice(2, "stride", stride, stride_len)?;
         let padding = c.slice(3, "padding", padding, padding_len)?;
-        let divisor_override = c.opt(6, "divisor_override", divisor_override)?;
+        let divisor_override = divisor_override?;
         if c.is_gated() {
             c.gate(701, &mut [One(&mut self_)])?;
         }
@@ -15859,13 +15924,14 @@ pub unsafe extern "C" fn taper_avg_pool3d(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("avg_pool3d", |c| {
+        let divisor_override = c.opt(6, "divisor_override", divisor_override);
         let out = c.out(7, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         let kernel_size = c.slice(1, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.slice(2, "stride", stride, stride_len)?;
         let padding = c.slice(3, "padding", padding, padding_len)?;
-        let divisor_override = c.opt(6, "divisor_override", divisor_override)?;
+        let divisor_override = divisor_override?;
         if c.is_gated() {
             c.gate(702, &mut [One(&mut self_)])?;
         }
@@ -16543,12 +16609,13 @@ pub unsafe extern "C" fn taper_rms_norm(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("rms_norm", |c| {
+        let eps = c.opt(3, "eps", eps);
         let out = c.out(4, "out", out);
         let out = out?;
         let mut input = c.tensor(0, "input", input)?;
         let normalized_shape = c.slice(1, "normalized_shape", normalized_shape, normalized_shape_len)?;
         let mut weight = c.opt_tensor(2, "weight", weight)?;
-        let eps = c.opt(3, "eps", eps)?;
+        let eps = eps?;
         if c.is_gated() {
             c.gate(726, &mut [One(&mut input), Opt(&mut weight)])?;
         }
@@ -16775,6 +16842,7 @@ pub unsafe extern "C" fn taper_batch_norm_tracked(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("batch_norm_tracked", |c| {
+        let momentum = c.opt(8, "momentum", momentum);
         let out = c.out(10, "out", out);
         let out = out?;
         let mut input = c.tensor(0, "input", input)?;
@@ -16783,7 +16851,7 @@ pub unsafe extern "C" fn taper_batch_norm_tracked(
         let mut running_mean = c.opt_tensor(3, "running_mean", running_mean)?;
         let mut running_var = c.opt_tensor(4, "running_var", running_var)?;
         let mut num_batches_tracked = c.opt_tensor(5, "num_batches_tracked", num_batches_tracked)?;
-        let momentum = c.opt(8, "momentum", momentum)?;
+        let momentum = momentum?;
         if c.is_gated() {
             c.gate(733, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var), Opt(&mut num_batches_tracked)])?;
         }
@@ -16810,6 +16878,8 @@ pub unsafe extern "C" fn taper_instance_norm_tracked(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("instance_norm_tracked", |c| {
+        let momentum = c.opt(7, "momentum", momentum);
+        let dims = c.opt(9, "dims", dims);
         let out = c.out(10, "out", out);
         let out = out?;
         let mut input = c.tensor(0, "input", input)?;
@@ -16817,8 +16887,8 @@ pub unsafe extern "C" fn taper_instance_norm_tracked(
         let mut bias = c.opt_tensor(2, "bias", bias)?;
         let mut running_mean = c.opt_tensor(3, "running_mean", running_mean)?;
         let mut running_var = c.opt_tensor(4, "running_var", running_var)?;
-        let momentum = c.opt(7, "momentum", momentum)?;
-        let dims = c.opt(9, "dims", dims)?;
+        let momentum = momentum?;
+        let dims = dims?;
         if c.is_gated() {
             c.gate(734, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
         }
@@ -16960,12 +17030,13 @@ pub unsafe extern "C" fn taper_pad(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("pad", |c| {
+        let value = c.opt(3, "value", value);
         let out = c.out(4, "out", out);
         let out = out?;
         let mut input = c.tensor(0, "input", input)?;
         let pad = c.slice(1, "pad", pad, pad_len)?;
         let mode = c.str(2, "mode", mode)?;
-        let value = c.opt(3, "value", value)?;
+        let value = value?;
         if c.is_gated() {
             c.gate(740, &mut [One(&mut input), Case(matches!((mode, pad.len()), ("reflect", 2 | 4) | ("replicate", 2 | 4 | 6)))])?;
         }
@@ -17015,13 +17086,14 @@ pub unsafe extern "C" fn taper_scaled_dot_product_attention(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("scaled_dot_product_attention", |c| {
+        let scale = c.opt(6, "scale", scale);
         let out = c.out(8, "out", out);
         let out = out?;
         let mut query = c.tensor(0, "query", query)?;
         let mut key = c.tensor(1, "key", key)?;
         let mut value = c.tensor(2, "value", value)?;
         let mut attn_mask = c.opt_tensor(3, "attn_mask", attn_mask)?;
-        let scale = c.opt(6, "scale", scale)?;
+        let scale = scale?;
         if c.is_gated() {
             c.gate(742, &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut attn_mask)])?;
         }
@@ -17157,16 +17229,21 @@ pub unsafe extern "C" fn taper_interpolate(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("interpolate", |c| {
+        let scale_factor = c.opt(2, "scale_factor", scale_factor);
+        let align_corners = c.opt(4, "align_corners", align_corners);
+        let recompute_scale_factor = c.opt(5, "recompute_scale_factor", recompute_scale_factor);
+        let scale_h = c.opt(7, "scale_h", scale_h);
+        let scale_w = c.opt(8, "scale_w", scale_w);
         let out = c.out(9, "out", out);
         let out = out?;
         let mut input = c.tensor(0, "input", input)?;
         let size = c.opt_slice(1, "size", size, size_len)?;
-        let scale_factor = c.opt(2, "scale_factor", scale_factor)?;
+        let scale_factor = scale_factor?;
         let mode = c.str(3, "mode", mode)?;
-        let align_corners = c.opt(4, "align_corners", align_corners)?;
-        let recompute_scale_factor = c.opt(5, "recompute_scale_factor", recompute_scale_factor)?;
-        let scale_h = c.opt(7, "scale_h", scale_h)?;
-        let scale_w = c.opt(8, "scale_w", scale_w)?;
+        let align_corners = align_corners?;
+        let recompute_scale_factor = recompute_scale_factor?;
+        let scale_h = scale_h?;
+        let scale_w = scale_w?;
         if c.is_gated() {
             c.gate(746, &mut [One(&mut input)])?;
         }
@@ -17240,6 +17317,8 @@ pub unsafe extern "C" fn taper_lstm(
     c_n: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("lstm", |c| {
+        let hx = c.tensors(1, "hx", hx, hx_len);
+        let params = c.tensors(2, "params", params, params_len);
         let output = c.out(9, "output", output);
         let h_n = c.out(10, "h_n", h_n);
         let c_n = c.out(11, "c_n", c_n);
@@ -17247,8 +17326,8 @@ pub unsafe extern "C" fn taper_lstm(
         let h_n = h_n?;
         let c_n = c_n?;
         let mut input = c.tensor(0, "input", input)?;
-        let mut hx = c.tensors(1, "hx", hx, hx_len)?;
-        let mut params = c.tensors(2, "params", params, params_len)?;
+        let mut hx = hx?;
+        let mut params = params?;
         if c.is_gated() {
             c.gate(749, &mut [One(&mut input), List(&mut hx), List(&mut params)])?;
         }
@@ -17282,6 +17361,8 @@ pub unsafe extern "C" fn taper_lstm_data(
     c_n: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("lstm_data", |c| {
+        let hx = c.tensors(2, "hx", hx, hx_len);
+        let params = c.tensors(3, "params", params, params_len);
         let output = c.out(9, "output", output);
         let h_n = c.out(10, "h_n", h_n);
         let c_n = c.out(11, "c_n", c_n);
@@ -17290,8 +17371,8 @@ pub unsafe extern "C" fn taper_lstm_data(
         let c_n = c_n?;
         let mut data = c.tensor(0, "data", data)?;
         let mut batch_sizes = c.tensor(1, "batch_sizes", batch_sizes)?;
-        let mut hx = c.tensors(2, "hx", hx, hx_len)?;
-        let mut params = c.tensors(3, "params", params, params_len)?;
+        let mut hx = hx?;
+        let mut params = params?;
         if c.is_gated() {
             c.gate(750, &mut [One(&mut data), One(&mut batch_sizes), List(&mut hx), List(&mut params)])?;
         }
@@ -17323,13 +17404,14 @@ pub unsafe extern "C" fn taper_gru(
     h_n: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("gru", |c| {
+        let params = c.tensors(2, "params", params, params_len);
         let output = c.out(9, "output", output);
         let h_n = c.out(10, "h_n", h_n);
         let output = output?;
         let h_n = h_n?;
         let mut input = c.tensor(0, "input", input)?;
         let mut hx = c.tensor(1, "hx", hx)?;
-        let mut params = c.tensors(2, "params", params, params_len)?;
+        let mut params = params?;
         if c.is_gated() {
             c.gate(751, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
         }
@@ -17360,6 +17442,7 @@ pub unsafe extern "C" fn taper_gru_data(
     h_n: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("gru_data", |c| {
+        let params = c.tensors(3, "params", params, params_len);
         let output = c.out(9, "output", output);
         let h_n = c.out(10, "h_n", h_n);
         let output = output?;
@@ -17367,7 +17450,7 @@ pub unsafe extern "C" fn taper_gru_data(
         let mut data = c.tensor(0, "data", data)?;
         let mut batch_sizes = c.tensor(1, "batch_sizes", batch_sizes)?;
         let mut hx = c.tensor(2, "hx", hx)?;
-        let mut params = c.tensors(3, "params", params, params_len)?;
+        let mut params = params?;
         if c.is_gated() {
             c.gate(752, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
         }
@@ -17398,13 +17481,14 @@ pub unsafe extern "C" fn taper_rnn_tanh(
     h_n: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("rnn_tanh", |c| {
+        let params = c.tensors(2, "params", params, params_len);
         let output = c.out(9, "output", output);
         let h_n = c.out(10, "h_n", h_n);
         let output = output?;
         let h_n = h_n?;
         let mut input = c.tensor(0, "input", input)?;
         let mut hx = c.tensor(1, "hx", hx)?;
-        let mut params = c.tensors(2, "params", params, params_len)?;
+        let mut params = params?;
         if c.is_gated() {
             c.gate(753, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
         }
@@ -17435,6 +17519,7 @@ pub unsafe extern "C" fn taper_rnn_tanh_data(
     h_n: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("rnn_tanh_data", |c| {
+        let params = c.tensors(3, "params", params, params_len);
         let output = c.out(9, "output", output);
         let h_n = c.out(10, "h_n", h_n);
         let output = output?;
@@ -17442,7 +17527,7 @@ pub unsafe extern "C" fn taper_rnn_tanh_data(
         let mut data = c.tensor(0, "data", data)?;
         let mut batch_sizes = c.tensor(1, "batch_sizes", batch_sizes)?;
         let mut hx = c.tensor(2, "hx", hx)?;
-        let mut params = c.tensors(3, "params", params, params_len)?;
+        let mut params = params?;
         if c.is_gated() {
             c.gate(754, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
         }
@@ -17473,13 +17558,14 @@ pub unsafe extern "C" fn taper_rnn_relu(
     h_n: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("rnn_relu", |c| {
+        let params = c.tensors(2, "params", params, params_len);
         let output = c.out(9, "output", output);
         let h_n = c.out(10, "h_n", h_n);
         let output = output?;
         let h_n = h_n?;
         let mut input = c.tensor(0, "input", input)?;
         let mut hx = c.tensor(1, "hx", hx)?;
-        let mut params = c.tensors(2, "params", params, params_len)?;
+        let mut params = params?;
         if c.is_gated() {
             c.gate(755, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
         }
@@ -17510,6 +17596,7 @@ pub unsafe extern "C" fn taper_rnn_relu_data(
     h_n: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("rnn_relu_data", |c| {
+        let params = c.tensors(3, "params", params, params_len);
         let output = c.out(9, "output", output);
         let h_n = c.out(10, "h_n", h_n);
         let output = output?;
@@ -17517,7 +17604,7 @@ pub unsafe extern "C" fn taper_rnn_relu_data(
         let mut data = c.tensor(0, "data", data)?;
         let mut batch_sizes = c.tensor(1, "batch_sizes", batch_sizes)?;
         let mut hx = c.tensor(2, "hx", hx)?;
-        let mut params = c.tensors(3, "params", params, params_len)?;
+        let mut params = params?;
         if c.is_gated() {
             c.gate(756, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
         }
@@ -17545,12 +17632,13 @@ pub unsafe extern "C" fn taper_lstm_cell(
     c_1: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("lstm_cell", |c| {
+        let hx = c.tensors(1, "hx", hx, hx_len);
         let h_1 = c.out(6, "h_1", h_1);
         let c_1 = c.out(7, "c_1", c_1);
         let h_1 = h_1?;
         let c_1 = c_1?;
         let mut input = c.tensor(0, "input", input)?;
-        let mut hx = c.tensors(1, "hx", hx, hx_len)?;
+        let mut hx = hx?;
         let mut w_ih = c.tensor(2, "w_ih", w_ih)?;
         let mut w_hh = c.tensor(3, "w_hh", w_hh)?;
         let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
@@ -19187,12 +19275,13 @@ pub unsafe extern "C" fn taper_native_dropout(
     mask: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("native_dropout", |c| {
+        let train = c.opt(2, "train", train);
         let output = c.out(4, "output", output);
         let mask = c.out(5, "mask", mask);
         let output = output?;
         let mask = mask?;
         let mut input = c.tensor(0, "input", input)?;
-        let train = c.opt(2, "train", train)?;
+        let train = train?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
             c.gate(823, &mut [One(&mut input)])?;
@@ -19616,10 +19705,11 @@ pub unsafe extern "C" fn taper_calculate_gain(
     out: *mut f64,
 ) -> *mut taper_error {
     guard("calculate_gain", |c| {
+        let param = c.opt(1, "param", param);
         let out = c.out(2, "out", out);
         let out = out?;
         let nonlinearity = c.str(0, "nonlinearity", nonlinearity)?;
-        let param = c.opt(1, "param", param)?;
+        let param = param?;
         if c.is_gated() {
             c.gate(843, &mut [])?;
         }
@@ -19643,9 +19733,10 @@ pub unsafe extern "C" fn taper_clip_grad_norm_(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("clip_grad_norm_", |c| {
+        let parameters = c.tensors(0, "parameters", parameters, parameters_len);
         let out = c.out(4, "out", out);
         let out = out?;
-        let mut parameters = c.tensors(0, "parameters", parameters, parameters_len)?;
+        let mut parameters = parameters?;
         if c.is_gated() {
             c.gate(844, &mut [List(&mut parameters)])?;
         }

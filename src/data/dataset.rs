@@ -3,7 +3,8 @@
 use crate::autograd::requires_grad;
 use crate::backend::memory;
 use crate::base::error::Result;
-use crate::{bail, ensure, ops, Tensor};
+use crate::rng::Generator;
+use crate::{bail, ensure, ops, DType, Device, Tensor};
 use std::sync::Arc;
 
 /// The tensors of one sample.
@@ -30,6 +31,10 @@ pub trait Indexed: Send + Sync {
 pub trait Stream: Send + Sync {
     /// Begins at the first sample.
     fn begin(&self) -> Result<Box<dyn Samples>>;
+    /// How deep data sets are nested in it.
+    fn depth(&self) -> usize {
+        0
+    }
 }
 /// One run through a stream; a thread at a time asks.
 pub trait Samples: Send {
@@ -90,6 +95,44 @@ impl Dataset {
         nested(deepest)?;
         Ok(Dataset::Indexed(Arc::new(Concat { parts: list, depth: deepest + 1 })))
     }
+    /// Side by side: sample i has the tensors of sample i of each (`StackDataset`).
+    pub fn stacked(parts: &[Dataset]) -> Result<Dataset> {
+        ensure!(!parts.is_empty(), Value, "At least one dataset should be passed");
+        let (mut list, mut deepest) = (memory::with_capacity(parts.len())?, 0);
+        let n = parts[0].len()?;
+        for p in parts {
+            let of = p.indexed("StackDataset")?.clone();
+            let other = p.len()?;
+            ensure!(other == n, Value, "Size mismatch between datasets: the first has {n} samples, another {other}");
+            deepest = deepest.max(of.depth());
+            list.push(of);
+        }
+        nested(deepest)?;
+        Ok(Dataset::Indexed(Arc::new(Stack { parts: list, depth: deepest + 1 })))
+    }
+    /// Streams one after the other (`ChainDataset`).
+    pub fn chain(parts: &[Dataset]) -> Result<Dataset> {
+        let (mut list, mut deepest) = (memory::with_capacity(parts.len())?, 0);
+        for p in parts {
+            let Dataset::Stream(of) = p else { bail!(Type, "ChainDataset only supports streams") };
+            deepest = deepest.max(of.depth());
+            list.push(of.clone());
+        }
+        nested(deepest)?;
+        Ok(Dataset::Stream(Arc::new(Chain { parts: Arc::new(list), depth: deepest + 1 })))
+    }
+    /// The indices of parts at random, as `random_split` draws them: `lengths` are numbers of samples, or fractions that sum up
+    /// to 1. Each part is int64.
+    pub fn random_split(&self, lengths: &[f64], generator: Option<&Generator>) -> Result<Vec<Tensor>> {
+        let n = self.indexed("random_split")?.len()?;
+        let sizes = part_sizes(n, lengths)?;
+        let order = ops::randperm(n, generator, Some(DType::I64), Some(Device::CPU))?;
+        let mut at = 0;
+        memory::try_collect(sizes.iter().map(|size| {
+            at += size;
+            ops::narrow(&order, 0, at - size, *size)?.contiguous_copy()
+        }))
+    }
     /// The data set whose samples have numbers.
     pub fn indexed(&self, wanted_by: &str) -> Result<&Arc<dyn Indexed>> {
         match self {
@@ -111,6 +154,41 @@ impl Dataset {
         let of = self.indexed("get")?;
         of.get(place(index, self.len()?)?, seed)
     }
+}
+
+/// How many of `n` samples each part gets.
+fn part_sizes(n: i64, lengths: &[f64]) -> Result<Vec<i64>> {
+    for (i, x) in lengths.iter().enumerate() {
+        ensure!(
+            *x >= 0.0 && x.is_finite(),
+            Value,
+            "length {i} of a part is {x}; lengths are numbers of samples or fractions"
+        );
+    }
+    let sum: f64 = lengths.iter().sum();
+    // Python's math.isclose.
+    let whole = if (sum - 1.0).abs() <= 1e-9 * sum.max(1.0) && sum <= 1.0 {
+        let mut sizes: Vec<i64> = memory::collect(lengths.iter().map(|x| (n as f64 * x).floor() as i64))?;
+        let rest = n - sizes.iter().sum::<i64>();
+        let parts = sizes.len() as i64;
+        for i in 0..rest {
+            sizes[(i % parts) as usize] += 1;
+        }
+        sizes
+    } else {
+        if let Some(i) = lengths.iter().position(|x| x.fract() != 0.0) {
+            bail!(Value, "length {i} of a part is {}: fractions must sum up to 1, got {sum}", lengths[i]);
+        }
+        memory::collect(lengths.iter().map(|x| *x as i64))?
+    };
+    let sum = whole.iter().fold(0i64, |a, b| a.saturating_add(*b));
+    ensure!(
+        sum == n,
+        Value,
+        "Sum of input lengths does not equal the length of the input dataset! The lengths sum up to {sum}, and the data set \
+         has {n} samples"
+    );
+    Ok(whole)
 }
 
 fn nested(deepest: usize) -> Result<()> {
@@ -198,6 +276,76 @@ impl Indexed for Concat {
     }
     fn depth(&self) -> usize {
         self.depth
+    }
+}
+
+struct Stack {
+    parts: Vec<Arc<dyn Indexed>>,
+    depth: usize,
+}
+impl Indexed for Stack {
+    fn len(&self) -> Result<i64> {
+        self.parts[0].len()
+    }
+    fn get(&self, index: i64, seed: u64) -> Result<Sample> {
+        let mut all = Vec::new();
+        for p in &self.parts {
+            let list = p.get(place(index, p.len()?)?, seed)?;
+            memory::reserve(&mut all, list.len())?;
+            all.extend(list);
+        }
+        Ok(all)
+    }
+    fn batch(&self, indices: &[i64]) -> Option<Result<Vec<Tensor>>> {
+        let mut all = Vec::new();
+        for p in &self.parts {
+            let list = match p.batch(indices)? {
+                Ok(list) => list,
+                Err(e) => return Some(Err(e)),
+            };
+            if let Err(e) = memory::reserve(&mut all, list.len()) {
+                return Some(Err(e));
+            }
+            all.extend(list);
+        }
+        Some(Ok(all))
+    }
+    fn depth(&self) -> usize {
+        self.depth
+    }
+}
+
+struct Chain {
+    parts: Arc<Vec<Arc<dyn Stream>>>,
+    depth: usize,
+}
+impl Stream for Chain {
+    fn begin(&self) -> Result<Box<dyn Samples>> {
+        Ok(Box::new(Links { parts: self.parts.clone(), next: 0, now: None }))
+    }
+    fn depth(&self) -> usize {
+        self.depth
+    }
+}
+/// A pass through a chain: a stream begins when the one before has ended.
+struct Links {
+    parts: Arc<Vec<Arc<dyn Stream>>>,
+    next: usize,
+    now: Option<Box<dyn Samples>>,
+}
+impl Samples for Links {
+    fn next(&mut self, seed: u64) -> Result<Option<Sample>> {
+        loop {
+            if let Some(now) = &mut self.now {
+                if let Some(sample) = now.next(seed)? {
+                    return Ok(Some(sample));
+                }
+                self.now = None;
+            }
+            let Some(part) = self.parts.get(self.next) else { return Ok(None) };
+            self.next += 1;
+            self.now = Some(part.begin()?);
+        }
     }
 }
 

@@ -33,6 +33,51 @@ fn drawn(s: &Sampler) -> Vec<i64> {
     s.draw().unwrap()
 }
 
+fn split(n: i64, lengths: &[f64], g: Option<&Generator>) -> Vec<i64> {
+    let parts = rows(n).random_split(lengths, g).unwrap();
+    parts.iter().flat_map(|p| [p.to_i64_vec().unwrap(), vec![-1]].concat()).collect()
+}
+
+#[test]
+fn data_sets_side_by_side_and_streams_in_a_chain() {
+    let (a, b) = (rows(5), Dataset::of_tensors(&[arange(5), arange(5)]).unwrap());
+    let both = Dataset::stacked(&[a.clone(), b.subset(&[4, 3, 2, 1, 0]).unwrap()]).unwrap();
+    assert_eq!(both.len().unwrap(), 5);
+    let sample: Vec<i64> = both.get(-2, 0).unwrap().iter().map(|t| t.item().unwrap().to_i64()).collect();
+    assert_eq!(sample, [3, 1, 1]);
+    let pass = Loader::new(&both, None, None, with(3, 2), None).unwrap().begin().unwrap();
+    let first = pass.next().unwrap().unwrap();
+    assert_eq!(first.iter().map(|t| t.to_i64_vec().unwrap()).collect::<Vec<_>>(), [[0, 1, 2], [4, 3, 2], [4, 3, 2]]);
+    assert!(Dataset::stacked(&[a.clone(), rows(4)])
+        .is_err_and(|e| e.to_string().contains("Size mismatch between datasets")));
+    assert!(Dataset::stacked(&[]).is_err());
+    let chain = Dataset::chain(&[counting(3), counting(0), counting(2)]).unwrap();
+    for workers in [0, 2] {
+        let loader = Loader::new(&chain, None, None, with(2, workers), None).unwrap();
+        assert_eq!(read(&loader.begin().unwrap()), [0, 1, -1, 2, 0, -1, 1, -1]);
+    }
+    assert!(Dataset::chain(&[a]).is_err_and(|e| e.to_string().contains("only supports streams")));
+    let mut deep = counting(1);
+    for _ in 0..64 {
+        deep = Dataset::chain(&[deep]).unwrap();
+    }
+    assert!(Dataset::chain(&[deep]).is_err_and(|e| e.to_string().contains("nested")));
+    for (lengths, text) in [
+        (&[3.0, 1.0][..], "lengths sum up to 4"),
+        (&[-1.0, 6.0], "length 0 of a part is -1"),
+        (&[f64::NAN], "length 0"),
+        (&[2.5, 2.5], "fractions must sum up to 1"),
+        (&[], "Sum of input lengths"),
+    ] {
+        let e = rows(5).random_split(lengths, None).unwrap_err().to_string();
+        assert!(e.contains(text), "{e}");
+    }
+}
+
+fn counting(n: i64) -> Dataset {
+    Dataset::Stream(Arc::new(Numbers { n, bad: -1 }))
+}
+
 const WEIGHTS: [f64; 6] = [0.1, 0.9, 0.4, 0.7, 3.0, 0.6];
 
 /// The case of a name, with as many threads.
@@ -70,6 +115,8 @@ fn case(name: &str, g: Option<&Generator>, workers: i64) -> Vec<i64> {
         "distributed.drop" => spread(10, 3, 0, true, 0, true, 0),
         "distributed.few" => spread(2, 5, 4, false, 0, false, 0),
         "distributed.few.drop" => spread(7, 3, 2, false, 0, true, 0),
+        "split" => split(10, &[7.0, 3.0], g),
+        "split.fractions" => split(11, &[0.5, 0.25, 0.25], g),
         other => panic!("no case {other}"),
     }
 }

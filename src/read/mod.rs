@@ -4,3 +4,4 @@ pub mod csv;
 pub mod folder;
 pub mod image;
 pub mod sets;
+pub mod transform;

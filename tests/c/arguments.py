@@ -67,7 +67,7 @@ def draw(function, params, i):
         return f"pick_buffer(&length_{i + 1}, {8 if 'int64' in kind or 'double' in kind else 1})"
     if kind in ("void *", "const void *"):
         return "pick_data()" if name == "data" else "NULL"
-    if "(*" in kind or kind.startswith("struct DLManagedTensor"):
+    if "(*" in kind or kind.startswith(("struct DLManagedTensor", "struct Arrow")):
         return "NULL"
     raise SystemExit(f"arguments.py does not know how to draw {function}({kind} {name}); teach it")
 

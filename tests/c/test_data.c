@@ -395,8 +395,102 @@ static void sets_and_samplers(void)
     taper_dataset_free(both);
 }
 
+/* Parts at random, side by side, streams in a chain. */
+static void parts(void)
+{
+    char line[1024], *order = NULL;
+    FILE *f = fopen("tests/fixtures/samplers.txt", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (strncmp(line, "split default: ", 15) == 0) {
+            order = line + 15;
+            break;
+        }
+    if (f)
+        fclose(f);
+    CHECK(order != NULL);
+    taper_dataset *d = rows(10), *part = NULL, *both = NULL, *chain = NULL;
+    taper_tensor_list *list = NULL;
+    taper_manual_seed(7);
+    OK(taper_dataset_random_split(d, (double[]){7, 3}, 2, NULL, &list));
+    CHECK_INT(taper_tensor_list_len(list), 2);
+    int64_t got[16], n = 0;
+    for (size_t i = 0; i < 2; i++) {
+        taper_tensor *t = NULL;
+        OK(taper_tensor_list_get(list, i, &t));
+        OK(taper_tensor_copy_to_host(t, got + n, (size_t)taper_tensor_numel(t) * sizeof *got));
+        n += taper_tensor_numel(t);
+        got[n++] = -1;
+        OK(taper_dataset_subset_tensor(d, t, &part));
+        int64_t length = 0;
+        OK(taper_dataset_len(part, &length));
+        CHECK_INT(length, i ? 3 : 7);
+        taper_tensor_free(t);
+        if (!i)
+            taper_dataset_free(part);
+    }
+    if (order)
+        check_order(order, got, (size_t)n);
+    taper_tensor_list_free(list);
+    taper_dataset *two[2] = {part, part};
+    OK(taper_dataset_stack(two, 2, &both));
+    OK(taper_dataset_get(both, 0, 0, &list));
+    CHECK_INT(taper_tensor_list_len(list), 2);
+    taper_tensor_list_free(list);
+    two[1] = d;
+    FAILS(taper_dataset_stack(two, 2, &chain), TAPER_ERROR_VALUE, "Size mismatch between datasets");
+    FAILS(taper_dataset_chain(two, 2, &chain), TAPER_ERROR_TYPE, "only supports streams");
+    FAILS(taper_dataset_random_split(d, (double[]){7, 4}, 2, NULL, &list), TAPER_ERROR_VALUE, "Sum of input lengths");
+    CHECK(taper_dataset_free(both) && taper_dataset_free(part) && taper_dataset_free(d) && list == NULL);
+}
+
+/* Images: numbers of torchvision's are Python's test; here each function is called, and what cannot be is refused. */
+static void transforms(void)
+{
+    uint8_t bytes[24];
+    const int64_t sizes[3] = {2, 4, 3};
+    for (int i = 0; i < 24; i++)
+        bytes[i] = (uint8_t)(i * 10);
+    taper_tensor *image = NULL, *x = NULL, *y = NULL;
+    taper_generator *g = NULL;
+    OK(taper_generator_new(&g));
+    OK(taper_generator_manual_seed(g, 1));
+    OK(taper_tensor_from_data(bytes, sizes, 3, TAPER_UINT8, TAPER_CPU, &image));
+    OK(taper_image_to_tensor(image, true, &x));
+    CHECK(taper_tensor_size(x, 0) == 3 && taper_tensor_size(x, 1) == 2 && taper_tensor_size(x, 2) == 4);
+    CHECK(fabs(at(x, 1) - 30 / 255.0) < 1e-6);
+#define MAKE(check, call) \
+    do { \
+        OK(call); \
+        CHECK(check); \
+        taper_tensor_free(y); \
+    } while (0)
+    MAKE(fabs(at(y, 0) + 2) < 1e-6, taper_image_normalize(x, (double[]){1, 1, 1}, 3, (double[]){.5}, 1, &y));
+    MAKE(at(y, 3) == 0 && taper_tensor_size(y, 2) == 6, taper_image_crop(x, 0, 2, 2, 6, &y));
+    MAKE(taper_tensor_size(y, 1) == 1, taper_image_center_crop(x, 1, 2, &y));
+    MAKE(at(y, 0) == 7, taper_image_pad(x, (int64_t[]){1}, 1, 7, NULL, &y));
+    MAKE(at(y, 0) == at(x, 0), taper_image_pad(x, (int64_t[]){1}, 1, 7, "edge", &y));
+    MAKE(taper_tensor_size(y, 0) == 1, taper_image_grayscale(x, 1, &y));
+    MAKE(fabs(at(y, 5) - at(x, 5) / 2) < 1e-6, taper_image_adjust_brightness(x, .5, &y));
+    MAKE(fabs(at(y, 5) - at(x, 5)) < 1e-6, taper_image_adjust_contrast(x, 1, &y));
+    MAKE(fabs(at(y, 5) - at(x, 5)) < 1e-6, taper_image_adjust_saturation(x, 1, &y));
+    MAKE(fabs(at(y, 5) - at(x, 5)) < 1e-5, taper_image_adjust_hue(x, 0, &y));
+    MAKE(at(y, 0) == at(x, 3), taper_image_random_flip(x, 1, false, g, &y));
+    MAKE(at(y, 0) == at(x, 4), taper_image_random_flip(x, 1, true, NULL, &y));
+    MAKE(taper_tensor_size(y, 2) == 5, taper_image_random_crop(x, 2, 5, (int64_t[]){1, 1}, 2, true, 0, "reflect", g, &y));
+    MAKE(taper_tensor_size(y, 2) == 5, taper_image_random_resized_crop(x, 3, 5, NULL, 0, NULL, 0, NULL, g, &y));
+    MAKE(taper_tensor_size(y, 2) == 4,
+         taper_image_color_jitter(x, (double[]){.5}, 1, NULL, 0, (double[]){.5, 1.5}, 2, (double[]){.1}, 1, g, &y));
+    FAILS(taper_image_random_crop(x, 3, 9, NULL, 0, false, 0, NULL, g, &y), TAPER_ERROR_VALUE, "larger than input image size (2, 4)");
+    FAILS(taper_image_pad(x, (int64_t[]){1, 2, 3}, 3, 0, NULL, &y), TAPER_ERROR_VALUE, "not a 3 element tuple");
+    FAILS(taper_image_adjust_hue(x, 1, &y), TAPER_ERROR_VALUE, "hue_factor (1) is not in [-0.5, 0.5]");
+    FAILS(taper_image_normalize(image, NULL, 0, NULL, 0, &y), TAPER_ERROR_TYPE, "float tensor");
+    CHECK(y == NULL && taper_tensor_free(x) && taper_tensor_free(image) && taper_generator_free(g));
+}
+
 int main(void)
 {
+    parts();
+    transforms();
     orders();
     own_data_sets();
     callbacks_that_meddle();

@@ -149,8 +149,40 @@ static void out_of_memory(void)
     CHECK_INT(dropped, 2);
 }
 
+/* Results that go where an argument's handle stood: arguments are read before results are emptied. */
+static void in_and_out(void)
+{
+    const float zeros[8] = {0};
+    taper_tensor *x = floats((float[]){1, 2}, 1, 2), *w = floats((float[]){.1f, .2f, .3f, .4f, .5f, .6f, .7f, .8f, .1f, .2f, .3f, .4f, .5f, .6f, .7f, .8f}, 8, 2);
+    taper_tensor *state[2] = {floats(zeros, 1, 2), floats(zeros, 1, 2)}, *old[2] = {state[0], state[1]}, *h = NULL, *c = NULL;
+    OK(taper_lstm_cell(x, old, 2, w, w, NULL, NULL, &h, &c));
+    OK(taper_lstm_cell(x, state, 2, w, w, NULL, NULL, &state[0], &state[1]));
+    bool same = false;
+    OK(taper_equal(state[0], h, &same));
+    CHECK(same && at(state[0], 0) != 0);
+    OK(taper_equal(state[1], c, &same));
+    CHECK(same);
+    taper_tensor *both[2] = {h, c};
+    OK(taper_cat(both, 2, 0, &both[1]));
+    CHECK_INT(taper_tensor_size(both[1], 0), 2);
+    /* What cannot be read is named, and the place is empty. */
+    taper_tensor *bad[2] = {h, NULL};
+    FAILS(taper_cat(bad, 2, 0, &bad[0]), TAPER_ERROR_INVALID_HANDLE, "tensors[1]");
+    CHECK(bad[0] == NULL && bad[1] == NULL);
+    taper_module *m = NULL;
+    OK(taper_nn_linear_create(2, 2, NULL, &m));
+    taper_tensor *in = x;
+    OK(taper_module_forward(m, &in, 1, &in));
+    CHECK(in != x && taper_tensor_size(in, 1) == 2);
+    taper_tensor *all[] = {x, w, old[0], old[1], state[0], state[1], h, c, both[1], in};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        CHECK(taper_tensor_free(all[i]));
+    CHECK(taper_module_free(m));
+}
+
 int main(void)
 {
+    in_and_out();
     arithmetic();
     bad_arguments();
     random_numbers();

@@ -26,6 +26,7 @@ dataset_new dataset_new_stream data_loader_create
 TOGETHER = {
     "dlpack": ["tensor_to_dlpack", "tensor_from_dlpack"],
     "dlpack_legacy": ["tensor_to_dlpack_legacy", "tensor_from_dlpack_legacy"],
+    "arrow": ["arrow_export", "arrow_import"],
 }
 # Steps that are no function of the library.
 EXTRA = {"damage_file": 3, "write_header": 3}
@@ -42,6 +43,7 @@ SKIPPED = {
     "optimizer_own_new": "takes a callback; tests/c/test_optim.c",
     "optimizer_get_option_values": "numbers go into a buffer; tests/c/test_optim.c",
     "optimizer_set_option_values": "numbers come from a buffer; tests/c/test_optim.c",
+    "arrow_import_next": "takes a stream of callbacks; tests/c/test_arrow.c",
     "optim_list_step": "lists that must fit together; the optimizers' steps are the same",
 }
 # How often a function is called; 10 where nothing stands here. Costly ones and those that change what follows are rare.

@@ -275,6 +275,60 @@ static void call_dlpack_legacy(void)
     keep_tensor(t);
 }
 
+/* --- Arrow ----------------------------------------------------------------------------------------------------------- */
+
+struct ArrowSchema {
+    const char *format, *name, *metadata;
+    int64_t flags, n_children;
+    struct ArrowSchema **children, *dictionary;
+    void (*release)(struct ArrowSchema *);
+    void *private_data;
+};
+struct ArrowArray {
+    int64_t length, null_count, offset, n_buffers, n_children;
+    const void **buffers;
+    struct ArrowArray **children, *dictionary;
+    void (*release)(struct ArrowArray *);
+    void *private_data;
+};
+/* Only what the library can see: it cannot know how long a buffer is. */
+static void damage_arrow(struct ArrowSchema *s, struct ArrowArray *a)
+{
+    if (s->n_children > 0 && a->n_children == s->n_children && one_in(2)) {
+        const int64_t i = (int64_t)below(s->n_children);
+        damage_arrow(s->children[i], a->children[i]);
+        return;
+    }
+    switch (below(8)) {
+        case 0: a->length = -(int64_t)below(3); break;
+        case 1: a->offset = one_in(2) ? -1 : INT64_MAX; break;
+        case 2: a->null_count = (int64_t)random64(); break;
+        case 3: a->n_buffers = (int64_t)below(2); break;
+        case 4: a->n_children = 0; break;
+        case 5: s->n_children = 0; break;
+        case 6: s->format = one_in(2) ? "+w:9223372036854775807" : "Z"; break;
+        default: s->name = one_in(2) ? NULL : "\xff"; break;
+    }
+}
+static void call_arrow(void)
+{
+    struct ArrowSchema s = {0};
+    struct ArrowArray a = {0};
+    taper_named_tensors *n = NULL;
+    taper_named_tensors *from = h_other(KIND_NAMED_TENSORS);
+    go();
+    if (!done(taper_arrow_export(from, &s, &a)) || !s.release)
+        return;
+    if (one_in(3))
+        damage_arrow(&s, &a);
+    if (one_in(8)) {
+        s.release(&s);
+        a.release(&a);
+    } else
+        done(taper_arrow_import(&s, &a, one_in(2), out(&n)));
+    keep(KIND_NAMED_TENSORS, n);
+}
+
 /* --- callbacks ------------------------------------------------------------------------------------------------------- */
 
 #define TAKES(type, v, c) \

@@ -108,14 +108,22 @@ class Dataset {
         return Dataset(d);
     }
     /// Data sets one after the other.
-    static Dataset concat(const std::vector<Dataset> &parts) {
-        std::vector<taper_dataset *> h;
-        for (const auto &p : parts) {
-            h.push_back(p.handle());
+    static Dataset concat(const std::vector<Dataset> &parts) { return joined(parts, taper_dataset_concat); }
+    /// Side by side: sample i has the tensors of sample i of each.
+    static Dataset stack(const std::vector<Dataset> &parts) { return joined(parts, taper_dataset_stack); }
+    /// Streams one after the other.
+    static Dataset chain(const std::vector<Dataset> &parts) { return joined(parts, taper_dataset_chain); }
+    /// Parts at random, of as many samples each, or of fractions that sum up to 1.
+    std::vector<Dataset> random_split(const std::vector<double> &lengths, const Generator *generator = nullptr) const {
+        taper_tensor_list *l = nullptr;
+        detail::check(taper_dataset_random_split(handle(), lengths.data(), lengths.size(), detail::raw(generator), &l));
+        std::vector<Dataset> parts;
+        for (const Tensor &indices : detail::adopt_list<Tensor>(l)) {
+            taper_dataset *d = nullptr;
+            detail::check(taper_dataset_subset_tensor(handle(), indices.handle(), &d));
+            parts.push_back(Dataset(d));
         }
-        taper_dataset *d = nullptr;
-        detail::check(taper_dataset_concat(h.data(), h.size(), &d));
-        return Dataset(d);
+        return parts;
     }
     /// How many samples; an error for a stream.
     int64_t size() const {
@@ -132,6 +140,15 @@ class Dataset {
     taper_dataset *handle() const noexcept { return h_.get(); }
 
   private:
+    template <class F> static Dataset joined(const std::vector<Dataset> &parts, F &&join) {
+        std::vector<taper_dataset *> h;
+        for (const auto &p : parts) {
+            h.push_back(p.handle());
+        }
+        taper_dataset *d = nullptr;
+        detail::check(join(h.data(), h.size(), &d));
+        return Dataset(d);
+    }
     explicit Dataset(taper_dataset *d) : h_(d, [](taper_dataset *x) { taper_dataset_free(x); }) {}
     std::shared_ptr<taper_dataset> h_;
 };

@@ -40,6 +40,65 @@ static DataLoaderOptions with(int64_t batch_size, int64_t num_workers) {
     return o;
 }
 
+static void parts() {
+    manual_seed(7);
+    const auto d = Dataset::of_tensors({arange(10)});
+    Ints got;
+    for (const auto &part : d.random_split({7, 3})) {
+        for (const auto i : read(DataLoader(part, with(part.size(), 0)))) {
+            got.push_back(i);
+        }
+    }
+    CHECK(got == recorded("split default"));
+    const auto both = Dataset::stack({d, d.subset({9, 8, 7, 6, 5, 4, 3, 2, 1, 0})});
+    CHECK(both.size() == 10 && both.get(2)[1].item() == 7);
+    const auto stream = [](int64_t n) {
+        return Dataset::of_stream([n] {
+            auto i = std::make_shared<int64_t>(0);
+            return [i, n](uint64_t) { return *i < n ? std::optional<Sample>(Sample{full({}, (*i)++)}) : std::nullopt; };
+        });
+    };
+    CHECK(read(DataLoader(Dataset::chain({stream(2), stream(1)}), with(2, 2))) == (Ints{0, 1, -1, 0, -1}));
+    CHECK(throws<TypeError>("only supports streams", [&] { Dataset::chain({d}); }));
+}
+static void transformed() {
+    namespace T = taper::transforms;
+    const auto x = T::to_tensor((arange(24) * 10).to(uint8).view({2, 4, 3}), true);
+    CHECK(x.sizes() == (std::vector<int64_t>{3, 2, 4}));
+    CHECK(T::normalize(x, {0.5}, {0.25}).allclose((x - 0.5) / 0.25));
+    CHECK(T::crop(x, 0, 2, 2, 2).equal(x.slice(2, 2)) && T::center_crop(x, 2, 2).equal(x.slice(2, 1, 3)));
+    CHECK(T::pad(x, {1, 0}, 0.5).sizes() == (std::vector<int64_t>{3, 2, 6}) && T::rgb_to_grayscale(x).size(0) == 1);
+    CHECK(T::adjust_brightness(x, 0.5).allclose(x * 0.5) && T::adjust_contrast(x, 1).allclose(x));
+    CHECK(T::adjust_saturation(x, 1).allclose(x) && T::adjust_hue(x, 0).allclose(x, 1e-4, 1e-5));
+    // What a sample's seed draws is the same whichever thread makes it.
+    const auto d = Dataset::of_function(9, [x](int64_t, uint64_t seed) -> Sample {
+        Generator g;
+        g.manual_seed(seed);
+        T::RandomCropOptions o;
+        o.padding = {1};
+        auto y = T::random_crop(x, 2, 3, o, &g);
+        y = T::random_vertical_flip(T::random_horizontal_flip(y, 0.5, &g), 0.5, &g);
+        T::ColorJitterOptions jitter;
+        jitter.brightness = {0.5};
+        jitter.hue = {-0.1, 0.1};
+        return {T::random_resized_crop(T::color_jitter(y, jitter, &g), 2, 2, {}, &g)};
+    });
+    std::vector<Tensor> first;
+    for (int64_t workers : {0, 1, 3}) {
+        manual_seed(3);
+        std::vector<Tensor> all;
+        for (auto &batch : DataLoader(d, with(4, workers))) {
+            all.push_back(batch[0]);
+        }
+        CHECK(all.size() == 3);
+        first = first.empty() ? all : first;
+        for (size_t i = 0; i < all.size(); ++i) {
+            CHECK(all[i].equal(first[i]));
+        }
+    }
+    CHECK(!first[0][0].equal(first[0][1]));
+}
+
 static void orders() {
     const auto drawn = [](const Sampler &s) {
         manual_seed(7);
@@ -140,6 +199,8 @@ static void streams() {
 }
 
 static void all() {
+    parts();
+    transformed();
     orders();
     own_data_sets();
     streams();

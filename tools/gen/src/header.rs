@@ -34,6 +34,7 @@ const LATE_SECTIONS: &[(&str, &str)] = &[
     ("Layers", "nn.rs"),
     ("Data sets, samplers, loaders", "data.rs"),
     ("Files of data", "read.rs"),
+    ("Arrow's tables", "arrow.rs"),
     ("Pictures, event files, progress", "show.rs"),
     ("Optimizers", "optim.rs"),
     ("Learning-rate schedules", "schedule.rs"),
@@ -156,7 +157,7 @@ fn print(source: &str) -> Result<String, String> {
     Ok(mend(&text))
 }
 
-/// What cbindgen cannot say: `self` is a keyword in Rust, DLPack's structs are forward-declared only, rustdoc's safety
+/// What cbindgen cannot say: `self` is a keyword in Rust, DLPack's and Arrow's structs are forward-declared only, rustdoc's safety
 /// headings repeat the preamble, and comments of one line should take one line.
 fn mend(text: &str) -> String {
     let mut s = String::new();
@@ -197,7 +198,9 @@ fn mend(text: &str) -> String {
                 line = format!("{name} ({value})");
             }
         }
-        let line = line.replace("DLManagedTensor", "struct DLManagedTensor").replace("struct struct ", "struct ");
+        for foreign in ["DLManagedTensor", "ArrowSchema", "ArrowArray"] {
+            line = line.replace(foreign, &format!("struct {foreign}")).replace("struct struct ", "struct ");
+        }
         s.push_str(&line);
         s.push('\n');
     }

@@ -23,7 +23,8 @@
  * an error for one of them, not a crash. Grad mode, inference mode and scopes belong to the thread that set them.
  * Writing to one tensor from two threads at once gives unspecified elements.
  *
- * ARRAYS are a pointer and a length; NULL is fine with length 0. STRINGS are UTF-8; parameters end with NUL. OPTIONAL
+ * ARRAYS are a pointer and a length; NULL is fine with length 0. Handles in one are read before results' places are emptied, so
+ * that a result may go where one of them stood; that handle is not freed. STRINGS are UTF-8; parameters end with NUL. OPTIONAL
  * tensors, numbers and lists are pointers, NULL for none; an optional dtype is -1, an optional device has type 0.
  * DTYPES and devices are int32_t codes with the values below. The arguments of an op are explained by the line of the
  * op table that stands above it, where defaults are shown too: C has none, so pass them.
@@ -78,3 +79,7 @@ extern "C" {
 /* DLPack's structs, as <dlpack/dlpack.h> defines them. */
 struct DLManagedTensor;
 struct DLManagedTensorVersioned;
+/* Arrow's, as its C data and C stream interfaces define them. */
+struct ArrowSchema;
+struct ArrowArray;
+struct ArrowArrayStream;

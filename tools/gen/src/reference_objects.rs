@@ -24,8 +24,9 @@ const PAGES: &[(&str, &str, &str, &[&str])] = &[
         "readers",
         "Files of data",
         "Data sets, tables and images from files as tensors. Sizes that a file claims are compared with its length before \
-         memory is taken. In Python: `taper.utils.read`.",
-        &["read"],
+         memory is taken. Transforms of images have torchvision's names and numbers; tables of Arrow come and go without copies. \
+         In Python: `taper.utils.read`, `taper.utils.transforms`, `taper.utils.arrow`.",
+        &["read", "arrow"],
     ),
     (
         "devices",

@@ -84,6 +84,15 @@ fn convert(index: usize, a: &Arg) -> (String, String) {
     (format!("let {keep}{n} = {call};"), pass)
 }
 
+/// Whether the argument's value stands in the caller's memory and is copied out of it. Lists of numbers are not: they are
+/// borrowed, and no result has their type.
+fn through_pointer(ty: Type) -> bool {
+    matches!(
+        ty,
+        Type::TensorList | Type::OptTensorList | Type::OptScalar | Type::OptInt | Type::OptFloat | Type::OptBool
+    )
+}
+
 fn emit_op(id: usize, op: &Op) -> String {
     let mut s = String::new();
     for d in &op.doc {
@@ -97,7 +106,14 @@ fn emit_op(id: usize, op: &Op) -> String {
     s += &params.concat();
     s += ") -> *mut taper_error {\n";
     writeln!(s, "    guard(\"{}\", |c| {{", op.c_name).unwrap();
-    // All results are cleared before anything can fail.
+    let reads: Vec<_> = op.args.iter().enumerate().map(|(i, a)| (a, convert(i, a))).collect();
+    // All results are cleared before anything can fail. What is read through a pointer comes first: a result's place may be
+    // one of those (a cell's state in and out).
+    let early = |a: &Arg| !op.returns.is_empty() && through_pointer(a.ty);
+    for (_, (statement, _)) in reads.iter().filter(|(a, _)| early(a)) {
+        let read = statement.replacen("let mut ", "let ", 1);
+        writeln!(s, "        {};", read.trim_end_matches("?;")).unwrap();
+    }
     let first_out = op.args.len();
     for (i, r) in op.returns.iter().enumerate() {
         writeln!(s, "        let {0} = c.out({1}, \"{0}\", {0});", r.name, first_out + i).unwrap();
@@ -106,14 +122,15 @@ fn emit_op(id: usize, op: &Op) -> String {
         writeln!(s, "        let {0} = {0}?;", r.name).unwrap();
     }
     let mut pass = Vec::new();
-    let mut index = 0;
-    for a in &op.args {
-        let (statement, expression) = convert(index, a);
-        if !statement.is_empty() {
+    for (a, (statement, expression)) in reads {
+        if early(a) {
+            let n = param(&a.name);
+            let keep = if statement.starts_with("let mut ") { "mut " } else { "" };
+            writeln!(s, "        let {keep}{n} = {n}?;").unwrap();
+        } else if !statement.is_empty() {
             writeln!(s, "        {statement}").unwrap();
         }
         pass.push(expression);
-        index += 1;
     }
     writeln!(s, "        if c.is_gated() {{").unwrap();
     writeln!(s, "            c.gate({id}, &mut [{}])?;\n        }}", gate::slots(op)).unwrap();

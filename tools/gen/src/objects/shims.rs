@@ -149,6 +149,9 @@ fn emit_function(f: &Function) -> String {
                 })
                 .collect();
             lines.extend(reads.iter().filter(|r| matches!(r.0, Argument::Callback { .. })).map(|r| r.1.clone()));
+            // Handles in the caller's array come before results are emptied: a result's place may be in it.
+            let early = |a: &Argument| results.iter().any(|r| !r.sized) && handles(a);
+            lines.extend(reads.iter().filter(|r| early(r.0)).map(|r| format!("{};", r.1.trim_end_matches("?;"))));
             for (i, r) in results.iter().enumerate().filter(|r| !r.1.sized) {
                 let (at, name) = (count + i, &r.name);
                 lines.push(match r.optional {
@@ -161,7 +164,10 @@ fn emit_function(f: &Function) -> String {
                 reads
                     .iter()
                     .filter(|r| !matches!(r.0, Argument::Callback { .. } | Argument::Owned { .. }) && !r.1.is_empty())
-                    .map(|r| r.1.clone()),
+                    .map(|r| match early(r.0) {
+                        true => format!("let {0} = {0}?;", param(r.0.name())),
+                        false => r.1.clone(),
+                    }),
             );
             if results.len() == 1 {
                 // One line where nothing comes between.
@@ -202,6 +208,16 @@ fn emit_function(f: &Function) -> String {
     s
 }
 
+/// Whether the argument is an array of handles.
+fn handles(a: &Argument) -> bool {
+    match a {
+        Argument::Array { element: e, write: false, .. } => {
+            matches!(e.as_str(), "Tensor" | "Tensor?") || types::find(e).is_some_and(|t| t.read == "c.get(@)?")
+        }
+        _ => false,
+    }
+}
+
 /// A handle is a number: never read through.
 fn is_handle(c: &str) -> bool {
     let Some(of) = c.strip_prefix("*mut taper_").or_else(|| c.strip_prefix("*const taper_")) else { return false };
@@ -226,6 +242,7 @@ pub fn emit(functions: &[Function]) -> String {
          use super::types::*;\n\
          use super::user::{opt_struct, owner, read_struct, write_struct, User};\n\
          use super::{optim_gen::*, schedule::*, schedule_gen::*};\n\
+         use super::arrow_types::*;\n\
          use super::{data::*, device::*, dlpack::*, dlpack_types::*, function::*, module::*, nn::*, optim::*, watch::*};\n\
          use std::os::raw::{c_char, c_void};\n\n",
     );

@@ -72,6 +72,9 @@ pub const TYPES: &[Type] = &[
     plain("int64*", "*const i64", 'p'),
     plain("DLPack", "*mut DLManagedTensorVersioned", 'p'),
     plain("DLPackLegacy", "*mut DLManagedTensor", 'p'),
+    plain("ArrowSchema", "*mut ArrowSchema", 'p'),
+    plain("ArrowArray", "*mut ArrowArray", 'p'),
+    plain("ArrowArrayStream", "*mut ArrowArrayStream", 'p'),
     // Frees what `user` refers to.
     plain("drop_fn", "taper_drop_fn", 'p'),
     // Called with each module of a tree.
@@ -109,6 +112,8 @@ pub const OWNED: &[Owned] = &[
     Owned { name: "drop_fn", c: "taper_drop_fn", user: true, take: "User::new(user, @)" },
     Owned { name: "DLPack", c: "*mut DLManagedTensorVersioned", user: false, take: "VersionedOwner(@)" },
     Owned { name: "DLPackLegacy", c: "*mut DLManagedTensor", user: false, take: "LegacyOwner(@)" },
+    Owned { name: "ArrowSchema", c: "*mut ArrowSchema", user: false, take: "Owner(@)" },
+    Owned { name: "ArrowArray", c: "*mut ArrowArray", user: false, take: "Owner(@)" },
 ];
 
 /// The row of a word of the specification.
