@@ -4,10 +4,13 @@
 //! crate's setup, run through a register tile of our own. The block grid depends on shapes alone and every element
 //! is summed in one order, so results do not depend on the number of threads.
 
+#[cfg(target_arch = "x86_64")]
+mod bf16;
 mod finish;
+mod half;
 mod instances;
+mod int;
 mod mat;
-mod other;
 mod panels;
 mod problem;
 mod real;
@@ -15,9 +18,11 @@ pub(super) mod small;
 
 pub(super) use self::real::{matmul_serial, update_strided};
 
-use self::other::{run_half, run_int};
+use self::half::run_half;
+use self::int::run_int;
 use self::problem::Problem;
 use self::real::run_real;
+use crate::backend::cpu::level::level;
 use crate::backend::{check, Epilogue, View};
 use crate::base::dtype::DType;
 use crate::base::error::{Error, Result};
@@ -31,13 +36,13 @@ pub fn gemm(a: View, b: View, out: View, alpha: f64, beta: f64, e: &Epilogue) ->
     match a.dtype {
         DType::F32 => run_real(Problem::<f32>::of(&a, &b, &out, e)?, alpha as f32, beta as f32),
         DType::F64 => run_real(Problem::<f64>::of(&a, &b, &out, e)?, alpha, beta),
-        DType::F16 => return run_half(Problem::<half::f16>::of(&a, &b, &out, e)?, alpha as f32, beta as f32),
-        DType::BF16 => return run_half(Problem::<half::bf16>::of(&a, &b, &out, e)?, alpha as f32, beta as f32),
-        DType::U8 => run_int(Problem::<u8>::of(&a, &b, &out, e)?, alpha as i64 as u8, beta as i64 as u8),
-        DType::I8 => run_int(Problem::<i8>::of(&a, &b, &out, e)?, alpha as i64 as i8, beta as i64 as i8),
-        DType::I16 => run_int(Problem::<i16>::of(&a, &b, &out, e)?, alpha as i64 as i16, beta as i64 as i16),
-        DType::I32 => run_int(Problem::<i32>::of(&a, &b, &out, e)?, alpha as i64 as i32, beta as i64 as i32),
-        DType::I64 => run_int(Problem::<i64>::of(&a, &b, &out, e)?, alpha as i64, beta as i64),
+        DType::F16 => return run_half(Problem::<::half::f16>::of(&a, &b, &out, e)?, alpha as f32, beta as f32),
+        DType::BF16 => return run_half(Problem::<::half::bf16>::of(&a, &b, &out, e)?, alpha as f32, beta as f32),
+        DType::U8 => return run_int(level(), Problem::<u8>::of(&a, &b, &out, e)?, alpha as i64, beta as i64),
+        DType::I8 => return run_int(level(), Problem::<i8>::of(&a, &b, &out, e)?, alpha as i64, beta as i64),
+        DType::I16 => return run_int(level(), Problem::<i16>::of(&a, &b, &out, e)?, alpha as i64, beta as i64),
+        DType::I32 => return run_int(level(), Problem::<i32>::of(&a, &b, &out, e)?, alpha as i64, beta as i64),
+        DType::I64 => return run_int(level(), Problem::<i64>::of(&a, &b, &out, e)?, alpha as i64, beta as i64),
         DType::Bool | DType::C64 | DType::C128 => return Err(Error::unsupported("gemm", a.dtype, "cpu")),
     }
     Ok(())

@@ -1,5 +1,6 @@
-//! Products of up to some hundred rows: a panel of b, two vectors wide, is packed into the first cache and all rows of the
-//! result are taken through it, a being read where it lies. One to three rows run along b's rows without packing.
+//! Products by panels: a panel of b, two vectors wide, is packed into the first cache and up to some hundred rows of the
+//! result are taken through it, a being read where it lies, or from a copy in the second cache where its rows would share
+//! cache sets. One to three rows run along b's rows without packing, and a dot product along both.
 
 use super::small::tiles;
 use crate::backend::cpu::lanes::{vector_shape, Lanes, Real};
@@ -14,6 +15,11 @@ pub(super) const ROWS: usize = 256;
 pub(super) const FEW: usize = 3;
 /// Rows of a panel.
 const DEPTH: usize = 256;
+/// Rows and columns of the result from which a copy of a is paid back.
+const COPY_ROWS: usize = 32;
+const COPY_COLUMNS: usize = 128;
+/// Products that a dot product adds up before they are added in double.
+const DOT: usize = 8192;
 /// Columns that a few rows of the result are worked on together.
 const STRIP: usize = 1024;
 
@@ -34,14 +40,34 @@ pub(super) unsafe fn product<T: Real>(
     beta: T,
 ) -> bool {
     let width = 2 * vector_shape::<T>(set).0;
-    let Ok(scratch) = Scratch::new::<T>(DEPTH * width) else { return false };
-    let panel = scratch.ptr::<T>();
     let size = size_of::<T>();
+    let along = a_row as usize * size;
+    let copied = m >= COPY_ROWS && n >= COPY_COLUMNS && (a_col != 1 || along.is_multiple_of(1024));
+    let pitch = DEPTH + 16;
+    let Ok(scratch) = Scratch::new::<T>(DEPTH * width + if copied { m * pitch } else { 0 }) else { return false };
+    let panel = scratch.ptr::<T>();
     // SAFETY: the caller's; a panel holds DEPTH rows of `width` elements.
     unsafe {
         for k0 in (0..k).step_by(DEPTH) {
             let depth = DEPTH.min(k - k0);
             let beta = if k0 == 0 { beta } else { T::ONE };
+            let mut a = (a.offset(k0 as isize * a_col), a_row, a_col);
+            if copied {
+                let (to, (from, row, col)) = (panel.add(DEPTH * width), a);
+                if row == 1 && col != 1 {
+                    transpose(size, m, depth, to.cast(), (pitch * size) as isize, from.cast(), col * size as isize);
+                } else {
+                    for r in 0..m {
+                        let (from, to) = (from.offset(r as isize * row), to.add(r * pitch));
+                        if col == 1 {
+                            std::ptr::copy_nonoverlapping(from, to, depth);
+                        } else {
+                            (0..depth).for_each(|l| *to.add(l) = *from.offset(l as isize * col));
+                        }
+                    }
+                }
+                a = (to as *const T, pitch as isize, 1);
+            }
             for j in (0..n).step_by(width) {
                 let cols = width.min(n - j);
                 let from = b.offset(k0 as isize * b_row + j as isize * b_col);
@@ -57,13 +83,46 @@ pub(super) unsafe fn product<T: Real>(
                         }
                     }
                 }
-                let a = a.offset(k0 as isize * a_col);
                 let (p, w) = (panel as *const T, width as isize);
-                tiles(set, m, cols, depth, a, a_row, a_col, p, w, c.add(j), c_row, alpha, beta);
+                tiles(set, m, cols, depth, a.0, a.1, a.2, p, w, c.add(j), c_row, alpha, beta);
             }
         }
     }
     true
+}
+
+/// a . b, both without gaps.
+///
+/// # Safety
+/// Both have `k` elements.
+pub(super) unsafe fn dot<T: Real>(set: Level, k: usize, a: *const T, b: *const T) -> T {
+    let mut sum = 0.0;
+    for l in (0..k).step_by(DOT) {
+        let mut part = T::ZERO;
+        // SAFETY: the caller's.
+        unsafe { dot_part(set, DOT.min(k - l), a.add(l), b.add(l), &mut part) };
+        sum += part.to_f64();
+    }
+    T::from_f64(sum)
+}
+simd_dispatch!(fn dot_part => dot_part_body(k: usize, a: *const T, b: *const T, to: &mut T));
+#[inline(always)]
+unsafe fn dot_part_body<T: Real, V: Lanes<T = T>>(k: usize, a: *const T, b: *const T, to: &mut T) {
+    let mut sums = [V::zero(); 4];
+    let mut l = 0;
+    while l + 4 * V::N <= k {
+        for u in 0..4 {
+            let at = l + u * V::N;
+            sums[u] = V::load(a.add(at)).fma(V::load(b.add(at)), sums[u]);
+        }
+        l += 4 * V::N;
+    }
+    while l < k {
+        let n = V::N.min(k - l);
+        sums[0] = V::load_n(a.add(l), n).fma(V::load_n(b.add(l), n), sums[0]);
+        l += n;
+    }
+    *to = sums[0].add(sums[1]).add(sums[2].add(sums[3])).sum();
 }
 
 simd_dispatch!(fn copy => copy_body(rows: usize, cols: usize, from: *const T, stride: isize, to: *mut T));

@@ -1,4 +1,4 @@
-//! Products of f32 and f64: blocks by the `gemm` crate, small ones by the register tiles.
+//! Products of f32 and f64: blocks by panels, small ones by the register tiles, what neither fits by the `gemm` crate.
 
 use super::finish::Finish;
 use super::instances::{product, Strided};
@@ -49,9 +49,20 @@ pub(super) fn run_real<T: Real + FloatElement<C = T>>(p: Problem<T>, alpha: T, b
     }
     // Kept until the product is done.
     let mut copy = None;
-    let by_panels = (PANEL_ROWS..=panels::ROWS).contains(&m) && p.c.col == 1 && p.a.col == 1;
     let along = m <= panels::FEW && p.c.col == 1 && p.b.col == 1;
-    let p = if by_panels { p } else { rows_of_b(p, &mut copy, true) };
+    if m == 1 && n == 1 && p.a.col == 1 && p.b.row == 1 {
+        for i in 0..batch {
+            // SAFETY: the views cover the problem.
+            unsafe {
+                let c = p.c.at(i, 0, 0);
+                let r = panels::dot(set, k, p.a.at(i, 0, 0), p.b.at(i, 0, 0)) * alpha;
+                *c = if beta == T::ZERO { r } else { r + beta * *c };
+                p.finish.block(&p.c, i, 0, 1, 0, 1);
+            }
+        }
+        return;
+    }
+    let p = if by_panels(set, &p) { p } else { rows_of_b(p, &mut copy, true) };
     let (mb, nb) = block_grid(m, n, k);
     let (rows, cols) = (m.div_ceil(mb), n.div_ceil(nb));
     let grain = (TASK / (mb * nb * k)).max(1);
@@ -62,14 +73,11 @@ pub(super) fn run_real<T: Real + FloatElement<C = T>>(p: Problem<T>, alpha: T, b
             let (rows, cols) = (mb.min(m - r0), nb.min(n - c0));
             // SAFETY: blocks are disjoint and lie inside the views.
             unsafe {
-                let (a, b) = (p.a.at(i, r0, 0) as *const T, p.b.at(i, 0, c0) as *const T);
-                let (c, c_row) = (p.c.at(i, r0, c0), p.c.row);
-                let (by_a, by_b) = ((p.a.row, p.a.col), (p.b.row, p.b.col));
                 if along {
+                    let (a, b) = (p.a.at(i, r0, 0) as *const T, p.b.at(i, 0, c0) as *const T);
+                    let (c, c_row) = (p.c.at(i, r0, c0), p.c.row);
                     panels::along(set, rows, cols, k, a, p.a.row, p.a.col, b, p.b.row, c, c_row, alpha, beta);
-                } else if !by_panels
-                    || !panels::product(set, (rows, cols, k), (a, by_a), (b, by_b), (c, c_row), alpha, beta)
-                {
+                } else {
                     block(&p, i, r0, rows, c0, cols, alpha, beta);
                 }
                 p.finish.block(&p.c, i, r0, rows, c0, cols);
@@ -79,7 +87,13 @@ pub(super) fn run_real<T: Real + FloatElement<C = T>>(p: Problem<T>, alpha: T, b
 }
 
 /// Rows of the result from which panels beat the gemm crate.
-const PANEL_ROWS: usize = 16;
+const PANEL_ROWS: usize = 8;
+
+/// Whether blocks of the result are made by panels. Without vector instructions of its own the crate is as good in large ones.
+fn by_panels<T>(set: Level, p: &Problem<T>) -> bool {
+    let most = if set == Level::Base { panels::ROWS } else { usize::MAX };
+    (PANEL_ROWS..=most).contains(&p.m) && p.c.col == 1
+}
 
 /// Rows of the result from which a transposed copy of b is paid back, and from which it is where the columns of b
 /// lie so that they share cache sets.
@@ -150,8 +164,23 @@ fn block_grid(m: usize, n: usize, k: usize) -> (usize, usize) {
 /// second-level cache's size.
 const PACKED_COLUMNS: usize = 1024;
 
-/// One block of the result by the gemm crate, on this thread.
+/// One block of the result, on this thread.
 unsafe fn block<T: Real>(p: &Problem<T>, i: usize, r0: usize, rows: usize, c0: usize, cols: usize, alpha: T, beta: T) {
+    let set = level();
+    let (mut r0, mut rows) = (r0, rows);
+    // Even stretches of rows; where there is no memory for a panel the crate makes what is left.
+    while by_panels(set, p) && rows > 0 {
+        let some = rows.div_ceil(rows.div_ceil(panels::ROWS));
+        let (a, b, c) = (p.a.at(i, r0, 0) as *const T, p.b.at(i, 0, c0) as *const T, p.c.at(i, r0, c0));
+        let (by_a, by_b) = ((p.a.row, p.a.col), (p.b.row, p.b.col));
+        if !panels::product(set, (some, cols, p.k), (a, by_a), (b, by_b), (c, p.c.row), alpha, beta) {
+            break;
+        }
+        (r0, rows) = (r0 + some, rows - some);
+    }
+    if rows == 0 {
+        return;
+    }
     with_packing(|| {
         for c in (c0..c0 + cols).step_by(PACKED_COLUMNS) {
             let cols = PACKED_COLUMNS.min(c0 + cols - c);
@@ -237,7 +266,8 @@ pub unsafe fn matmul_serial<T: Real>(
         small(level(), &p, 0, alpha, beta);
     } else {
         let mut copy = None;
-        block(&rows_of_b(p, &mut copy, false), 0, 0, m, 0, n, alpha, beta);
+        let p = if by_panels(level(), &p) { p } else { rows_of_b(p, &mut copy, false) };
+        block(&p, 0, 0, m, 0, n, alpha, beta);
     }
 }
 

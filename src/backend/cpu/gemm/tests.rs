@@ -97,6 +97,10 @@ pub(crate) fn all_layouts_and_dtypes() {
     }
     check(DType::F32, (1, 1030, 20, 700), (0, 0, 0), 0, 1.0, 0.0);
     check(DType::F16, (1, 300, 530, 90), (1, 0, 0), 0, 1.0, 0.0);
+    // Pairs of bfloat16: several panels of an odd depth.
+    for perms in [(0, 0, 0), (1, 1, 0), (0, 1, 1), (2, 3, 0)] {
+        check(DType::BF16, (2, 21, 75, 1031), perms, 1, 0.5, 2.0);
+    }
 }
 
 /// One product with an epilogue: the result's memory order, the bias's stride.
@@ -204,6 +208,26 @@ pub(crate) fn every_instruction_set() {
     }
     run::<f32>();
     run::<f64>();
+    // Integers, whose results are exact: several panels, depths and blocks of rows; what wraps.
+    fn whole<T: int::Whole>() {
+        for isa in levels() {
+            for (m, n, k) in [(1, 1, 1), (7, 70, 3), (131, 33, 5), (15, 17, 515), (2, 130, 0)] {
+                let mut r = Lcg((m * 100 + n * 10 + k) as u64);
+                let mut host = |shape: [i64; 3]| Host::new(T::DTYPE, &shape, || r.below(200) as f64 - 100.0);
+                let (a, b, c) = (host([2, m, k]), host([2, k, n]), host([2, m, n]));
+                let want = naive(&a, &b, &c, 3.0, 2.0);
+                let p = Problem::<T>::of(&a.view(), &b.view(), &c.view(), &Epilogue::NONE).unwrap();
+                run_int(isa, p, 3, 2).unwrap();
+                let want: Vec<f64> = want.iter().map(|v| dispatch_wrap(T::DTYPE, *v as i64)).collect();
+                assert_eq!(c.to_vec(), want, "{isa:?} {} {m} {n} {k}", T::DTYPE);
+            }
+        }
+    }
+    whole::<u8>();
+    whole::<i8>();
+    whole::<i16>();
+    whole::<i32>();
+    whole::<i64>();
 }
 
 #[cfg_attr(test, test)]
