@@ -146,6 +146,8 @@ pub trait Lanes: Copy {
     unsafe fn tanh(self) -> Self;
     /// `load_n` with `fill` in the lanes beyond `n`.
     unsafe fn load_or(p: *const Self::T, n: usize, fill: Self) -> Self;
+    /// Every other lane of this and then of `b`, from the first.
+    unsafe fn evens(self, b: Self) -> Self;
     /// Sum of the lanes, in a fixed order.
     unsafe fn sum(self) -> Self::T;
     /// The largest lane, NaN left out.
@@ -238,6 +240,10 @@ impl<T: Real, const N: usize> Lanes for Portable<T, N> {
         Portable(v)
     }
     #[inline(always)]
+    unsafe fn evens(self, b: Self) -> Self {
+        Portable(std::array::from_fn(|i| if 2 * i < N { self.0[2 * i] } else { b.0[2 * i - N] }))
+    }
+    #[inline(always)]
     unsafe fn largest(self) -> T {
         let mut m = self.0[0];
         for x in self.0 {
@@ -270,7 +276,7 @@ mod x86 {
          $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident, $mul:ident,
          $sub:ident, $max:ident, $div:ident, $tanh:ident, load_or: |$op:ident, $on:ident, $of:ident| $load_or:expr,
          load_n: |$lp:ident, $ln:ident| $load_n:expr, store_n: |$sv:ident, $sp:ident, $sn:ident| $store_n:expr,
-         sum: |$v:ident| $sum:expr $(, exp_low: |$ev:ident| $exp_low:expr)?) => {
+         sum: |$v:ident| $sum:expr, evens: |$ea:ident, $eb:ident| $evens:expr $(, exp_low: |$ev:ident| $exp_low:expr)?) => {
             #[derive(Clone, Copy)]
             pub struct $name($raw);
             impl Lanes for $name {
@@ -346,6 +352,11 @@ mod x86 {
                     let $ev = self.0;
                     $name($exp_low)
                 })?
+                #[inline(always)]
+                unsafe fn evens(self, b: Self) -> Self {
+                    let ($ea, $eb) = (self.0, b.0);
+                    $name($evens)
+                }
                 #[inline(always)]
                 unsafe fn sum(self) -> $t {
                     let $v = self.0;
@@ -495,26 +506,31 @@ mod x86 {
         load_n: |p, n| _mm512_maskz_loadu_ps(bits16(n), p),
         store_n: |v, p, n| _mm512_mask_storeu_ps(p, bits16(n), v),
         sum: |v| sum8(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1))),
+        evens: |a, b| _mm512_permutex2var_ps(a,
+            _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30), b),
         exp_low: |v| exp_low16(v));
     lanes!(F64x8, __m512d, f64, 8, 24, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd,
         _mm512_add_pd, _mm512_mul_pd,
         _mm512_sub_pd, _mm512_max_pd, _mm512_div_pd, tanh_8, load_or: |p, n, f| _mm512_mask_loadu_pd(f, bits8(n), p),
         load_n: |p, n| _mm512_maskz_loadu_pd(bits8(n), p),
         store_n: |v, p, n| _mm512_mask_storeu_pd(p, bits8(n), v),
-        sum: |v| sum4(_mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd(v, 1))));
+        sum: |v| sum4(_mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd(v, 1))),
+        evens: |a, b| _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b));
     lanes!(F32x8, __m256, f32, 8, 12, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps,
         _mm256_add_ps, _mm256_mul_ps,
         _mm256_sub_ps, _mm256_max_ps, _mm256_div_ps, tanh8, load_or: |p, n, f| _mm256_blendv_ps(f, _mm256_maskload_ps(p, mask8(n)), _mm256_castsi256_ps(mask8(n))),
         load_n: |p, n| _mm256_maskload_ps(p, mask8(n)),
         store_n: |v, p, n| _mm256_maskstore_ps(p, mask8(n), v),
         sum: |v| sum8(v),
+        evens: |a, b| _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(_mm256_shuffle_ps(a, b, 0b10_00_10_00)), 0b11_01_10_00)),
         exp_low: |v| exp_low8(v));
     lanes!(F64x4, __m256d, f64, 4, 12, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_fmadd_pd,
         _mm256_add_pd, _mm256_mul_pd,
         _mm256_sub_pd, _mm256_max_pd, _mm256_div_pd, tanh_4, load_or: |p, n, f| _mm256_blendv_pd(f, _mm256_maskload_pd(p, mask4(n)), _mm256_castsi256_pd(mask4(n))),
         load_n: |p, n| _mm256_maskload_pd(p, mask4(n)),
         store_n: |v, p, n| _mm256_maskstore_pd(p, mask4(n), v),
-        sum: |v| sum4(v));
+        sum: |v| sum4(v),
+        evens: |a, b| _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), 0b11_01_10_00));
 }
 #[cfg(target_arch = "x86_64")]
 pub use x86::*;

@@ -255,6 +255,9 @@ pub(super) unsafe fn pack_planes<T: FloatElement, V: Lanes<T = T::C>>(
                             let (row, n) = (row.offset(a), (b - a) as usize);
                             if step == 1 && T::DIRECT {
                                 copy_row::<T::C, V>(from as *const T::C, row, n);
+                            } else if step == 2 && T::DIRECT && n > 0 {
+                                // Every other column, which is what most steps are.
+                                every_other::<T::C, V>(from as *const T::C, row, n);
                             } else if step == 1 {
                                 for i in 0..n {
                                     *row.add(i) = (*from.add(i)).widen();
@@ -271,6 +274,25 @@ pub(super) unsafe fn pack_planes<T: FloatElement, V: Lanes<T = T::C>>(
             }
         }
     }
+}
+
+/// `to[i] = from[2 * i]` for `n` elements, one at least; 2 n - 1 are read.
+#[inline(always)]
+unsafe fn every_other<C: Real, V: Lanes<T = C>>(from: *const C, to: *mut C, n: usize) {
+    if n < V::N {
+        let there = 2 * n - 1;
+        let (a, b) = (V::load_n(from, there.min(V::N)), V::load_n(from.wrapping_add(V::N), there.saturating_sub(V::N)));
+        return a.evens(b).store_n(to, n);
+    }
+    let mut i = 0;
+    while i + V::N < n {
+        let from = from.add(2 * i);
+        V::load(from).evens(V::load(from.add(V::N))).store(to.add(i));
+        i += V::N;
+    }
+    // The last vector overlaps the one before it.
+    let from = from.add(2 * (n - V::N));
+    V::load(from).evens(V::load_n(from.add(V::N), V::N - 1)).store(to.add(n - V::N));
 }
 
 #[inline(always)]

@@ -27,6 +27,7 @@ use crate::backend::cpu::lanes::{vector_shape, FloatElement, Real};
 use crate::backend::cpu::level::{level, Level};
 use crate::backend::cpu::scratch::{ptr, Ptr, Scratch};
 use crate::backend::cpu::threads::parallel::{num_threads, parallel_for};
+use crate::backend::cpu::transpose::transpose;
 use crate::backend::{check, ConvParams, View};
 use crate::base::dtype::DType;
 use crate::base::error::{Error, Result};
@@ -154,11 +155,25 @@ fn correlate<T: FloatElement>(set: Level, p: Problem<T>) -> Result<()> {
         unsafe { *bp.add(c) = bias.map_or(T::C::ZERO, |(b, st)| (*b.at(c as isize * st)).widen()) }
     }
     let nblocks = blocks.len();
+    // Whether a channel's weights lie in a row, in the order in which they are packed.
+    let [kd, kh, kw] = g.kernel.map(|k| k as isize);
+    let row = [kh * kw, kw, 1];
+    let in_rows =
+        T::DIRECT && weights.cin == kd * kh * kw && (0..3).all(|d| g.kernel[d] == 1 || weights.s[d] == row[d]);
     parallel_for(g.groups * nblocks, (TASK / 8 / (weight_len / nblocks.max(1) + 1)).max(1), |r| {
         for i in r {
             let (group, (c0, mr)) = (i / nblocks, blocks[i % nblocks]);
             for sub in &subs {
                 let ks = [0, 1, 2].map(|d| &axes[d].subs[sub.axis[d]].ks);
+                let all = (0..3).all(|d| ks[d].len() == g.kernel[d] && ks[d].iter().enumerate().all(|(i, k)| i == *k));
+                if all && in_rows {
+                    let (size, to) = (size_of::<T>(), wp.at((group * weight_len + sub.weights + c0 * sub.k) as isize));
+                    let from = weights.p.at(group as isize * weights.group + c0 as isize * weights.cout);
+                    let (row, line) = ((mr * size) as isize, weights.cout * size as isize);
+                    // SAFETY: the rows of `mr` channels lie inside the weight's view; the scratch holds all packed weights.
+                    unsafe { transpose(size, sub.k, mr, to.cast(), row, from as *const u8, line) };
+                    continue;
+                }
                 let mut to = wp.at((group * weight_len + sub.weights + c0 * sub.k) as isize);
                 let from = weights.p.at(group as isize * weights.group + c0 as isize * weights.cout);
                 for c in 0..cin as isize {

@@ -165,11 +165,8 @@ fn check_with(c: &Case, seed: u64, layout: usize, bad: &[f64]) {
             gemm::backward_weight(&geo, image(&g), image(&x), image(&wg)).unwrap();
             assert_close(&wg.to_vec(), &gw, tol, &format!("im2col backward weight {what}"));
             let wg = blank(&ws);
-            // Some of the channels at a time, dots are made for one group alone.
-            if weight::suits::<T>(level(), &geo) || geo.groups == 1 {
-                weight::run(level(), &geo, image(&g), image(&x), image(&wg)).unwrap();
-                assert_close(&wg.to_vec(), &gw, tol, &format!("dots backward weight {what}"));
-            }
+            weight::run(level(), &geo, image(&g), image(&x), image(&wg)).unwrap();
+            assert_close(&wg.to_vec(), &gw, tol, &format!("dots backward weight {what}"));
         },
         unreachable!()
     );

@@ -79,7 +79,8 @@ struct Job<'a, T: FloatElement> {
 }
 
 pub(super) fn run<T: FloatElement>(set: Level, g: &Geometry, grad: Image<T>, x: Image<T>, gw: Image<T>) -> Result<()> {
-    let step = channels_at_once::<T>(set, g).max(1);
+    // Images of several groups have other channels between those of a part.
+    let step = if g.groups > 1 { g.ic } else { channels_at_once::<T>(set, g) }.max(1);
     for c in (0..g.ic).step_by(step) {
         let part = Geometry { ic: step.min(g.ic - c), ..*g };
         let from = |image: Image<T>| Image { p: Ptr(image.at(0, c)), ..image };

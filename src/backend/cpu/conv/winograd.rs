@@ -35,6 +35,10 @@ pub(super) const ROWS: usize = 8;
 pub(super) const SPARE: usize = 32;
 /// Elements of sums that a task keeps between the products and the last step: a part of the second-level cache.
 const SUMS: usize = 128 * 1024;
+/// Elements of weights that a task transforms for itself at once: a part of the third-level cache.
+const OWN_WEIGHTS: usize = 1024 * 1024;
+/// Channels of the source whose weights are transposed together.
+const BUNDLE: usize = 16;
 
 /// The distance of what lies `n` elements long for each position: not a multiple of 4 KiB, which would have all positions
 /// in one set of a cache.
@@ -90,8 +94,10 @@ pub(super) struct Problem {
 
 struct Job<'a> {
     p: &'a Problem,
-    /// Transformed weights: group, position, panel of channels, channel of the source, channel of the panel.
-    weights: Ptr<f32>,
+    /// Transformed weights: group, position, panel of channels, channel of the source, channel of the panel. None where
+    /// there is one chunk of tiles: then tasks transform the panels that they are about to use, since writing all weights
+    /// to memory and reading them again would take longer than all else.
+    weights: Option<Ptr<f32>>,
     /// Panels of one group.
     panels: usize,
     /// Tiles of a column and a row of an image, and of all images.
@@ -110,12 +116,6 @@ struct Job<'a> {
 pub(super) fn run(set: Level, p: &Problem) -> Result<bool> {
     let (lanes, mr) = (vector_shape::<f32>(set).0, tile_channels(set));
     let panels = p.cout.div_ceil(mr);
-    let weights = Scratch::new::<f32>(p.groups * POS * step(panels * mr * p.cin))?;
-    let to = Ptr(weights.ptr::<f32>());
-    parallel_for(p.groups * panels, (TASK / (100 * mr * p.cin)).max(1), |r| {
-        // SAFETY: weights of the view; each panel is written by one task; the machine has the instruction set.
-        unsafe { transform_weights::<f32>(set, p, r, panels, to) }
-    });
     let grid = p.dst_size.map(|d| d.div_ceil(4));
     let tiles = p.n * grid[0] * grid[1];
     // Large weights are read once for each chunk: larger chunks then.
@@ -123,14 +123,26 @@ pub(super) fn run(set: Level, p: &Problem) -> Result<bool> {
     let wide = if p.cin * p.cout >= 96 * 96 { 2 } else { 1 };
     let chunk = block * wide.min(tiles.div_ceil(block));
     let chunks = tiles.div_ceil(chunk);
+    let own = chunks == 1;
+    let weights = Scratch::new::<f32>(if own { 0 } else { p.groups * POS * step(panels * mr * p.cin) })?;
+    let to = Ptr(weights.ptr::<f32>());
+    if !own {
+        parallel_for(p.groups * panels, (TASK / (100 * mr * p.cin)).max(1), |r| {
+            // SAFETY: weights of the view; each panel is written by one task; the machine has the instruction set.
+            unsafe { transform_weights::<f32>(set, p, r, panels, to) }
+        });
+    }
     // Each part transforms its source again, so parts are not small.
     let have = chunks * p.groups;
     let parts = if have >= num_threads() { 1 } else { num_threads().div_ceil(have).min(p.cout.div_ceil(64)) };
     let per_part = panels.div_ceil(parts);
-    let at_once = (SUMS / (POS * chunk * mr)).clamp(1, per_part);
+    let most = SUMS / (POS * chunk * mr);
+    let most = if own { most.min(OWN_WEIGHTS / (POS * mr * p.cin)) } else { most };
+    let at_once = most.clamp(1, per_part);
     let bad = AtomicBool::new(false);
-    let job = Job { p, weights: to, panels, grid, tiles, chunk, per_part, at_once, parts, bad: &bad };
-    let len = POS * (step(chunk * p.cin) + step(chunk * at_once * mr)) + (TILE + ROWS) * chunk + SPARE;
+    let job = Job { p, weights: (!own).then_some(to), panels, grid, tiles, chunk, per_part, at_once, parts, bad: &bad };
+    let own_weights = if own { POS * step(at_once * mr * p.cin) } else { 0 };
+    let len = POS * (step(chunk * p.cin) + step(chunk * at_once * mr)) + (TILE + ROWS) * chunk + SPARE + own_weights;
     let failed = parking_lot::Mutex::new(None);
     parallel_for(have * parts, (TASK / (POS * chunk * p.cin * p.cout / parts + 1)).max(1), |r| {
         match Scratch::new::<f32>(len) {
@@ -152,24 +164,34 @@ unsafe fn transform_weights_body<T: Real, V: Lanes<T = T>>(
     panels: usize,
     to: Ptr<T>,
 ) {
+    let mr = if V::REGS >= 16 { 8 } else { 4 };
+    let step = step(panels * mr * p.cin);
     for i in range {
         let (group, panel) = (i / panels, i % panels);
-        if V::REGS >= 16 {
-            weight_panel::<T, 8>(p, group, panel, panels, to);
-        } else {
-            weight_panel::<T, 4>(p, group, panel, panels, to);
-        }
+        let to = to.at((group * POS * step + panel * mr * p.cin) as isize);
+        weight_panel::<T, V>(p, group, panel, to, step);
     }
 }
 
-/// G w G^T for the channels of a panel, in double and rounded once; channels past the last one are zeros.
+/// G w G^T for the channels of a panel, in double and rounded once, to 36 places `step` apart; channels past the last one
+/// are zeros.
 #[inline(always)]
-unsafe fn weight_panel<T: Real, const MR: usize>(p: &Problem, group: usize, panel: usize, panels: usize, to: Ptr<T>) {
+unsafe fn weight_panel<T: Real, V: Lanes<T = T>>(p: &Problem, group: usize, panel: usize, to: *mut T, step: usize) {
+    if V::REGS >= 16 {
+        panel_of::<T, 8>(p, group, panel, to, step)
+    } else {
+        panel_of::<T, 4>(p, group, panel, to, step)
+    }
+}
+#[inline(always)]
+unsafe fn panel_of<T: Real, const MR: usize>(p: &Problem, group: usize, panel: usize, to: *mut T, step: usize) {
     let t = &p.taps;
     let count = MR.min(p.cout - panel * MR);
     let from = t.p.at(group as isize * t.group + (panel * MR) as isize * t.cout);
-    let step = step(panels * MR * p.cin);
-    let to = to.at((group * POS * step + panel * MR * p.cin) as isize);
+    #[cfg(target_arch = "x86_64")]
+    if MR == 8 && count == MR && t.cin == 9 && t.s == [3, 1] {
+        return panel_in_rows(p, from, to.cast(), step);
+    }
     for c in 0..p.cin {
         let mut w = [[[0.0f64; MR]; 3]; 3];
         for o in 0..count {
@@ -197,6 +219,53 @@ unsafe fn weight_panel<T: Real, const MR: usize>(p: &Problem, group: usize, pane
             }
         }
     }
+}
+
+/// The same of eight channels whose weights lie in a row each, with vectors of eight doubles: `panel_of` has eight channels
+/// where the machine has AVX-512. Rows are transposed, so that the channels' weights stand side by side.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn panel_in_rows(p: &Problem, from: *const f32, to: *mut f32, step: usize) {
+    type W = <f64 as Real>::V4;
+    let (mut single, mut double) = ([0f32; BUNDLE * 72], [0f64; BUNDLE * 72]);
+    let (row, line) = (8 * size_of::<f32>(), p.taps.cout * size_of::<f32>() as isize);
+    for c0 in (0..p.cin).step_by(BUNDLE) {
+        let count = BUNDLE.min(p.cin - c0);
+        transpose(4, 9 * count, 8, single.as_mut_ptr().cast(), row as isize, from.add(9 * c0).cast(), line);
+        for i in 0..72 * count {
+            double[i] = single[i] as f64;
+        }
+        for c in 0..count {
+            let w = |tap: usize| W::load(double.as_ptr().add(72 * c + 8 * tap));
+            let mut rows = [[W::zero(); 3]; 6];
+            for k in 0..3 {
+                let column = filter_lanes([w(k), w(3 + k), w(6 + k)]);
+                for h in 0..6 {
+                    rows[h][k] = column[h];
+                }
+            }
+            for h in 0..6 {
+                let row = filter_lanes(rows[h]);
+                for k in 0..6 {
+                    let mut wide = [0f64; 8];
+                    row[k].store(wide.as_mut_ptr());
+                    let to = to.add((6 * h + k) * step + 8 * (c0 + c));
+                    for o in 0..8 {
+                        *to.add(o) = wide[o] as f32;
+                    }
+                }
+            }
+        }
+    }
+}
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn filter_lanes<W: Lanes<T = f64>>([a, b, c]: [W; 3]) -> [W; 6] {
+    const ROOT: f64 = std::f64::consts::SQRT_2;
+    let k = |v: f64| W::splat(v);
+    let (even, odd) = (c.fma(k(0.5), a).mul(k(-2.0 / 3.0)), b.mul(k(-ROOT / 3.0)));
+    let (even2, odd2) = (c.fma(k(2.0), a).mul(k(1.0 / 6.0)), b.mul(k(ROOT / 6.0)));
+    [a, even.add(odd), even.sub(odd), even2.add(odd2), even2.sub(odd2), c]
 }
 
 /// G, for several channels side by side.
@@ -279,6 +348,8 @@ unsafe fn run_range_body<T: Real, V: Lanes<T = T>>(job: &Job, range: Range<usize
     let sums = source.add(POS * source_step);
     let tile = sums.add(POS * sums_step);
     let rows = tile.add(TILE * chunk);
+    let own = rows.add(ROWS * chunk + SPARE);
+    let own_step = step(job.at_once * mr * p.cin);
     let mut bad = V::zero();
     let mut transformed = usize::MAX;
     for task in range {
@@ -286,11 +357,12 @@ unsafe fn run_range_body<T: Real, V: Lanes<T = T>>(job: &Job, range: Range<usize
         let (group, first) = (rest % p.groups, rest / p.groups * chunk);
         let tiles = first..(first + chunk).min(job.tiles);
         let blocks = tiles.len().div_ceil(block);
+        let vectors = tiles.len().div_ceil(V::N);
         if transformed != rest {
             for c in 0..p.cin {
                 let images = Images { of: p.src, size: p.src_size, pad: p.pad, grid: job.grid };
-                gather::<T, V>(&images, tiles.clone(), group * p.cin + c, blocks * block, rows, tile, chunk);
-                for v in 0..blocks * NV {
+                gather::<T, V>(&images, tiles.clone(), group * p.cin + c, vectors * V::N, rows, tile, chunk);
+                for v in 0..vectors {
                     let to = source.add((v / NV) * block * p.cin + c * block + v % NV * V::N);
                     transform_source::<T, V>(tile.add(v * V::N), chunk, to, source_step);
                 }
@@ -301,18 +373,30 @@ unsafe fn run_range_body<T: Real, V: Lanes<T = T>>(job: &Job, range: Range<usize
         let mut panel = part * job.per_part;
         while panel < last {
             let panels = job.at_once.min(last - panel);
+            // The weights of the first position, and how far apart positions are.
+            let (weights, weights_step) = match job.weights {
+                Some(all) => {
+                    let step = step(job.panels * mr * p.cin);
+                    (all.at((group * POS * step + panel * mr * p.cin) as isize) as *const T, step)
+                }
+                None => {
+                    for i in 0..panels {
+                        weight_panel::<T, V>(p, group, panel + i, own.add(i * mr * p.cin), own_step);
+                    }
+                    (own as *const T, own_step)
+                }
+            };
             for pos in 0..POS {
-                let weights = (group * POS + pos) * step(job.panels * mr * p.cin) + panel * mr * p.cin;
-                let weights = job.weights.at(weights as isize);
                 for i in 0..panels {
+                    let weights = weights.add(pos * weights_step + i * mr * p.cin);
                     for b in 0..blocks {
                         let from = source.add(pos * source_step + b * block * p.cin);
                         let to = sums.add(pos * sums_step + i * mr * chunk + b * block);
-                        let weights = (weights as *const T).add(i * mr * p.cin);
+                        let wide = (vectors - b * NV).min(NV);
                         if V::REGS >= 16 {
-                            product::<T, V, 8>(p.cin, weights, from, to, chunk);
+                            products::<T, V, 8>(wide, p.cin, weights, from, to, chunk);
                         } else {
-                            product::<T, V, 4>(p.cin, weights, from, to, chunk);
+                            products::<T, V, 4>(wide, p.cin, weights, from, to, chunk);
                         }
                     }
                 }
@@ -321,11 +405,11 @@ unsafe fn run_range_body<T: Real, V: Lanes<T = T>>(job: &Job, range: Range<usize
             for o in channels.clone() {
                 let bias = p.bias.map_or(0.0, |(b, step)| *b.at((group * p.cout + o) as isize * step));
                 let from = sums.add((o - channels.start) * chunk);
-                for v in (0..blocks * block).step_by(V::N) {
+                for v in (0..vectors * V::N).step_by(V::N) {
                     let bias = T::from_f64(bias as f64);
                     transform_sums::<T, V>(from.add(v), sums_step, bias, tile.add(v), chunk, &mut bad);
                 }
-                scatter::<T>(job, tiles.clone(), group * p.cout + o, blocks * block, tile, rows);
+                scatter::<T>(job, tiles.clone(), group * p.cout + o, vectors * V::N, tile, rows);
             }
             panel += panels;
         }
@@ -420,30 +504,46 @@ pub(super) unsafe fn transform_source<T: Real, V: Lanes<T = T>>(
     }
 }
 
-/// MR channels by NV vectors of tiles, summed over `k` channels of the source.
 #[inline(always)]
-unsafe fn product<T: Real, V: Lanes<T = T>, const MR: usize>(
+unsafe fn products<T: Real, V: Lanes<T = T>, const MR: usize>(
+    vectors: usize,
     k: usize,
     weights: *const T,
     source: *const T,
     to: *mut T,
     row: usize,
 ) {
-    let mut sums = [[V::zero(); NV]; MR];
+    match vectors {
+        1 => product::<T, V, MR, 1>(k, weights, source, to, row),
+        2 => product::<T, V, MR, 2>(k, weights, source, to, row),
+        _ => product::<T, V, MR, NV>(k, weights, source, to, row),
+    }
+}
+
+/// MR channels by W vectors of tiles, of the NV that stand side by side, summed over `k` channels of the source.
+#[inline(always)]
+unsafe fn product<T: Real, V: Lanes<T = T>, const MR: usize, const W: usize>(
+    k: usize,
+    weights: *const T,
+    source: *const T,
+    to: *mut T,
+    row: usize,
+) {
+    let mut sums = [[V::zero(); W]; MR];
     for c in 0..k {
-        let mut x = [V::zero(); NV];
-        for j in 0..NV {
+        let mut x = [V::zero(); W];
+        for j in 0..W {
             x[j] = V::load(source.add((c * NV + j) * V::N));
         }
         for i in 0..MR {
             let w = V::splat(*weights.add(c * MR + i));
-            for j in 0..NV {
+            for j in 0..W {
                 sums[i][j] = w.fma(x[j], sums[i][j]);
             }
         }
     }
     for i in 0..MR {
-        for j in 0..NV {
+        for j in 0..W {
             sums[i][j].store(to.add(i * row + j * V::N));
         }
     }
