@@ -127,17 +127,25 @@ pub enum Opcode {
     GeluGrad,
     GeluTanhGrad,
     SiluGrad,
+    /// a above 0, else a * b.
+    LeakyRelu,
+    /// min(max(a + 3, 0), 6) / 6
+    HardSigmoid,
+    /// x * hardsigmoid x
+    HardSwish,
+    /// 0 where |a| <= b, else a.
+    HardShrink,
 }
 use Opcode::*;
 
 #[rustfmt::skip]
 impl Opcode {
-    pub const ALL: [Opcode; 95] = [Cast, Add, Sub, Mul, Div, FloorDiv, TruncDiv, Remainder, Fmod, Pow, Atan2, Maximum, Minimum, Fmax, Fmin, Hypot, Copysign, Nextafter, LogAddExp, LogAddExp2, Xlogy, Zeta, IncGamma, Polynomial, BitAnd, BitOr, BitXor, ShiftLeft, ShiftRight, Eq, Ne, Lt, Le, Gt, Ge, LogicalAnd, LogicalOr, LogicalXor, Neg, Abs, Sign, BitNot, LogicalNot, IsNan, IsInf, IsFinite, Ceil, Floor, Round, Trunc, Frac, Sqrt, Rsqrt, Reciprocal, Square, Exp, Exp2, Expm1, Log, Log2, Log10, Log1p, Sin, Cos, Tan, Asin, Acos, Atan, Sinh, Cosh, Tanh, Asinh, Acosh, Atanh, Erf, Erfc, Erfinv, I0, I1, Lgamma, Digamma, Sigmoid, Relu, Silu, Gelu, GeluTanh, Where, Clamp, MulAdd, ReluGrad, SigmoidGrad, TanhGrad, GeluGrad, GeluTanhGrad, SiluGrad];
+    pub const ALL: [Opcode; 99] = [Cast, Add, Sub, Mul, Div, FloorDiv, TruncDiv, Remainder, Fmod, Pow, Atan2, Maximum, Minimum, Fmax, Fmin, Hypot, Copysign, Nextafter, LogAddExp, LogAddExp2, Xlogy, Zeta, IncGamma, Polynomial, BitAnd, BitOr, BitXor, ShiftLeft, ShiftRight, Eq, Ne, Lt, Le, Gt, Ge, LogicalAnd, LogicalOr, LogicalXor, Neg, Abs, Sign, BitNot, LogicalNot, IsNan, IsInf, IsFinite, Ceil, Floor, Round, Trunc, Frac, Sqrt, Rsqrt, Reciprocal, Square, Exp, Exp2, Expm1, Log, Log2, Log10, Log1p, Sin, Cos, Tan, Asin, Acos, Atan, Sinh, Cosh, Tanh, Asinh, Acosh, Atanh, Erf, Erfc, Erfinv, I0, I1, Lgamma, Digamma, Sigmoid, Relu, Silu, Gelu, GeluTanh, Where, Clamp, MulAdd, ReluGrad, SigmoidGrad, TanhGrad, GeluGrad, GeluTanhGrad, SiluGrad, LeakyRelu, HardSigmoid, HardSwish, HardShrink];
 
     /// How many arguments the opcode takes.
     pub fn arity(self) -> usize {
         match self {
-            Add | Sub | Mul | Div | FloorDiv | TruncDiv | Remainder | Fmod | Pow | Atan2 | Maximum | Minimum | Fmax | Fmin | Hypot | Copysign | Nextafter | LogAddExp | LogAddExp2 | Xlogy | Zeta | BitAnd | BitOr | BitXor | ShiftLeft | ShiftRight | Eq | Ne | Lt | Le | Gt | Ge | LogicalAnd | LogicalOr | LogicalXor | ReluGrad | SigmoidGrad | TanhGrad | GeluGrad | GeluTanhGrad | SiluGrad => 2,
+            Add | Sub | Mul | Div | FloorDiv | TruncDiv | Remainder | Fmod | Pow | Atan2 | Maximum | Minimum | Fmax | Fmin | Hypot | Copysign | Nextafter | LogAddExp | LogAddExp2 | Xlogy | Zeta | BitAnd | BitOr | BitXor | ShiftLeft | ShiftRight | Eq | Ne | Lt | Le | Gt | Ge | LogicalAnd | LogicalOr | LogicalXor | ReluGrad | SigmoidGrad | TanhGrad | GeluGrad | GeluTanhGrad | SiluGrad | LeakyRelu | HardShrink => 2,
             IncGamma | Polynomial | Where | Clamp | MulAdd => 3,
             _ => 1,
         }

@@ -44,6 +44,16 @@ pub fn tanhshrink(a: &Tensor) -> Result<Tensor> {
 /// x where |x| > lambd, else 0.
 pub fn hardshrink(a: &Tensor, lambd: Scalar) -> Result<Tensor> {
     complex::no_kernel("hardshrink_cpu", a)?;
+    if a.dtype().is_float() {
+        let out = pointwise::pointwise(Opcode::HardShrink, a.dtype(), a.dtype(), &[a.into(), lambd.into()], None)?;
+        return record("HardshrinkBackward0", &[a], out, |s, _| {
+            let x = s.save(a);
+            move |c, g| {
+                let within = le_scalar(&abs(&detach(&x.get(c)?)?)?, lambd)?;
+                Ok(grads![Some(masked_fill_scalar(g, &within, Scalar::Int(0))?)])
+            }
+        });
+    }
     masked_fill_scalar(a, &le_scalar(&abs(&detach(a)?)?, lambd)?, Scalar::Int(0))
 }
 /// x moved towards zero by lambd, 0 within it.

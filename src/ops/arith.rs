@@ -2,10 +2,10 @@
 //!
 //! Broadcast gradients keep the broadcast shape here; the engine sums them down.
 
-use super::pointwise::{alike, inplace, pointwise, promote, promote_float, Arg, Dest};
+use super::pointwise::{alike, alike_into, chain, inplace, pointwise, promote, promote_float, Arg, Dest};
 use super::*;
 use crate::autograd::record;
-use crate::backend::program::Opcode;
+use crate::backend::program::{Opcode, Src};
 use crate::{ensure, grads};
 
 const ONE: Scalar = Scalar::Int(1);
@@ -56,6 +56,12 @@ fn add_impl(a: &Tensor, b: Arg, alpha: Scalar, subtract: bool, dest: Dest) -> Re
         let op = if subtract { Opcode::Sub } else { Opcode::Add };
         if let Some(out) = alike(op, a, t, |d| !subtract || d != DType::Bool) {
             return add_recorded(a, b, alpha, subtract, out?);
+        }
+    }
+    if let (Arg::T(t), Some(d), Scalar::Int(1)) = (b, dest, alpha) {
+        let op = if subtract { Opcode::Sub } else { Opcode::Add };
+        if let Some(out) = alike_into(op, a, d, t, |ty| !subtract || ty != DType::Bool) {
+            return out;
         }
     }
     let ty = promote(&[a.into(), b]);
@@ -153,6 +159,11 @@ pub fn rsub_scalar(a: &Tensor, b: Scalar, alpha: Scalar) -> Result<Tensor> {
 }
 
 fn mul_impl(a: &Tensor, b: Arg, dest: Dest) -> Result<Tensor> {
+    if let (Arg::T(t), Some(d)) = (b, dest) {
+        if let Some(out) = alike_into(Opcode::Mul, a, d, t, |_| true) {
+            return out;
+        }
+    }
     let quick = match (b, dest) {
         (Arg::T(t), None) => alike(Opcode::Mul, a, t, |_| true),
         _ => None,
@@ -193,6 +204,11 @@ pub fn mul_scalar_(a: &Tensor, b: Scalar) -> Result<()> {
 }
 
 fn div_impl(a: &Tensor, b: Arg, dest: Dest) -> Result<Tensor> {
+    if let (Arg::T(t), Some(d)) = (b, dest) {
+        if let Some(out) = alike_into(Opcode::Div, a, d, t, DType::is_float) {
+            return out;
+        }
+    }
     let quick = match (b, dest) {
         (Arg::T(t), None) => alike(Opcode::Div, a, t, DType::is_float),
         _ => None,
@@ -620,6 +636,17 @@ pub fn lerp_scalar(a: &Tensor, end: &Tensor, weight: Scalar) -> Result<Tensor> {
     );
     in_float([a, end], |[a, end]| {
         let out = autograd::no_grad(|| {
+            if a.dtype().is_float() && end.dtype() == a.dtype() {
+                // One pass: the way, and a part of it.
+                let near = w.to_f64().abs() < 0.5;
+                let (x, y) = (Src::Input(0), Src::Input(1));
+                let from = if near { x } else { y };
+                let insts = [
+                    (Opcode::Sub, if near { [y, x, y] } else { [x, y, x] }),
+                    (Opcode::MulAdd, [from, Src::Reg(0), Src::Scalar(0)]),
+                ];
+                return chain(&insts, a.dtype(), &[a, end], &[if near { w } else { rest }]);
+            }
             let way = sub(end, a, ONE)?;
             if w.to_f64().hypot(w.imag()) < 0.5 {
                 add(a, &way, w)

@@ -113,6 +113,12 @@ pub fn nan_to_num(a: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf: Opt
         create::check_fits(v, a.dtype())?;
     }
     let (x, reg, scalar) = (Src::Input(0), Src::Reg, Src::Scalar);
+    // Where infinities become the largest numbers, bounds do that.
+    let bounded = [
+        (Opcode::IsNan, [x; 3]),
+        (Opcode::Where, [reg(0), scalar(0), x]),
+        (Opcode::Clamp, [reg(1), scalar(2), scalar(1)]),
+    ];
     let insts = [
         (Opcode::IsNan, [x; 3]),
         (Opcode::Where, [reg(0), scalar(0), x]),
@@ -122,7 +128,8 @@ pub fn nan_to_num(a: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf: Opt
         (Opcode::Where, [reg(4), scalar(2), reg(3)]),
     ];
     let ends = [f64::INFINITY, f64::NEG_INFINITY].map(Scalar::Float);
-    let out = pointwise::chain(&insts, a.dtype(), &[a], &[values[0], values[1], values[2], ends[0], ends[1]])?;
+    let insts = if values[1..] == [limit, -limit].map(Scalar::Float) { &bounded[..] } else { &insts };
+    let out = pointwise::chain(insts, a.dtype(), &[a], &[values[0], values[1], values[2], ends[0], ends[1]])?;
     // The values themselves may be written over.
     let replaced = if autograd::recording(&[a]) { Some(logical_not(&isfinite(&plain)?)?) } else { None };
     record("NanToNumBackward0", &[a], out, |s, _| {

@@ -29,7 +29,14 @@ pub(crate) fn check_reduction(reduction: &str) -> Result<()> {
 pub fn mse_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Result<Tensor> {
     complex::no_kernel("mse_cpu", input)?;
     check_reduction(reduction)?;
-    in_float([input, target], |[x, t]| reduce_loss(square(&sub(x, t, ONE)?)?, reduction))
+    in_float([input, target], |[x, t]| {
+        if matches!(x.dtype(), DType::F32 | DType::F64) && t.dtype() == x.dtype() && !autograd::recording(&[x, t]) {
+            let (a, b) = (Src::Input(0), Src::Input(1));
+            let insts = [(Opcode::Sub, [a, b, a]), (Opcode::Square, [Src::Reg(0); 3])];
+            return reduce_loss(pointwise::chain(&insts, x.dtype(), &[x, t], &[])?, reduction);
+        }
+        reduce_loss(square(&sub(x, t, ONE)?)?, reduction)
+    })
 }
 pub fn l1_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Result<Tensor> {
     check_reduction(reduction)?;

@@ -7,7 +7,7 @@ use crate::base::dtype::DType;
 use crate::base::error::Result;
 use crate::base::layout::{broadcast_shapes, Layout};
 use crate::base::scalar::Scalar;
-use crate::tensor::Tensor;
+use crate::tensor::{Body, Tensor};
 use crate::{bail, ensure};
 use smallvec::SmallVec;
 
@@ -140,14 +140,40 @@ pub fn add_dense(acc: &Tensor, g: &Tensor) -> Option<Result<()>> {
         return None;
     }
     let (x, y) = (acc.materialize(), g.materialize());
-    let alike = y.dtype() == x.dtype() && y.device() == x.device() && x.shape() == y.shape();
-    let dense = x.layout().is_contiguous() && y.layout().is_contiguous() && x.layout().numel() > 0;
-    if !alike || !dense || x.dtype().is_complex() || std::sync::Arc::ptr_eq(x.storage(), y.storage()) {
+    if std::sync::Arc::ptr_eq(x.storage(), y.storage()) {
         return None;
     }
+    dense_into(Opcode::Add, &x, &y)
+}
+
+/// t = op(t, b) without a record, the most common case of writing in place: both alike and dense. `a` is the tensor that
+/// the op was given, another one than `t` where its history counts. None in every other case.
+#[inline]
+pub fn alike_into(
+    op: Opcode,
+    a: &Tensor,
+    t: &Tensor,
+    b: &Tensor,
+    fits: impl Fn(DType) -> bool,
+) -> Option<Result<Tensor>> {
+    if !a.is_same(t) {
+        return None;
+    }
+    let (x, y) = (t.materialize(), b.materialize());
+    if !fits(x.dtype()) || (std::sync::Arc::ptr_eq(x.storage(), y.storage()) && x.layout() != y.layout()) {
+        return None;
+    }
+    dense_into(op, &x, &y).map(|done| done.map(|()| a.clone()))
+}
+
+fn dense_into(op: Opcode, x: &Body, y: &Body) -> Option<Result<()>> {
     let dtype = x.dtype();
-    let program =
-        Program::of_args(Opcode::Add, dtype, &[dtype, dtype], [Src::Input(0), Src::Input(1), Src::Input(0)], dtype);
+    let alike = y.dtype() == dtype && y.device() == x.device() && x.shape() == y.shape();
+    let dense = x.layout().is_contiguous() && y.layout().is_contiguous() && x.layout().numel() > 0;
+    if !alike || !dense || dtype.is_complex() {
+        return None;
+    }
+    let program = Program::of_args(op, dtype, &[dtype, dtype], [Src::Input(0), Src::Input(1), Src::Input(0)], dtype);
     x.bump_version();
     Some(backend::get(x.device()).and_then(|b| b.run_program(&program, &[x.view(), y.view()], &[], &[x.view()])))
 }

@@ -422,6 +422,16 @@ predicate!(logical_not => LogicalNot, isnan => IsNan, isinf => IsInf, isfinite =
 
 /// negative_slope * x below zero.
 pub fn leaky_relu(a: &Tensor, negative_slope: Scalar) -> Result<Tensor> {
+    if a.dtype().is_float() && !negative_slope.is_complex() {
+        let out = pointwise(Opcode::LeakyRelu, a.dtype(), a.dtype(), &[a.into(), negative_slope.into()], None)?;
+        return record("LeakyReluBackward0", &[a], out, |s, _| {
+            let x = s.save(a);
+            move |c, g| {
+                let positive = gt_scalar(&detach(&x.get(c)?)?, Scalar::Int(0))?;
+                Ok(grads![Some(where_(&positive, g, &mul_scalar(g, negative_slope)?)?)])
+            }
+        });
+    }
     let positive = gt_scalar(a, Scalar::Int(0))?;
     where_(&positive, a, &mul_scalar(a, negative_slope)?)
 }
@@ -477,7 +487,10 @@ pub fn logsigmoid(a: &Tensor) -> Result<Tensor> {
 /// x * relu6(x + 3) / 6.
 pub fn hardswish(a: &Tensor) -> Result<Tensor> {
     in_float([a], |[a]| {
-        let out = autograd::no_grad(|| mul(a, &hardsigmoid(a)?))?;
+        let out = match a.dtype() {
+            d if d.is_float() => pointwise(Opcode::HardSwish, d, d, &[a.into()], None)?,
+            _ => autograd::no_grad(|| mul(a, &hardsigmoid(a)?))?,
+        };
         record("HardswishBackward0", &[a], out, |s, _| {
             let x = s.save(a);
             move |c, g| {
@@ -493,7 +506,21 @@ pub fn hardswish(a: &Tensor) -> Result<Tensor> {
 }
 /// relu6(x + 3) / 6.
 pub fn hardsigmoid(a: &Tensor) -> Result<Tensor> {
-    in_float([a], |[a]| times(&clamp(&plus(a, 3.0)?, Some(Scalar::Int(0)), Some(Scalar::Int(6)))?, 1.0 / 6.0))
+    in_float([a], |[a]| {
+        let d = a.dtype();
+        if !d.is_float() {
+            return times(&clamp(&plus(a, 3.0)?, Some(Scalar::Int(0)), Some(Scalar::Int(6)))?, 1.0 / 6.0);
+        }
+        let out = pointwise(Opcode::HardSigmoid, d, d, &[a.into()], None)?;
+        record("HardsigmoidBackward0", &[a], out, |s, _| {
+            let x = s.save(a);
+            move |c, g| {
+                let plain = detach(&x.get(c)?)?;
+                let middle = logical_and(&gt_scalar(&plain, Scalar::Int(-3))?, &lt_scalar(&plain, Scalar::Int(3))?)?;
+                Ok(grads![Some(masked_fill_scalar(&times(g, 1.0 / 6.0)?, &logical_not(&middle)?, Scalar::Int(0))?)])
+            }
+        })
+    })
 }
 /// clamp(x, 0, 6).
 pub fn relu6(a: &Tensor) -> Result<Tensor> {

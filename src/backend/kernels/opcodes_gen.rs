@@ -284,6 +284,16 @@ const SILUGRAD_FLOAT: &str = r"INLINE $T silu_grad_$T($T g, $T x) {
     return g * s * (1 + x * (1 - s));
 }
 ";
+const HARDSIGMOID_FLOAT: &str = r"INLINE $T hardsigmoid_$T($T x) {
+    x += 3;
+    return (x != x ? x : x < 0 ? ($T)0 : x > 6 ? ($T)6 : x) * C_$T(0.16666666666666666667);
+}
+";
+const HARDSWISH_FLOAT: &str = r"INLINE $T hardswish_$T($T a) {
+    $T x = a + 3;
+    return a * ((x != x ? x : x < 0 ? ($T)0 : x > 6 ? ($T)6 : x) * C_$T(0.16666666666666666667));
+}
+";
 
 /// The expression of an opcode in a compute dtype, and the functions that it calls, in their order; None where there
 /// is none. `scalar` says that the last argument is one.
@@ -419,6 +429,10 @@ pub fn text(op: Opcode, ty: DType, scalar: bool) -> Option<(&'static str, &'stat
         GeluGrad if float => ("gelu_grad_$T($a, $b)", &[GELUGRAD_FLOAT]),
         GeluTanhGrad if float => ("gelu_tanh_grad_$T($a, $b)", &[GELUTANHGRAD_FLOAT]),
         SiluGrad if float => ("silu_grad_$T($a, $b)", &[SILUGRAD_FLOAT]),
+        LeakyRelu if float => ("$a > 0 ? $a : $a * $b", &[]),
+        HardSigmoid if float => ("hardsigmoid_$T($a)", &[HARDSIGMOID_FLOAT]),
+        HardSwish if float => ("hardswish_$T($a)", &[HARDSWISH_FLOAT]),
+        HardShrink if float => ("fabs($a) <= $b ? ($T)0 : $a", &[]),
         _ => return None,
     })
 }

@@ -42,10 +42,19 @@ fn no_kernel(inst: &Inst) -> Error {
     Error::unsupported(&format!("{:?}", inst.op), inst.ty, "cpu")
 }
 
-/// A cheaper kernel for a power with a constant exponent.
+/// A cheaper kernel for what some numbers allow: a power with a constant exponent, bounds that are no NaN.
 #[inline]
-pub fn pow_kernel(inst: &Inst, scalars: &[Scalar]) -> Option<Kernel> {
-    let Src::Scalar(s) = inst.args[1] else { return None };
+pub fn special_kernel(inst: &Inst, scalars: &[Scalar]) -> Option<Kernel> {
+    if inst.op == Opcode::Clamp {
+        let ordered =
+            |a: Src| matches!(a, Src::Scalar(s) if scalars.get(s as usize).is_some_and(|v| !v.to_f64().is_nan()));
+        return match inst.ty {
+            DType::F32 if inst.args[1..].iter().all(|a| ordered(*a)) => Some(simd::float_ops::within_kernel::<f32>()),
+            DType::F64 if inst.args[1..].iter().all(|a| ordered(*a)) => Some(simd::float_ops::within_kernel::<f64>()),
+            _ => None,
+        };
+    }
+    let (Opcode::Pow, Src::Scalar(s)) = (inst.op, inst.args[1]) else { return None };
     let e = scalars.get(s as usize)?.to_f64();
     match inst.ty {
         DType::F32 => simd::float_ops::pow_kernel::<f32>(e),
@@ -285,11 +294,10 @@ impl Compiled {
             };
             let kernel = match cast_from {
                 Some(from) => convert(from, inst.ty),
-                None if inst.op == Opcode::Pow => match pow_kernel(inst, scalars) {
+                None => match special_kernel(inst, scalars) {
                     Some(k) => k,
                     None => inst_kernel(inst)?,
                 },
-                None => inst_kernel(inst)?,
             };
             c.cost += inst.op.cost(inst.ty == DType::F32);
             c.step(kernel, dst, args, dtype);

@@ -80,6 +80,11 @@ fn run_single(program: &Program, inputs: &[View], scalars: &[Scalar], out: &View
     if !out_dense {
         return None;
     }
+    if n <= BLOCK {
+        if let Some(result) = run_small(program, inputs, n, out) {
+            return Some(result);
+        }
+    }
     let arity = inst.op.arity();
     // Half types go through one kernel where there is one, without conversions to memory.
     let half = if inst.ty == DType::F32 && out.dtype.size() == 2 && out.dtype.is_float() {
@@ -143,8 +148,7 @@ fn run_single(program: &Program, inputs: &[View], scalars: &[Scalar], out: &View
         if out.dtype != program.reg_dtype(0) {
             return None;
         }
-        let special = if inst.op == Opcode::Pow { pow_kernel(inst, scalars) } else { None };
-        match special {
+        match special_kernel(inst, scalars) {
             Some(k) => k,
             None => match inst_kernel(inst) {
                 Ok(k) => k,
@@ -167,6 +171,25 @@ fn run_single(program: &Program, inputs: &[View], scalars: &[Scalar], out: &View
     }
     let single = Single { kernel, out: out_ptr, out_size: out.dtype.size(), args, sizes };
     Some(single.run(n, arity, consts, inst.op.cost(inst.ty == DType::F32)))
+}
+
+/// A few elements of two operands that lie like the result and have its dtype, which is what a small op from a program is:
+/// the kernel at once. None in every other case.
+#[inline(always)]
+fn run_small(program: &Program, inputs: &[View], n: usize, out: &View) -> Option<Result<()>> {
+    let inst = &program.insts[0];
+    let [a, b] = inputs else { return None };
+    let fits = |v: &View| v.dtype == inst.ty && v.layout.strides[..] == out.layout.strides[..];
+    let plain =
+        inst.op.arity() == 2 && matches!(inst.args, [Src::Input(0), Src::Input(1), _]) && inst.op != Opcode::Pow;
+    if !plain || out.dtype != inst.ty || program.reg_dtype(0) != inst.ty || !fits(a) || !fits(b) {
+        return None;
+    }
+    let kernel = simd::kernel(inst.op, inst.ty)?;
+    let (Ok(to), Ok(a), Ok(b)) = (data(out), data(a), data(b)) else { return None };
+    // SAFETY: dense operands of n elements of the kernel's dtype; the output is disjoint from or equal to each.
+    let bad = unsafe { kernel(n, to, a, b, a) };
+    Some(if bad { Err(zero_division()) } else { Ok(()) })
 }
 
 impl Single {
@@ -348,7 +371,9 @@ impl Job {
     }
     /// Whether an input must be gathered and is dense along the second dimension.
     fn is_crosswise(&self, k: usize) -> bool {
-        matches!(self.access[k], Access::Buffered(_)) && self.space.strides[k][1] == self.sizes[k] as isize
+        let strides = &self.space.strides[k];
+        // One element for a whole row is no column.
+        matches!(self.access[k], Access::Buffered(_)) && strides[1] == self.sizes[k] as isize && strides[0] != 0
     }
     /// Runs `part` on parts of `0..n`, each with buffers of its own for blocks of `elements`.
     fn parallel(

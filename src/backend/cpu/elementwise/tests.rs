@@ -182,6 +182,22 @@ fn reference(op: Opcode, ty: DType, a: f64, b: f64, c: f64) -> Option<f64> {
         Silu => a * sigmoid(a),
         Gelu => a * 0.5 * libm::erfc(-a / 2f64.sqrt()),
         GeluTanh => 0.5 * a * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (a + 0.044715 * a.powi(3))).tanh()),
+        HardSigmoid => (a + 3.0).clamp(0.0, 6.0) / 6.0,
+        HardSwish => a * (a + 3.0).clamp(0.0, 6.0) / 6.0,
+        LeakyRelu => {
+            if a > 0.0 {
+                a
+            } else {
+                a * b
+            }
+        }
+        HardShrink => {
+            if a.abs() <= b {
+                0.0
+            } else {
+                a
+            }
+        }
         SigmoidGrad => a * (1.0 - b) * b,
         TanhGrad => a * (1.0 - b * b),
         SiluGrad => a * sigmoid(b) * (1.0 + b * (1.0 - sigmoid(b))),

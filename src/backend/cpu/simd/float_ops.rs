@@ -32,6 +32,20 @@ pub fn minimum<T: PartialOrd>(a: T, b: T) -> T {
         b
     }
 }
+/// `a` between bounds that are no NaN: one instruction for each, NaN in `a` stays.
+#[inline(always)]
+fn within<T: PartialOrd>(a: T, low: T, high: T) -> T {
+    let a = if low > a { low } else { a };
+    if high < a {
+        high
+    } else {
+        a
+    }
+}
+#[inline(always)]
+fn hardsigmoid<T: Float>(a: T) -> T {
+    within(a + T::of(3.0), T::of(0.0), T::of(6.0)) * T::of(1.0 / 6.0)
+}
 /// 2 * sqrt(2 / pi) * (x + 0.044715 x^3): gelu's tanh form is x * sigmoid of this.
 #[inline(always)]
 fn gelu_inner<T: Float>(x: T) -> T {
@@ -226,6 +240,8 @@ table! {
         Reciprocal cheap |I, a| T::of(1.0) / a;
         Square cheap |I, a| a * a;
         Relu cheap |I, a| if a < T::of(0.0) { T::of(0.0) } else { a };
+        HardSigmoid cheap |I, a| hardsigmoid(a);
+        HardSwish cheap |I, a| a * hardsigmoid(a);
         Exp vector |I, a| a.exp::<I>();
         Exp2 function |I, a| a.exp2::<I>();
         Expm1 function |I, a| a.expm1::<I>();
@@ -286,6 +302,8 @@ table! {
             if b != b { b } else { y }
         };
         Zeta scalar |I, a, b| T::of(special64::zeta(a.wide(), b.wide()));
+        LeakyRelu cheap |I, a, slope| if a > T::of(0.0) { a } else { a * slope };
+        HardShrink cheap |I, a, bound| if a.abs() <= bound { T::of(0.0) } else { a };
         ReluGrad cheap |I, g, x| if x <= T::of(0.0) { T::of(0.0) } else { g };
         SigmoidGrad cheap |I, g, y| g * (T::of(1.0) - y) * y;
         TanhGrad cheap |I, g, y| g * (T::of(1.0) - y * y);
@@ -330,6 +348,13 @@ table! {
         IncGamma scalar |I, a, x, upper| T::of(special64::incomplete_gamma(a.wide(), x.wide(), upper != T::of(0.0)));
         Polynomial scalar |I, x, n, kind| T::of(special64::polynomial(x.wide(), n.wide(), kind.wide()));
     }
+}
+
+op!(ternary Within cheap |I, a, low, high| within(a, low, high));
+
+/// A cheaper kernel for `Clamp` between bounds that are no NaN.
+pub fn within_kernel<T: Float>() -> Kernel {
+    cheap::<Within<T>, L>()
 }
 
 op!(unary Cube cheap |I, a| a * a * a);
