@@ -119,8 +119,13 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        // Not where a child took it over meanwhile.
-        let _ = self.lock.word.compare_exchange(self.mark, 0, Release, Relaxed);
+        // A lock of this process is taken over by nobody, so that it needs no locked instruction. One from before a fork may
+        // have been, by another thread of the child.
+        if self.mark == age().wrapping_add(1) {
+            self.lock.word.store(0, Release);
+        } else {
+            let _ = self.lock.word.compare_exchange(self.mark, 0, Release, Relaxed);
+        }
     }
 }
 

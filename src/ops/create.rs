@@ -48,19 +48,21 @@ pub(crate) fn check_fits(value: Scalar, dtype: DType) -> Result<()> {
 }
 /// Writes a number into every element, unrecorded.
 pub(crate) fn raw_fill(t: &Tensor, value: Scalar) -> Result<()> {
-    if t.numel() == 0 {
+    let b = t.materialize();
+    let dtype = b.dtype();
+    if b.layout().numel() == 0 {
         return Ok(());
     }
-    if t.dtype().is_complex() {
+    if dtype.is_complex() {
+        drop(b);
         raw_fill(&t.part(0)?, Scalar::Float(value.to_f64()))?;
         return raw_fill(&t.part(1)?, Scalar::Float(value.imag()));
     }
     let ty = match value {
-        Scalar::Float(_) if !t.dtype().is_float() => DType::F64,
-        _ => t.dtype(),
+        Scalar::Float(_) if !dtype.is_float() => DType::F64,
+        _ => dtype,
     };
-    let program = crate::backend::program::Program::single(Opcode::Cast, ty, &[], t.dtype());
-    let b = t.materialize();
+    let program = crate::backend::program::Program::single(Opcode::Cast, ty, &[], dtype);
     crate::backend::get(b.device())?.run_program(&program, &[], &[value], &[b.view()])
 }
 fn like(t: &Tensor, dtype: Option<DType>, device: Option<Device>) -> (DType, Device) {

@@ -37,10 +37,11 @@ fn final_shape(shape: &[i64], marks: &[bool], keepdim: bool) -> Dims {
 }
 /// Runs a reduction without history.
 fn reduce_raw(op: ReduceOp, a: &Tensor, marks: &[bool], keepdim: bool, out_dtype: DType) -> Result<Tensor> {
-    if a.dtype().is_complex() {
+    let b = a.materialize();
+    if b.dtype().is_complex() {
+        drop(b);
         return reduce_pairs(op, a, marks, keepdim);
     }
-    let b = a.materialize();
     // Into the final shape; the kernel sees it with the reduced dimensions.
     let kept = Layout::contiguous(&kept_shape(b.shape(), marks));
     let shape = final_shape(b.shape(), marks, keepdim);
@@ -107,7 +108,10 @@ fn grow(g: &Tensor, shape: &[i64], marks: &[bool], keepdim: bool) -> Result<Tens
 }
 
 pub(super) fn sum_dtype(a: &Tensor, dtype: Option<DType>) -> DType {
-    dtype.unwrap_or_else(|| if a.dtype().is_inexact() { a.dtype() } else { DType::I64 })
+    dtype.unwrap_or_else(|| match a.dtype() {
+        d if d.is_inexact() => d,
+        _ => DType::I64,
+    })
 }
 fn sum_marks(a: &Tensor, marks: Vec<bool>, keepdim: bool, dtype: Option<DType>, name: &'static str) -> Result<Tensor> {
     let out_dtype = sum_dtype(a, dtype);
@@ -119,8 +123,10 @@ fn sum_marks(a: &Tensor, marks: Vec<bool>, keepdim: bool, dtype: Option<DType>, 
         a
     };
     let out = reduce_raw(ReduceOp::Sum, a, &marks, keepdim, out_dtype)?;
-    let shape = a.shape();
-    record(name, &[a], out, |_, _| move |_, g| Ok(grads![Some(grow(g, &shape, &marks, keepdim)?)]))
+    record(name, &[a], out, |_, _| {
+        let shape = a.shape();
+        move |_, g| Ok(grads![Some(grow(g, &shape, &marks, keepdim)?)])
+    })
 }
 pub fn sum(a: &Tensor, dtype: Option<DType>) -> Result<Tensor> {
     sum_marks(a, vec![true; a.ndim()], false, dtype, "SumBackward0")
