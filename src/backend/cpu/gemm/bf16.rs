@@ -2,7 +2,7 @@
 //! the multiplications of float32, and nothing is widened in memory. Numbers below the smallest normal one count as zero, as
 //! they do for PyTorch on such a machine.
 
-use super::half::Part;
+use super::mat::Part;
 use crate::backend::cpu::level::{level, Level};
 use crate::backend::cpu::scratch::Scratch;
 use crate::backend::cpu::transpose::transpose;

@@ -1,5 +1,6 @@
 //! Matrix products of half types, which are carried out in f32.
 
+use super::mat::Part;
 use super::problem::{Problem, BLOCK, TASK};
 use super::real::matmul_serial;
 use crate::backend::cpu::lanes::FloatElement;
@@ -47,25 +48,6 @@ pub(super) fn run_half<T: FloatElement<C = f32>>(p: Problem<T>, alpha: f32, beta
     match failed.into_inner().unwrap_or_else(|e| e.into_inner()) {
         Some(e) => Err(e),
         None => Ok(()),
-    }
-}
-
-/// A part of a matrix: its first element, and the strides of rows and columns.
-#[derive(Clone, Copy)]
-pub(super) struct Part<T> {
-    pub p: *const T,
-    pub row: isize,
-    pub col: isize,
-}
-impl<T> Part<T> {
-    #[inline(always)]
-    pub fn at(&self, row: usize, col: usize) -> *const T {
-        self.p.wrapping_offset(row as isize * self.row + col as isize * self.col)
-    }
-    /// The same memory as another type of the same size.
-    #[cfg(target_arch = "x86_64")]
-    fn cast<U>(self) -> Part<U> {
-        Part { p: self.p.cast(), row: self.row, col: self.col }
     }
 }
 

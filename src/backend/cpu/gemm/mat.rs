@@ -30,3 +30,22 @@ impl<T> Mat<T> {
         self.p.at(batch as isize * self.batch + row as isize * self.row + col as isize * self.col)
     }
 }
+
+/// A part of a matrix: its first element, and the strides of rows and columns.
+#[derive(Clone, Copy)]
+pub(super) struct Part<T> {
+    pub p: *const T,
+    pub row: isize,
+    pub col: isize,
+}
+#[cfg(target_arch = "x86_64")]
+impl<T> Part<T> {
+    #[inline(always)]
+    pub fn at(&self, row: usize, col: usize) -> *const T {
+        self.p.wrapping_offset(row as isize * self.row + col as isize * self.col)
+    }
+    /// The same memory as another type of the same size.
+    pub fn cast<U>(self) -> Part<U> {
+        Part { p: self.p.cast(), row: self.row, col: self.col }
+    }
+}
