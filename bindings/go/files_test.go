@@ -72,6 +72,30 @@ func TestPyTorchsFiles(t *testing.T) {
 	wantError(t, err, ErrorRuntime, "size mismatch for weight")
 }
 
+// A run in mixed precision that PyTorch saved goes on.
+func TestPyTorchsRun(t *testing.T) {
+	run := Must(LoadTensors("../../tests/fixtures/files/training.pt", CPU))
+	after := Must(LoadTensors("../../tests/fixtures/files/training_after.pt", CPU))
+	m := Must(NewLinear(3, 2))
+	Must(m.LoadStateDictKeys(Must(run.Select("model.")), true))
+	o := Must(NewAdam(Must(m.Parameters()), 1e-3))
+	Check(o.LoadStateDict(Must(run.Select("optimizer."))))
+	if Must(Must(run.Get("scaler.scale")).Item()).Float64() != 1024 {
+		t.Error("the scaler's scale")
+	}
+	for _, p := range Must(m.Parameters()) {
+		g := Must(Must(Must(Arange(Int(p.Numel()))).AddScalar(Int(1))).Cast(Float32))
+		Check(p.SetGrad(Must(Must(g.View(p.Sizes())).DivScalar(Int(4)))))
+	}
+	Check(o.Step())
+	none, ulp := 0.0, 1e-7
+	for _, name := range []string{"weight", "bias"} {
+		if !Must(Must(m.Parameter(name)).Allclose(Must(after.Get("model."+name)), AllcloseOptions{Rtol: &none, Atol: &ulp})) {
+			t.Error("the run went on with other numbers:", name)
+		}
+	}
+}
+
 func TestCheckpoint(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "run")
 	parts := func() Checkpoint {

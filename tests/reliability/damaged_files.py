@@ -275,10 +275,46 @@ def bytes_of_safetensors_in_memory(r, seeds):
     return edited(r, r.choice(seeds["safetensors"]), r.choice(seeds["safetensors"]))
 
 
+def archive_in_the_core(r, seeds):
+    """Any damage of an archive, which the core reads as C, C++ and Go do."""
+    kinds = (
+        bytes_of_archive,
+        directory_of_archive,
+        bytes_of_pickle,
+        opcodes_in_pickle,
+        random_pickle,
+        records_of_archive,
+    )
+    return r.choice(kinds)(r, seeds)
+
+
+def index_of_shards(r, seeds):
+    """Any byte of the index of a file in parts, or of a part: the index's length, the index, the part."""
+    index, part = seeds["shards"]
+    if r.random() < 0.7:
+        index = edited(r, index, index)
+    else:
+        part = edited(r, part, part)
+    return struct.pack("<Q", len(index)) + index + part
+
+
+def bytes_of_checkpoint(r, seeds):
+    """Any byte of a checkpoint, or of its header alone."""
+    data = seeds["checkpoint"]
+    return edited(r, data, data) if r.random() < 0.5 else header_of_safetensors(r, {"safetensors": [data]})
+
+
+def one_format_as_another(r, seeds):
+    """The beginning of one file before the rest of another, of any formats."""
+    one, two = (r.choice(seeds[r.choice(("pt", "safetensors", "npz", "idx", "image", "csv"))]) for _ in range(2))
+    at = r.choice((1, 2, 4, 8, 16, 64, r.randrange(len(one) + 1)))
+    return one[:at] + two[r.choice((0, at)) :]
+
+
 KINDS = [
     bytes_of_archive, directory_of_archive, bytes_of_pickle, opcodes_in_pickle, random_pickle, records_of_archive,
     bytes_of_safetensors, header_of_safetensors, bytes_of_idx, bytes_of_cifar, bytes_of_csv, bytes_of_image, chunks_of_image,
-    bytes_of_npz, bytes_of_safetensors_in_memory,
+    bytes_of_npz, bytes_of_safetensors_in_memory, archive_in_the_core, index_of_shards, bytes_of_checkpoint, one_format_as_another,
 ]  # fmt: skip
 
 
@@ -332,6 +368,19 @@ def make_seeds(torch, folder):
     more["csv"] = [
         b'a,"b ""x""",c\n1,2,3\n4,,NA\n-1e5,"7",inf\n', b"1;2\r\n3;4\r\n", b"1 2\t3\n 4 5 6 ", gzip.compress(b"1,2\n3,4\n")
     ]  # fmt: skip
+    parts = os.path.join(folder, "parts")
+    os.makedirs(parts, exist_ok=True)
+    safetensors.save_sharded({"a": torch.ones(3), "b": torch.zeros(2, 2)}, parts, 1 << 20)
+    safetensors.save_sharded({"a": torch.ones(3), "b": torch.zeros(2, 2)}, parts, 12)
+    with open(os.path.join(parts, "model.safetensors.index.json"), "rb") as f:
+        index = f.read()
+    first = sorted(n for n in os.listdir(parts) if n.endswith(".safetensors"))[0]
+    with open(os.path.join(parts, first), "rb") as f:
+        more["shards"] = [index, f.read()]
+    path = os.path.join(folder, "seed")
+    torch.checkpoint.save_checkpoint(path, [net], [optimizer], extra={"epoch": 3, "note": "text"})
+    with open(path, "rb") as f:
+        more["checkpoint"] = f.read()
     images, arrays = (os.path.join(ROOT, "tests", "fixtures", n) for n in ("images", "files"))
     more["image"], more["npz"] = [], []
     for name in sorted(os.listdir(images)):
@@ -384,7 +433,46 @@ def tensors_of_file(path, read, safetensors):
         return {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
 
 
+def tensors_of_parts(data, path, read, safetensors):
+    folder = os.path.join(os.path.dirname(path), "parts")
+    (n,) = struct.unpack("<Q", data[:8])
+    first = sorted(n for n in os.listdir(folder) if n.endswith(".safetensors"))[0]
+    for name, content in (("model.safetensors.index.json", data[8 : 8 + n]), (first, data[8 + n :])):
+        with open(os.path.join(folder, name), "wb") as f:
+            f.write(content)
+    return safetensors.load_file(folder)
+
+
+def checkpoint(path, read, safetensors):
+    import taper as torch
+
+    net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3), torch.nn.Linear(3, 1))
+    optimizer = torch.optim.Adam(net.parameters())
+    before = [p.detach().clone() for p in net.parameters()]
+    try:
+        return torch.checkpoint.load_checkpoint(path, [net], [optimizer])
+    except (OSError, ValueError, RuntimeError) as e:
+        assert all(torch.equal(p, b) for p, b in zip(net.parameters(), before)), "a failed load has changed the model"
+        # Another number of objects, other sizes, a state that no generator has.
+        raise OSError(str(e)) from e
+
+
+def tensors_of_any(path, read, safetensors):
+    """Every reader: each says what is wrong."""
+    found = []
+    for reader in (safetensors.load_file, read.read_idx, read.read_image, read.read_csv):
+        try:
+            found.append(reader(path))
+        except OSError:
+            found.append(None)
+    return found
+
+
 READERS = {
+    archive_in_the_core: of_file(lambda path, read, safetensors: safetensors.load_file(path)),
+    index_of_shards: tensors_of_parts,
+    bytes_of_checkpoint: of_file(checkpoint),
+    one_format_as_another: of_file(tensors_of_any),
     bytes_of_idx: of_file(lambda path, read, _: read.read_idx(path)),
     bytes_of_cifar: of_file(lambda path, read, _: read.read_cifar(path)),
     bytes_of_csv: of_file(lambda path, read, _: read.read_csv(path)),

@@ -11,6 +11,8 @@ from ._dtype import float32, float64, int64, uint8
 from ._tensor import Tensor
 
 _FORMAT = "taper checkpoint 1"
+# What comes of a file whose states have another structure than those that it is read into.
+_TORN = (KeyError, IndexError, TypeError, AttributeError, UnicodeDecodeError, RecursionError)
 
 
 def _flat(value, name, out):
@@ -137,6 +139,32 @@ def _flat_children(state, name, out):
         _flat(value, f"{name}.{key}", out)
 
 
+def _read(path, tensors, texts, kinds, scaler):
+    """The states of optimizers, schedules and the scaler, in this order."""
+    for kind, given in kinds.items():
+        has = int(tensors[f"count.{kind}"])
+        if has != len(given):
+            raise ValueError(f"the checkpoint {path} has {has} {kind}, but {len(given)} were given")
+    try:
+        skeleton = json.loads(texts["python"]) if "python" in texts else None
+    except ValueError as e:
+        raise KeyError("python") from e
+    states = []
+    for i, o in enumerate(kinds["optimizers"]):
+        name = f"optimizers.{i}"
+        states.append(_built(skeleton["optimizers"][i], tensors) if skeleton else _optimizer_like(o, name, tensors))
+    for i, s in enumerate(kinds["schedules"]):
+        name = f"schedules.{i}"
+        states.append(_built(skeleton["schedules"][i], tensors) if skeleton else _like(s.state_dict(), name, tensors))
+    if scaler is not None:
+        states.append(
+            _built(skeleton["scaler"], tensors) if skeleton else _like(scaler.state_dict(), "extra.scaler", tensors)
+        )
+    for name in ["default", *range(len(kinds["generators"]))]:
+        tensors[f"generators.{name}"]  # is there
+    return states
+
+
 def load_checkpoint(path, models=(), optimizers=(), schedules=(), generators=(), scaler=None, strict=True):
     """Reads such a file into objects of the same structure. Gives (extra, missing, unexpected): the caller's tensors and
     texts, and the names that models did not match, which are an error when strict. A failure changes nothing."""
@@ -147,23 +175,10 @@ def load_checkpoint(path, models=(), optimizers=(), schedules=(), generators=(),
             raise OSError(f'{path} is no checkpoint: its text entry "format" is not "{_FORMAT}"')
     tensors = safetensors.load_file(path)
     kinds = {"models": models, "optimizers": optimizers, "schedules": schedules, "generators": generators}
-    for kind, given in kinds.items():
-        has = int(tensors[f"count.{kind}"])
-        if has != len(given):
-            raise ValueError(f"the checkpoint {path} has {has} {kind}, but {len(given)} were given")
-    skeleton = json.loads(texts["python"]) if "python" in texts else None
-    states = {}
-    for i, o in enumerate(optimizers):
-        states[id(o)] = (
-            _built(skeleton["optimizers"][i], tensors) if skeleton else _optimizer_like(o, f"optimizers.{i}", tensors)
-        )
-    for i, s in enumerate(schedules):
-        name = f"schedules.{i}"
-        states[id(s)] = _built(skeleton["schedules"][i], tensors) if skeleton else _like(s.state_dict(), name, tensors)
-    if scaler is not None:
-        states[id(scaler)] = (
-            _built(skeleton["scaler"], tensors) if skeleton else _like(scaler.state_dict(), "extra.scaler", tensors)
-        )
+    try:
+        states = _read(path, tensors, texts, kinds, scaler)
+    except _TORN as e:
+        raise OSError(f"{path} is no whole checkpoint: {type(e).__name__}: {e}") from e
     parts = [*optimizers, *schedules] + ([scaler] if scaler is not None else [])
     own = [{k: v.clone() for k, v in m.state_dict().items()} for m in models]
     before = [copy.deepcopy(o.state_dict()) for o in parts]
@@ -176,12 +191,12 @@ def load_checkpoint(path, models=(), optimizers=(), schedules=(), generators=(),
             keys = m.load_state_dict(state, strict=strict)
             missing += keys.missing_keys
             unexpected += keys.unexpected_keys
-        for o in parts:
-            o.load_state_dict(states[id(o)])
+        for o, state in zip(parts, states):
+            o.load_state_dict(state)
         random.set_rng_state(tensors["generators.default"])
         for i, g in enumerate(generators):
             g.set_state(tensors[f"generators.{i}"])
-    except BaseException:
+    except BaseException as e:
         for m, state in zip(models, own):
             m.load_state_dict(state)
         for o, state in zip(parts, before):
@@ -189,6 +204,8 @@ def load_checkpoint(path, models=(), optimizers=(), schedules=(), generators=(),
         random.set_rng_state(numbers[0])
         for g, state in zip(generators, numbers[1]):
             g.set_state(state)
+        if isinstance(e, _TORN):
+            raise OSError(f"{path} is no whole checkpoint: {type(e).__name__}: {e}") from e
         raise
     extra = {k[6:]: v for k, v in {**tensors, **texts}.items() if k.startswith("extra.")}
     return extra, missing, unexpected
