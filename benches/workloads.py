@@ -232,6 +232,29 @@ for _name, _f in {
     factorisation(f"{_name} of 10000 times 3x3", _f, (10000, 3, 3), 10.0)
 
 
+def transform(name, f, *shape, real=False, dtype="complex64"):
+    @workload(name)
+    def make(T):
+        T.manual_seed(0)
+        parts = "float32" if dtype == "complex64" else "float64"
+        x = T.randn(*shape, dtype=getattr(T, parts))
+        if not real:
+            x = T.complex(x, T.randn(*shape, dtype=getattr(T, parts)))
+        return lambda: f(T.fft, x)
+
+
+for _n in (256, 1000, 1009, 1024, 4096, 1 << 20):
+    transform(f"fft of {_n}", lambda fft, x: fft.fft(x), _n)
+    transform(f"rfft of {_n}", lambda fft, x: fft.rfft(x), _n, real=True)
+transform("fft of 1024, complex128", lambda fft, x: fft.fft(x), 1024, dtype="complex128")
+transform("fft of 64x1024", lambda fft, x: fft.fft(x), 64, 1024)
+transform("rfft of 64x1024", lambda fft, x: fft.rfft(x), 64, 1024, real=True)
+transform("fft of 1024x64", lambda fft, x: fft.fft(x), 1024, 64)
+transform("fft2 of 512x512", lambda fft, x: fft.fft2(x), 512, 512)
+transform("rfft2 of 512x512", lambda fft, x: fft.rfft2(x), 512, 512, real=True)
+transform("irfft2 of 512x257", lambda fft, x: fft.irfft2(x), 512, 257)
+
+
 @workload("conv2d 16x16x32x32, 32 kernels 3x3", ("GFLOP", 2 * 16 * 32 * 30 * 30 * 16 * 9 / 1e9))
 def conv2d(T):
     x, w = T.rand(16, 16, 32, 32), T.rand(32, 16, 3, 3)

@@ -2923,6 +2923,174 @@ static inline taper_go_t go_taper_nuclear_norm_dim(uintptr_t a_self, const int64
     r.r0 = (uintptr_t)p0;
     return r;
 }
+static inline taper_go_t go_taper_fft_fft(uintptr_t a_self, bool has_a_n, int64_t a_n, int64_t a_dim, const char *a_norm) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fft_fft((taper_tensor *)a_self, has_a_n ? &a_n : 0, a_dim, a_norm, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_fft_ifft(uintptr_t a_self, bool has_a_n, int64_t a_n, int64_t a_dim, const char *a_norm) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fft_ifft((taper_tensor *)a_self, has_a_n ? &a_n : 0, a_dim, a_norm, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_fft_rfft(uintptr_t a_self, bool has_a_n, int64_t a_n, int64_t a_dim, const char *a_norm) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fft_rfft((taper_tensor *)a_self, has_a_n ? &a_n : 0, a_dim, a_norm, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_fft_irfft(uintptr_t a_self, bool has_a_n, int64_t a_n, int64_t a_dim, const char *a_norm) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fft_irfft((taper_tensor *)a_self, has_a_n ? &a_n : 0, a_dim, a_norm, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_fft_hfft(uintptr_t a_self, bool has_a_n, int64_t a_n, int64_t a_dim, const char *a_norm) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fft_hfft((taper_tensor *)a_self, has_a_n ? &a_n : 0, a_dim, a_norm, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_fft_ihfft(uintptr_t a_self, bool has_a_n, int64_t a_n, int64_t a_dim, const char *a_norm) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fft_ihfft((taper_tensor *)a_self, has_a_n ? &a_n : 0, a_dim, a_norm, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_fft_fft2(uintptr_t a_self, const int64_t *a_s, size_t a_s_len, const int64_t *a_dim, size_t a_dim_len, const char *a_norm) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fft_fft2((taper_tensor *)a_self, a_s, a_s_len, a_dim, a_dim_len, a_norm, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_fft_ifft2(uintptr_t a_self, const int64_t *a_s, size_t a_s_len, const int64_t *a_dim, size_t a_dim_len, const char *a_norm) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fft_ifft2((taper_tensor *)a_self, a_s, a_s_len, a_dim, a_dim_len, a_norm, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_fft_rfft2(uintptr_t a_self, const int64_t *a_s, size_t a_s_len, const int64_t *a_dim, size_t a_dim_len, const char *a_norm) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fft_rfft2((taper_tensor *)a_self, a_s, a_s_len, a_dim, a_dim_len, a_norm, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_fft_irfft2(uintptr_t a_self, const int64_t *a_s, size_t a_s_len, const int64_t *a_dim, size_t a_dim_len, const char *a_norm) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fft_irfft2((taper_tensor *)a_self, a_s, a_s_len, a_dim, a_dim_len, a_norm, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_fft_hfft2(uintptr_t a_self, const int64_t *a_s, size_t a_s_len, const int64_t *a_dim, size_t a_dim_len, const char *a_norm) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fft_hfft2((taper_tensor *)a_self, a_s, a_s_len, a_dim, a_dim_len, a_norm, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_fft_ihfft2(uintptr_t a_self, const int64_t *a_s, size_t a_s_len, const int64_t *a_dim, size_t a_dim_len, const char *a_norm) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fft_ihfft2((taper_tensor *)a_self, a_s, a_s_len, a_dim, a_dim_len, a_norm, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_fft_fftn(uintptr_t a_self, const int64_t *a_s, size_t a_s_len, const int64_t *a_dim, size_t a_dim_len, const char *a_norm) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fft_fftn((taper_tensor *)a_self, a_s, a_s_len, a_dim, a_dim_len, a_norm, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_fft_ifftn(uintptr_t a_self, const int64_t *a_s, size_t a_s_len, const int64_t *a_dim, size_t a_dim_len, const char *a_norm) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fft_ifftn((taper_tensor *)a_self, a_s, a_s_len, a_dim, a_dim_len, a_norm, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_fft_rfftn(uintptr_t a_self, const int64_t *a_s, size_t a_s_len, const int64_t *a_dim, size_t a_dim_len, const char *a_norm) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fft_rfftn((taper_tensor *)a_self, a_s, a_s_len, a_dim, a_dim_len, a_norm, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_fft_irfftn(uintptr_t a_self, const int64_t *a_s, size_t a_s_len, const int64_t *a_dim, size_t a_dim_len, const char *a_norm) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fft_irfftn((taper_tensor *)a_self, a_s, a_s_len, a_dim, a_dim_len, a_norm, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_fft_hfftn(uintptr_t a_self, const int64_t *a_s, size_t a_s_len, const int64_t *a_dim, size_t a_dim_len, const char *a_norm) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fft_hfftn((taper_tensor *)a_self, a_s, a_s_len, a_dim, a_dim_len, a_norm, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_fft_ihfftn(uintptr_t a_self, const int64_t *a_s, size_t a_s_len, const int64_t *a_dim, size_t a_dim_len, const char *a_norm) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fft_ihfftn((taper_tensor *)a_self, a_s, a_s_len, a_dim, a_dim_len, a_norm, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_fft_fftfreq(int64_t a_n, double a_d, int32_t a_dtype, taper_device a_device) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fft_fftfreq(a_n, a_d, a_dtype, a_device, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_fft_rfftfreq(int64_t a_n, double a_d, int32_t a_dtype, taper_device a_device) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fft_rfftfreq(a_n, a_d, a_dtype, a_device, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_fft_fftshift(uintptr_t a_self, const int64_t *a_dim, size_t a_dim_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fft_fftshift((taper_tensor *)a_self, a_dim, a_dim_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_fft_ifftshift(uintptr_t a_self, const int64_t *a_dim, size_t a_dim_len) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_fft_ifftshift((taper_tensor *)a_self, a_dim, a_dim_len, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_stft(uintptr_t a_self, int64_t a_n_fft, bool has_a_hop_length, int64_t a_hop_length, bool has_a_win_length, int64_t a_win_length, uintptr_t a_window, bool a_center, const char *a_pad_mode, bool a_normalized, bool has_a_onesided, bool a_onesided, bool has_a_return_complex, bool a_return_complex, bool has_a_align_to_window, bool a_align_to_window) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_stft((taper_tensor *)a_self, a_n_fft, has_a_hop_length ? &a_hop_length : 0, has_a_win_length ? &a_win_length : 0, (taper_tensor *)a_window, a_center, a_pad_mode, a_normalized, has_a_onesided ? &a_onesided : 0, has_a_return_complex ? &a_return_complex : 0, has_a_align_to_window ? &a_align_to_window : 0, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
+static inline taper_go_t go_taper_istft(uintptr_t a_self, int64_t a_n_fft, bool has_a_hop_length, int64_t a_hop_length, bool has_a_win_length, int64_t a_win_length, uintptr_t a_window, bool a_center, bool a_normalized, bool has_a_onesided, bool a_onesided, bool has_a_length, int64_t a_length, bool a_return_complex) {
+    taper_go_t r = {0};
+    taper_tensor *p0 = 0;
+    r.err = (uintptr_t)taper_istft((taper_tensor *)a_self, a_n_fft, has_a_hop_length ? &a_hop_length : 0, has_a_win_length ? &a_win_length : 0, (taper_tensor *)a_window, a_center, a_normalized, has_a_onesided ? &a_onesided : 0, has_a_length ? &a_length : 0, a_return_complex, &p0);
+    r.r0 = (uintptr_t)p0;
+    return r;
+}
 static inline taper_go_t go_taper_view(uintptr_t a_self, const int64_t *a_size, size_t a_size_len) {
     taper_go_t r = {0};
     taper_tensor *p0 = 0;
@@ -11160,6 +11328,566 @@ func (t *Tensor) NuclearNormDim(dim []int64, opts ...NuclearNormDimOptions) (*Te
 	dimInts := dim
 	r := C.go_taper_nuclear_norm_dim(t.ptr(), (*C.int64_t)(ints(dimInts)), C.size_t(len(dimInts)), C.bool(o.Keepdim))
 	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FftFftOptions are the optional arguments of FftFft; unset fields take their defaults.
+type FftFftOptions struct {
+	N    *int64 // default None
+	Dim  *int64 // default -1
+	Norm string // default None
+}
+
+// FftFft: The transform of one dimension, cut or filled with zeros to n elements; norm is 'backward' (the inverse is divided by n), 'ortho' (both by its root) or 'forward'.
+func (t *Tensor) FftFft(opts ...FftFftOptions) (*Tensor, error) {
+	o := first(opts)
+	normText, err := optionalText(o.Norm)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(normText)
+	r := C.go_taper_fft_fft(t.ptr(), C.bool(o.N != nil), C.int64_t(or(o.N, 0)), C.int64_t(or(o.Dim, -1)), (*C.char)(normText))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FftIfftOptions are the optional arguments of FftIfft; unset fields take their defaults.
+type FftIfftOptions struct {
+	N    *int64 // default None
+	Dim  *int64 // default -1
+	Norm string // default None
+}
+
+// FftIfft: The inverse of fft_fft.
+func (t *Tensor) FftIfft(opts ...FftIfftOptions) (*Tensor, error) {
+	o := first(opts)
+	normText, err := optionalText(o.Norm)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(normText)
+	r := C.go_taper_fft_ifft(t.ptr(), C.bool(o.N != nil), C.int64_t(or(o.N, 0)), C.int64_t(or(o.Dim, -1)), (*C.char)(normText))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FftRfftOptions are the optional arguments of FftRfft; unset fields take their defaults.
+type FftRfftOptions struct {
+	N    *int64 // default None
+	Dim  *int64 // default -1
+	Norm string // default None
+}
+
+// FftRfft: The first n / 2 + 1 elements of a real tensor's transform.
+func (t *Tensor) FftRfft(opts ...FftRfftOptions) (*Tensor, error) {
+	o := first(opts)
+	normText, err := optionalText(o.Norm)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(normText)
+	r := C.go_taper_fft_rfft(t.ptr(), C.bool(o.N != nil), C.int64_t(or(o.N, 0)), C.int64_t(or(o.Dim, -1)), (*C.char)(normText))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FftIrfftOptions are the optional arguments of FftIrfft; unset fields take their defaults.
+type FftIrfftOptions struct {
+	N    *int64 // default None
+	Dim  *int64 // default -1
+	Norm string // default None
+}
+
+// FftIrfft: The inverse of fft_rfft: n real elements, by default an even number of them.
+func (t *Tensor) FftIrfft(opts ...FftIrfftOptions) (*Tensor, error) {
+	o := first(opts)
+	normText, err := optionalText(o.Norm)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(normText)
+	r := C.go_taper_fft_irfft(t.ptr(), C.bool(o.N != nil), C.int64_t(or(o.N, 0)), C.int64_t(or(o.Dim, -1)), (*C.char)(normText))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FftHfftOptions are the optional arguments of FftHfft; unset fields take their defaults.
+type FftHfftOptions struct {
+	N    *int64 // default None
+	Dim  *int64 // default -1
+	Norm string // default None
+}
+
+// FftHfft: The real transform of a Hermitian signal whose first half is given: n elements, by default an even number of them.
+func (t *Tensor) FftHfft(opts ...FftHfftOptions) (*Tensor, error) {
+	o := first(opts)
+	normText, err := optionalText(o.Norm)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(normText)
+	r := C.go_taper_fft_hfft(t.ptr(), C.bool(o.N != nil), C.int64_t(or(o.N, 0)), C.int64_t(or(o.Dim, -1)), (*C.char)(normText))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FftIhfftOptions are the optional arguments of FftIhfft; unset fields take their defaults.
+type FftIhfftOptions struct {
+	N    *int64 // default None
+	Dim  *int64 // default -1
+	Norm string // default None
+}
+
+// FftIhfft: The inverse of fft_hfft.
+func (t *Tensor) FftIhfft(opts ...FftIhfftOptions) (*Tensor, error) {
+	o := first(opts)
+	normText, err := optionalText(o.Norm)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(normText)
+	r := C.go_taper_fft_ihfft(t.ptr(), C.bool(o.N != nil), C.int64_t(or(o.N, 0)), C.int64_t(or(o.Dim, -1)), (*C.char)(normText))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FftFft2Options are the optional arguments of FftFft2; unset fields take their defaults.
+type FftFft2Options struct {
+	S    []int64 // default None
+	Dim  []int64 // default [-2, -1]
+	Norm string  // default None
+}
+
+// FftFft2: fft_fftn of two dimensions.
+func (t *Tensor) FftFft2(opts ...FftFft2Options) (*Tensor, error) {
+	o := first(opts)
+	sInts := o.S
+	dimInts := orInts(o.Dim, -2, -1)
+	normText, err := optionalText(o.Norm)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(normText)
+	r := C.go_taper_fft_fft2(t.ptr(), (*C.int64_t)(intsOrNil(sInts)), C.size_t(len(sInts)), (*C.int64_t)(ints(dimInts)), C.size_t(len(dimInts)), (*C.char)(normText))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FftIfft2Options are the optional arguments of FftIfft2; unset fields take their defaults.
+type FftIfft2Options struct {
+	S    []int64 // default None
+	Dim  []int64 // default [-2, -1]
+	Norm string  // default None
+}
+
+// FftIfft2: The inverse of fft_fft2.
+func (t *Tensor) FftIfft2(opts ...FftIfft2Options) (*Tensor, error) {
+	o := first(opts)
+	sInts := o.S
+	dimInts := orInts(o.Dim, -2, -1)
+	normText, err := optionalText(o.Norm)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(normText)
+	r := C.go_taper_fft_ifft2(t.ptr(), (*C.int64_t)(intsOrNil(sInts)), C.size_t(len(sInts)), (*C.int64_t)(ints(dimInts)), C.size_t(len(dimInts)), (*C.char)(normText))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FftRfft2Options are the optional arguments of FftRfft2; unset fields take their defaults.
+type FftRfft2Options struct {
+	S    []int64 // default None
+	Dim  []int64 // default [-2, -1]
+	Norm string  // default None
+}
+
+// FftRfft2: fft_rfftn of two dimensions.
+func (t *Tensor) FftRfft2(opts ...FftRfft2Options) (*Tensor, error) {
+	o := first(opts)
+	sInts := o.S
+	dimInts := orInts(o.Dim, -2, -1)
+	normText, err := optionalText(o.Norm)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(normText)
+	r := C.go_taper_fft_rfft2(t.ptr(), (*C.int64_t)(intsOrNil(sInts)), C.size_t(len(sInts)), (*C.int64_t)(ints(dimInts)), C.size_t(len(dimInts)), (*C.char)(normText))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FftIrfft2Options are the optional arguments of FftIrfft2; unset fields take their defaults.
+type FftIrfft2Options struct {
+	S    []int64 // default None
+	Dim  []int64 // default [-2, -1]
+	Norm string  // default None
+}
+
+// FftIrfft2: The inverse of fft_rfft2.
+func (t *Tensor) FftIrfft2(opts ...FftIrfft2Options) (*Tensor, error) {
+	o := first(opts)
+	sInts := o.S
+	dimInts := orInts(o.Dim, -2, -1)
+	normText, err := optionalText(o.Norm)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(normText)
+	r := C.go_taper_fft_irfft2(t.ptr(), (*C.int64_t)(intsOrNil(sInts)), C.size_t(len(sInts)), (*C.int64_t)(ints(dimInts)), C.size_t(len(dimInts)), (*C.char)(normText))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FftHfft2Options are the optional arguments of FftHfft2; unset fields take their defaults.
+type FftHfft2Options struct {
+	S    []int64 // default None
+	Dim  []int64 // default [-2, -1]
+	Norm string  // default None
+}
+
+// FftHfft2: fft_hfftn of two dimensions.
+func (t *Tensor) FftHfft2(opts ...FftHfft2Options) (*Tensor, error) {
+	o := first(opts)
+	sInts := o.S
+	dimInts := orInts(o.Dim, -2, -1)
+	normText, err := optionalText(o.Norm)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(normText)
+	r := C.go_taper_fft_hfft2(t.ptr(), (*C.int64_t)(intsOrNil(sInts)), C.size_t(len(sInts)), (*C.int64_t)(ints(dimInts)), C.size_t(len(dimInts)), (*C.char)(normText))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FftIhfft2Options are the optional arguments of FftIhfft2; unset fields take their defaults.
+type FftIhfft2Options struct {
+	S    []int64 // default None
+	Dim  []int64 // default [-2, -1]
+	Norm string  // default None
+}
+
+// FftIhfft2: The inverse of fft_hfft2.
+func (t *Tensor) FftIhfft2(opts ...FftIhfft2Options) (*Tensor, error) {
+	o := first(opts)
+	sInts := o.S
+	dimInts := orInts(o.Dim, -2, -1)
+	normText, err := optionalText(o.Norm)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(normText)
+	r := C.go_taper_fft_ihfft2(t.ptr(), (*C.int64_t)(intsOrNil(sInts)), C.size_t(len(sInts)), (*C.int64_t)(ints(dimInts)), C.size_t(len(dimInts)), (*C.char)(normText))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FftFftnOptions are the optional arguments of FftFftn; unset fields take their defaults.
+type FftFftnOptions struct {
+	S    []int64 // default None
+	Dim  []int64 // default None
+	Norm string  // default None
+}
+
+// FftFftn: The transform of several dimensions: all, those of dim, or the last ones, as many as s has sizes (-1 keeps a size).
+func (t *Tensor) FftFftn(opts ...FftFftnOptions) (*Tensor, error) {
+	o := first(opts)
+	sInts := o.S
+	dimInts := o.Dim
+	normText, err := optionalText(o.Norm)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(normText)
+	r := C.go_taper_fft_fftn(t.ptr(), (*C.int64_t)(intsOrNil(sInts)), C.size_t(len(sInts)), (*C.int64_t)(intsOrNil(dimInts)), C.size_t(len(dimInts)), (*C.char)(normText))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FftIfftnOptions are the optional arguments of FftIfftn; unset fields take their defaults.
+type FftIfftnOptions struct {
+	S    []int64 // default None
+	Dim  []int64 // default None
+	Norm string  // default None
+}
+
+// FftIfftn: The inverse of fft_fftn.
+func (t *Tensor) FftIfftn(opts ...FftIfftnOptions) (*Tensor, error) {
+	o := first(opts)
+	sInts := o.S
+	dimInts := o.Dim
+	normText, err := optionalText(o.Norm)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(normText)
+	r := C.go_taper_fft_ifftn(t.ptr(), (*C.int64_t)(intsOrNil(sInts)), C.size_t(len(sInts)), (*C.int64_t)(intsOrNil(dimInts)), C.size_t(len(dimInts)), (*C.char)(normText))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FftRfftnOptions are the optional arguments of FftRfftn; unset fields take their defaults.
+type FftRfftnOptions struct {
+	S    []int64 // default None
+	Dim  []int64 // default None
+	Norm string  // default None
+}
+
+// FftRfftn: The transform of a real tensor, with half a spectrum in the last of the dimensions.
+func (t *Tensor) FftRfftn(opts ...FftRfftnOptions) (*Tensor, error) {
+	o := first(opts)
+	sInts := o.S
+	dimInts := o.Dim
+	normText, err := optionalText(o.Norm)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(normText)
+	r := C.go_taper_fft_rfftn(t.ptr(), (*C.int64_t)(intsOrNil(sInts)), C.size_t(len(sInts)), (*C.int64_t)(intsOrNil(dimInts)), C.size_t(len(dimInts)), (*C.char)(normText))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FftIrfftnOptions are the optional arguments of FftIrfftn; unset fields take their defaults.
+type FftIrfftnOptions struct {
+	S    []int64 // default None
+	Dim  []int64 // default None
+	Norm string  // default None
+}
+
+// FftIrfftn: The inverse of fft_rfftn.
+func (t *Tensor) FftIrfftn(opts ...FftIrfftnOptions) (*Tensor, error) {
+	o := first(opts)
+	sInts := o.S
+	dimInts := o.Dim
+	normText, err := optionalText(o.Norm)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(normText)
+	r := C.go_taper_fft_irfftn(t.ptr(), (*C.int64_t)(intsOrNil(sInts)), C.size_t(len(sInts)), (*C.int64_t)(intsOrNil(dimInts)), C.size_t(len(dimInts)), (*C.char)(normText))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FftHfftnOptions are the optional arguments of FftHfftn; unset fields take their defaults.
+type FftHfftnOptions struct {
+	S    []int64 // default None
+	Dim  []int64 // default None
+	Norm string  // default None
+}
+
+// FftHfftn: The real transform of a Hermitian signal of which half is given in the last of the dimensions.
+func (t *Tensor) FftHfftn(opts ...FftHfftnOptions) (*Tensor, error) {
+	o := first(opts)
+	sInts := o.S
+	dimInts := o.Dim
+	normText, err := optionalText(o.Norm)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(normText)
+	r := C.go_taper_fft_hfftn(t.ptr(), (*C.int64_t)(intsOrNil(sInts)), C.size_t(len(sInts)), (*C.int64_t)(intsOrNil(dimInts)), C.size_t(len(dimInts)), (*C.char)(normText))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FftIhfftnOptions are the optional arguments of FftIhfftn; unset fields take their defaults.
+type FftIhfftnOptions struct {
+	S    []int64 // default None
+	Dim  []int64 // default None
+	Norm string  // default None
+}
+
+// FftIhfftn: The inverse of fft_hfftn.
+func (t *Tensor) FftIhfftn(opts ...FftIhfftnOptions) (*Tensor, error) {
+	o := first(opts)
+	sInts := o.S
+	dimInts := o.Dim
+	normText, err := optionalText(o.Norm)
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(normText)
+	r := C.go_taper_fft_ihfftn(t.ptr(), (*C.int64_t)(intsOrNil(sInts)), C.size_t(len(sInts)), (*C.int64_t)(intsOrNil(dimInts)), C.size_t(len(dimInts)), (*C.char)(normText))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FftFftfreqOptions are the optional arguments of FftFftfreq; unset fields take their defaults.
+type FftFftfreqOptions struct {
+	D      *float64 // default 1.0
+	Dtype  DType    // default None
+	Device Device   // default None
+}
+
+// FftFftfreq: The frequencies of a transform's elements, of n samples d apart: 0, 1, .., and the negative ones.
+func FftFftfreq(n int64, opts ...FftFftfreqOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_fft_fftfreq(C.int64_t(n), C.double(or(o.D, 1.0)), C.int32_t(o.Dtype.code()), C.taper_device(o.Device.c()))
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FftRfftfreqOptions are the optional arguments of FftRfftfreq; unset fields take their defaults.
+type FftRfftfreqOptions struct {
+	D      *float64 // default 1.0
+	Dtype  DType    // default None
+	Device Device   // default None
+}
+
+// FftRfftfreq: The frequencies of half a spectrum's elements, of n samples d apart.
+func FftRfftfreq(n int64, opts ...FftRfftfreqOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_fft_rfftfreq(C.int64_t(n), C.double(or(o.D, 1.0)), C.int32_t(o.Dtype.code()), C.taper_device(o.Device.c()))
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FftFftshiftOptions are the optional arguments of FftFftshift; unset fields take their defaults.
+type FftFftshiftOptions struct {
+	Dim []int64 // default None
+}
+
+// FftFftshift: Frequency 0 in the middle.
+func (t *Tensor) FftFftshift(opts ...FftFftshiftOptions) (*Tensor, error) {
+	o := first(opts)
+	dimInts := o.Dim
+	r := C.go_taper_fft_fftshift(t.ptr(), (*C.int64_t)(intsOrNil(dimInts)), C.size_t(len(dimInts)))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// FftIfftshiftOptions are the optional arguments of FftIfftshift; unset fields take their defaults.
+type FftIfftshiftOptions struct {
+	Dim []int64 // default None
+}
+
+// FftIfftshift: The inverse of fft_fftshift.
+func (t *Tensor) FftIfftshift(opts ...FftIfftshiftOptions) (*Tensor, error) {
+	o := first(opts)
+	dimInts := o.Dim
+	r := C.go_taper_fft_ifftshift(t.ptr(), (*C.int64_t)(intsOrNil(dimInts)), C.size_t(len(dimInts)))
+	runtime.KeepAlive(t)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// StftOptions are the optional arguments of Stft; unset fields take their defaults.
+type StftOptions struct {
+	HopLength     *int64  // default None
+	WinLength     *int64  // default None
+	Window        *Tensor // default None
+	Center        *bool   // default True
+	PadMode       string  // default "reflect"
+	Normalized    bool    // default False
+	Onesided      *bool   // default None
+	ReturnComplex *bool   // default None
+	AlignToWindow *bool   // default None
+}
+
+// Stft: The transforms of pieces of n_fft samples, hop_length apart (n_fft / 4), times the window: [.., frequencies, pieces]; complex, or with return_complex false a last dimension of two.
+func (t *Tensor) Stft(nFft int64, opts ...StftOptions) (*Tensor, error) {
+	o := first(opts)
+	padModeText, err := text(orString(o.PadMode, "reflect"))
+	if err != nil {
+		return nil, err
+	}
+	defer freeText(padModeText)
+	r := C.go_taper_stft(t.ptr(), C.int64_t(nFft), C.bool(o.HopLength != nil), C.int64_t(or(o.HopLength, 0)), C.bool(o.WinLength != nil), C.int64_t(or(o.WinLength, 0)), o.Window.ptr(), C.bool(or(o.Center, true)), (*C.char)(padModeText), C.bool(o.Normalized), C.bool(o.Onesided != nil), C.bool(or(o.Onesided, false)), C.bool(o.ReturnComplex != nil), C.bool(or(o.ReturnComplex, false)), C.bool(o.AlignToWindow != nil), C.bool(or(o.AlignToWindow, false)))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(o.Window)
+	if r.err != 0 {
+		return nil, check(uintptr(r.err))
+	}
+	return adopt(uintptr(r.r0)), nil
+}
+
+// IstftOptions are the optional arguments of Istft; unset fields take their defaults.
+type IstftOptions struct {
+	HopLength     *int64  // default None
+	WinLength     *int64  // default None
+	Window        *Tensor // default None
+	Center        *bool   // default True
+	Normalized    bool    // default False
+	Onesided      *bool   // default None
+	Length        *int64  // default None
+	ReturnComplex bool    // default False
+}
+
+// Istft: The signals of the transforms of their pieces, as stft makes them.
+func (t *Tensor) Istft(nFft int64, opts ...IstftOptions) (*Tensor, error) {
+	o := first(opts)
+	r := C.go_taper_istft(t.ptr(), C.int64_t(nFft), C.bool(o.HopLength != nil), C.int64_t(or(o.HopLength, 0)), C.bool(o.WinLength != nil), C.int64_t(or(o.WinLength, 0)), o.Window.ptr(), C.bool(or(o.Center, true)), C.bool(o.Normalized), C.bool(o.Onesided != nil), C.bool(or(o.Onesided, false)), C.bool(o.Length != nil), C.int64_t(or(o.Length, 0)), C.bool(o.ReturnComplex))
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(o.Window)
 	if r.err != 0 {
 		return nil, check(uintptr(r.err))
 	}

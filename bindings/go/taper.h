@@ -5904,6 +5904,331 @@ taper_error *taper_nuclear_norm_dim(taper_tensor *self,
                                     bool keepdim,
                                     taper_tensor **out);
 
+/* ==== Ops: Fourier transforms ============================================================================= */
+
+/*
+ * The transform of one dimension, cut or filled with zeros to n elements; norm is 'backward' (the inverse is divided by n), 'ortho' (both by its root) or 'forward'.
+ *
+ * `fft_fft(Tensor self, int? n=None, int dim=-1, str? norm=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fft_fft(taper_tensor *self,
+                           const int64_t *n,
+                           int64_t dim,
+                           const char *norm,
+                           taper_tensor **out);
+
+/*
+ * The inverse of fft_fft.
+ *
+ * `fft_ifft(Tensor self, int? n=None, int dim=-1, str? norm=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fft_ifft(taper_tensor *self,
+                            const int64_t *n,
+                            int64_t dim,
+                            const char *norm,
+                            taper_tensor **out);
+
+/*
+ * The first n / 2 + 1 elements of a real tensor's transform.
+ *
+ * `fft_rfft(Tensor self, int? n=None, int dim=-1, str? norm=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fft_rfft(taper_tensor *self,
+                            const int64_t *n,
+                            int64_t dim,
+                            const char *norm,
+                            taper_tensor **out);
+
+/*
+ * The inverse of fft_rfft: n real elements, by default an even number of them.
+ *
+ * `fft_irfft(Tensor self, int? n=None, int dim=-1, str? norm=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fft_irfft(taper_tensor *self,
+                             const int64_t *n,
+                             int64_t dim,
+                             const char *norm,
+                             taper_tensor **out);
+
+/*
+ * The real transform of a Hermitian signal whose first half is given: n elements, by default an even number of them.
+ *
+ * `fft_hfft(Tensor self, int? n=None, int dim=-1, str? norm=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fft_hfft(taper_tensor *self,
+                            const int64_t *n,
+                            int64_t dim,
+                            const char *norm,
+                            taper_tensor **out);
+
+/*
+ * The inverse of fft_hfft.
+ *
+ * `fft_ihfft(Tensor self, int? n=None, int dim=-1, str? norm=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fft_ihfft(taper_tensor *self,
+                             const int64_t *n,
+                             int64_t dim,
+                             const char *norm,
+                             taper_tensor **out);
+
+/*
+ * fft_fftn of two dimensions.
+ *
+ * `fft_fft2(Tensor self, int[1]? s=None, int[1] dim=[-2, -1], str? norm=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fft_fft2(taper_tensor *self,
+                            const int64_t *s,
+                            size_t s_len,
+                            const int64_t *dim,
+                            size_t dim_len,
+                            const char *norm,
+                            taper_tensor **out);
+
+/*
+ * The inverse of fft_fft2.
+ *
+ * `fft_ifft2(Tensor self, int[1]? s=None, int[1] dim=[-2, -1], str? norm=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fft_ifft2(taper_tensor *self,
+                             const int64_t *s,
+                             size_t s_len,
+                             const int64_t *dim,
+                             size_t dim_len,
+                             const char *norm,
+                             taper_tensor **out);
+
+/*
+ * fft_rfftn of two dimensions.
+ *
+ * `fft_rfft2(Tensor self, int[1]? s=None, int[1] dim=[-2, -1], str? norm=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fft_rfft2(taper_tensor *self,
+                             const int64_t *s,
+                             size_t s_len,
+                             const int64_t *dim,
+                             size_t dim_len,
+                             const char *norm,
+                             taper_tensor **out);
+
+/*
+ * The inverse of fft_rfft2.
+ *
+ * `fft_irfft2(Tensor self, int[1]? s=None, int[1] dim=[-2, -1], str? norm=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fft_irfft2(taper_tensor *self,
+                              const int64_t *s,
+                              size_t s_len,
+                              const int64_t *dim,
+                              size_t dim_len,
+                              const char *norm,
+                              taper_tensor **out);
+
+/*
+ * fft_hfftn of two dimensions.
+ *
+ * `fft_hfft2(Tensor self, int[1]? s=None, int[1] dim=[-2, -1], str? norm=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fft_hfft2(taper_tensor *self,
+                             const int64_t *s,
+                             size_t s_len,
+                             const int64_t *dim,
+                             size_t dim_len,
+                             const char *norm,
+                             taper_tensor **out);
+
+/*
+ * The inverse of fft_hfft2.
+ *
+ * `fft_ihfft2(Tensor self, int[1]? s=None, int[1] dim=[-2, -1], str? norm=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fft_ihfft2(taper_tensor *self,
+                              const int64_t *s,
+                              size_t s_len,
+                              const int64_t *dim,
+                              size_t dim_len,
+                              const char *norm,
+                              taper_tensor **out);
+
+/*
+ * The transform of several dimensions: all, those of dim, or the last ones, as many as s has sizes (-1 keeps a size).
+ *
+ * `fft_fftn(Tensor self, int[1]? s=None, int[1]? dim=None, str? norm=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fft_fftn(taper_tensor *self,
+                            const int64_t *s,
+                            size_t s_len,
+                            const int64_t *dim,
+                            size_t dim_len,
+                            const char *norm,
+                            taper_tensor **out);
+
+/*
+ * The inverse of fft_fftn.
+ *
+ * `fft_ifftn(Tensor self, int[1]? s=None, int[1]? dim=None, str? norm=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fft_ifftn(taper_tensor *self,
+                             const int64_t *s,
+                             size_t s_len,
+                             const int64_t *dim,
+                             size_t dim_len,
+                             const char *norm,
+                             taper_tensor **out);
+
+/*
+ * The transform of a real tensor, with half a spectrum in the last of the dimensions.
+ *
+ * `fft_rfftn(Tensor self, int[1]? s=None, int[1]? dim=None, str? norm=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fft_rfftn(taper_tensor *self,
+                             const int64_t *s,
+                             size_t s_len,
+                             const int64_t *dim,
+                             size_t dim_len,
+                             const char *norm,
+                             taper_tensor **out);
+
+/*
+ * The inverse of fft_rfftn.
+ *
+ * `fft_irfftn(Tensor self, int[1]? s=None, int[1]? dim=None, str? norm=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fft_irfftn(taper_tensor *self,
+                              const int64_t *s,
+                              size_t s_len,
+                              const int64_t *dim,
+                              size_t dim_len,
+                              const char *norm,
+                              taper_tensor **out);
+
+/*
+ * The real transform of a Hermitian signal of which half is given in the last of the dimensions.
+ *
+ * `fft_hfftn(Tensor self, int[1]? s=None, int[1]? dim=None, str? norm=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fft_hfftn(taper_tensor *self,
+                             const int64_t *s,
+                             size_t s_len,
+                             const int64_t *dim,
+                             size_t dim_len,
+                             const char *norm,
+                             taper_tensor **out);
+
+/*
+ * The inverse of fft_hfftn.
+ *
+ * `fft_ihfftn(Tensor self, int[1]? s=None, int[1]? dim=None, str? norm=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fft_ihfftn(taper_tensor *self,
+                              const int64_t *s,
+                              size_t s_len,
+                              const int64_t *dim,
+                              size_t dim_len,
+                              const char *norm,
+                              taper_tensor **out);
+
+/*
+ * The frequencies of a transform's elements, of n samples d apart: 0, 1, .., and the negative ones.
+ *
+ * `fft_fftfreq(int n, float d=1.0, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fft_fftfreq(int64_t n,
+                               double d,
+                               int32_t dtype,
+                               taper_device device,
+                               taper_tensor **out);
+
+/*
+ * The frequencies of half a spectrum's elements, of n samples d apart.
+ *
+ * `fft_rfftfreq(int n, float d=1.0, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fft_rfftfreq(int64_t n,
+                                double d,
+                                int32_t dtype,
+                                taper_device device,
+                                taper_tensor **out);
+
+/*
+ * Frequency 0 in the middle.
+ *
+ * `fft_fftshift(Tensor self, int[1]? dim=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fft_fftshift(taper_tensor *self,
+                                const int64_t *dim,
+                                size_t dim_len,
+                                taper_tensor **out);
+
+/*
+ * The inverse of fft_fftshift.
+ *
+ * `fft_ifftshift(Tensor self, int[1]? dim=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_fft_ifftshift(taper_tensor *self,
+                                 const int64_t *dim,
+                                 size_t dim_len,
+                                 taper_tensor **out);
+
+/*
+ * The transforms of pieces of n_fft samples, hop_length apart (n_fft / 4), times the window: [.., frequencies, pieces]; complex, or with return_complex false a last dimension of two.
+ *
+ * `stft(Tensor self, int n_fft, int? hop_length=None, int? win_length=None, Tensor? window=None, bool center=True, str pad_mode="reflect", bool normalized=False, bool? onesided=None, bool? return_complex=None, bool? align_to_window=None) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_stft(taper_tensor *self,
+                        int64_t n_fft,
+                        const int64_t *hop_length,
+                        const int64_t *win_length,
+                        taper_tensor *window,
+                        bool center,
+                        const char *pad_mode,
+                        bool normalized,
+                        const bool *onesided,
+                        const bool *return_complex,
+                        const bool *align_to_window,
+                        taper_tensor **out);
+
+/*
+ * The signals of the transforms of their pieces, as stft makes them.
+ *
+ * `istft(Tensor self, int n_fft, int? hop_length=None, int? win_length=None, Tensor? window=None, bool center=True, bool normalized=False, bool? onesided=None, int? length=None, bool return_complex=False) -> Tensor`. Since 0.1.
+ */
+TAPER_MUST_USE
+taper_error *taper_istft(taper_tensor *self,
+                         int64_t n_fft,
+                         const int64_t *hop_length,
+                         const int64_t *win_length,
+                         taper_tensor *window,
+                         bool center,
+                         bool normalized,
+                         const bool *onesided,
+                         const int64_t *length,
+                         bool return_complex,
+                         taper_tensor **out);
+
 /* ==== Ops: Views and shapes =============================================================================== */
 
 /*

@@ -10428,6 +10428,659 @@ pub unsafe extern "C" fn taper_nuclear_norm_dim(
     })
 }
 
+// == Fourier transforms ==
+
+/// The transform of one dimension, cut or filled with zeros to n elements; norm is 'backward' (the inverse is divided by n), 'ortho' (both by its root) or 'forward'.
+///
+/// `fft_fft(Tensor self, int? n=None, int dim=-1, str? norm=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fft_fft(
+    self_: *mut taper_tensor,
+    n: *const i64,
+    dim: i64,
+    norm: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fft_fft", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let n = c.opt(1, "n", n)?;
+        let norm = c.opt_str(3, "norm", norm)?;
+        if c.is_gated() {
+            c.gate(471, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::fft_fft(&self_, n, dim, norm)?)
+    })
+}
+
+/// The inverse of fft_fft.
+///
+/// `fft_ifft(Tensor self, int? n=None, int dim=-1, str? norm=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fft_ifft(
+    self_: *mut taper_tensor,
+    n: *const i64,
+    dim: i64,
+    norm: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fft_ifft", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let n = c.opt(1, "n", n)?;
+        let norm = c.opt_str(3, "norm", norm)?;
+        if c.is_gated() {
+            c.gate(472, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::fft_ifft(&self_, n, dim, norm)?)
+    })
+}
+
+/// The first n / 2 + 1 elements of a real tensor's transform.
+///
+/// `fft_rfft(Tensor self, int? n=None, int dim=-1, str? norm=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fft_rfft(
+    self_: *mut taper_tensor,
+    n: *const i64,
+    dim: i64,
+    norm: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fft_rfft", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let n = c.opt(1, "n", n)?;
+        let norm = c.opt_str(3, "norm", norm)?;
+        if c.is_gated() {
+            c.gate(473, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::fft_rfft(&self_, n, dim, norm)?)
+    })
+}
+
+/// The inverse of fft_rfft: n real elements, by default an even number of them.
+///
+/// `fft_irfft(Tensor self, int? n=None, int dim=-1, str? norm=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fft_irfft(
+    self_: *mut taper_tensor,
+    n: *const i64,
+    dim: i64,
+    norm: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fft_irfft", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let n = c.opt(1, "n", n)?;
+        let norm = c.opt_str(3, "norm", norm)?;
+        if c.is_gated() {
+            c.gate(474, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::fft_irfft(&self_, n, dim, norm)?)
+    })
+}
+
+/// The real transform of a Hermitian signal whose first half is given: n elements, by default an even number of them.
+///
+/// `fft_hfft(Tensor self, int? n=None, int dim=-1, str? norm=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fft_hfft(
+    self_: *mut taper_tensor,
+    n: *const i64,
+    dim: i64,
+    norm: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fft_hfft", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let n = c.opt(1, "n", n)?;
+        let norm = c.opt_str(3, "norm", norm)?;
+        if c.is_gated() {
+            c.gate(475, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::fft_hfft(&self_, n, dim, norm)?)
+    })
+}
+
+/// The inverse of fft_hfft.
+///
+/// `fft_ihfft(Tensor self, int? n=None, int dim=-1, str? norm=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fft_ihfft(
+    self_: *mut taper_tensor,
+    n: *const i64,
+    dim: i64,
+    norm: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fft_ihfft", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let n = c.opt(1, "n", n)?;
+        let norm = c.opt_str(3, "norm", norm)?;
+        if c.is_gated() {
+            c.gate(476, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::fft_ihfft(&self_, n, dim, norm)?)
+    })
+}
+
+/// fft_fftn of two dimensions.
+///
+/// `fft_fft2(Tensor self, int[1]? s=None, int[1] dim=[-2, -1], str? norm=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fft_fft2(
+    self_: *mut taper_tensor,
+    s: *const i64,
+    s_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    norm: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fft_fft2", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let s = c.opt_slice(1, "s", s, s_len)?;
+        let dim = c.slice(2, "dim", dim, dim_len)?;
+        let norm = c.opt_str(3, "norm", norm)?;
+        if c.is_gated() {
+            c.gate(477, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::fft_fft2(&self_, s, dim, norm)?)
+    })
+}
+
+/// The inverse of fft_fft2.
+///
+/// `fft_ifft2(Tensor self, int[1]? s=None, int[1] dim=[-2, -1], str? norm=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fft_ifft2(
+    self_: *mut taper_tensor,
+    s: *const i64,
+    s_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    norm: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fft_ifft2", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let s = c.opt_slice(1, "s", s, s_len)?;
+        let dim = c.slice(2, "dim", dim, dim_len)?;
+        let norm = c.opt_str(3, "norm", norm)?;
+        if c.is_gated() {
+            c.gate(478, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::fft_ifft2(&self_, s, dim, norm)?)
+    })
+}
+
+/// fft_rfftn of two dimensions.
+///
+/// `fft_rfft2(Tensor self, int[1]? s=None, int[1] dim=[-2, -1], str? norm=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fft_rfft2(
+    self_: *mut taper_tensor,
+    s: *const i64,
+    s_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    norm: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fft_rfft2", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let s = c.opt_slice(1, "s", s, s_len)?;
+        let dim = c.slice(2, "dim", dim, dim_len)?;
+        let norm = c.opt_str(3, "norm", norm)?;
+        if c.is_gated() {
+            c.gate(479, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::fft_rfft2(&self_, s, dim, norm)?)
+    })
+}
+
+/// The inverse of fft_rfft2.
+///
+/// `fft_irfft2(Tensor self, int[1]? s=None, int[1] dim=[-2, -1], str? norm=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fft_irfft2(
+    self_: *mut taper_tensor,
+    s: *const i64,
+    s_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    norm: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fft_irfft2", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let s = c.opt_slice(1, "s", s, s_len)?;
+        let dim = c.slice(2, "dim", dim, dim_len)?;
+        let norm = c.opt_str(3, "norm", norm)?;
+        if c.is_gated() {
+            c.gate(480, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::fft_irfft2(&self_, s, dim, norm)?)
+    })
+}
+
+/// fft_hfftn of two dimensions.
+///
+/// `fft_hfft2(Tensor self, int[1]? s=None, int[1] dim=[-2, -1], str? norm=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fft_hfft2(
+    self_: *mut taper_tensor,
+    s: *const i64,
+    s_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    norm: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fft_hfft2", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let s = c.opt_slice(1, "s", s, s_len)?;
+        let dim = c.slice(2, "dim", dim, dim_len)?;
+        let norm = c.opt_str(3, "norm", norm)?;
+        if c.is_gated() {
+            c.gate(481, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::fft_hfft2(&self_, s, dim, norm)?)
+    })
+}
+
+/// The inverse of fft_hfft2.
+///
+/// `fft_ihfft2(Tensor self, int[1]? s=None, int[1] dim=[-2, -1], str? norm=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fft_ihfft2(
+    self_: *mut taper_tensor,
+    s: *const i64,
+    s_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    norm: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fft_ihfft2", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let s = c.opt_slice(1, "s", s, s_len)?;
+        let dim = c.slice(2, "dim", dim, dim_len)?;
+        let norm = c.opt_str(3, "norm", norm)?;
+        if c.is_gated() {
+            c.gate(482, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::fft_ihfft2(&self_, s, dim, norm)?)
+    })
+}
+
+/// The transform of several dimensions: all, those of dim, or the last ones, as many as s has sizes (-1 keeps a size).
+///
+/// `fft_fftn(Tensor self, int[1]? s=None, int[1]? dim=None, str? norm=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fft_fftn(
+    self_: *mut taper_tensor,
+    s: *const i64,
+    s_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    norm: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fft_fftn", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let s = c.opt_slice(1, "s", s, s_len)?;
+        let dim = c.opt_slice(2, "dim", dim, dim_len)?;
+        let norm = c.opt_str(3, "norm", norm)?;
+        if c.is_gated() {
+            c.gate(483, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::fft_fftn(&self_, s, dim, norm)?)
+    })
+}
+
+/// The inverse of fft_fftn.
+///
+/// `fft_ifftn(Tensor self, int[1]? s=None, int[1]? dim=None, str? norm=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fft_ifftn(
+    self_: *mut taper_tensor,
+    s: *const i64,
+    s_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    norm: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fft_ifftn", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let s = c.opt_slice(1, "s", s, s_len)?;
+        let dim = c.opt_slice(2, "dim", dim, dim_len)?;
+        let norm = c.opt_str(3, "norm", norm)?;
+        if c.is_gated() {
+            c.gate(484, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::fft_ifftn(&self_, s, dim, norm)?)
+    })
+}
+
+/// The transform of a real tensor, with half a spectrum in the last of the dimensions.
+///
+/// `fft_rfftn(Tensor self, int[1]? s=None, int[1]? dim=None, str? norm=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fft_rfftn(
+    self_: *mut taper_tensor,
+    s: *const i64,
+    s_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    norm: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fft_rfftn", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let s = c.opt_slice(1, "s", s, s_len)?;
+        let dim = c.opt_slice(2, "dim", dim, dim_len)?;
+        let norm = c.opt_str(3, "norm", norm)?;
+        if c.is_gated() {
+            c.gate(485, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::fft_rfftn(&self_, s, dim, norm)?)
+    })
+}
+
+/// The inverse of fft_rfftn.
+///
+/// `fft_irfftn(Tensor self, int[1]? s=None, int[1]? dim=None, str? norm=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fft_irfftn(
+    self_: *mut taper_tensor,
+    s: *const i64,
+    s_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    norm: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fft_irfftn", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let s = c.opt_slice(1, "s", s, s_len)?;
+        let dim = c.opt_slice(2, "dim", dim, dim_len)?;
+        let norm = c.opt_str(3, "norm", norm)?;
+        if c.is_gated() {
+            c.gate(486, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::fft_irfftn(&self_, s, dim, norm)?)
+    })
+}
+
+/// The real transform of a Hermitian signal of which half is given in the last of the dimensions.
+///
+/// `fft_hfftn(Tensor self, int[1]? s=None, int[1]? dim=None, str? norm=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fft_hfftn(
+    self_: *mut taper_tensor,
+    s: *const i64,
+    s_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    norm: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fft_hfftn", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let s = c.opt_slice(1, "s", s, s_len)?;
+        let dim = c.opt_slice(2, "dim", dim, dim_len)?;
+        let norm = c.opt_str(3, "norm", norm)?;
+        if c.is_gated() {
+            c.gate(487, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::fft_hfftn(&self_, s, dim, norm)?)
+    })
+}
+
+/// The inverse of fft_hfftn.
+///
+/// `fft_ihfftn(Tensor self, int[1]? s=None, int[1]? dim=None, str? norm=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fft_ihfftn(
+    self_: *mut taper_tensor,
+    s: *const i64,
+    s_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    norm: *const c_char,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fft_ihfftn", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let s = c.opt_slice(1, "s", s, s_len)?;
+        let dim = c.opt_slice(2, "dim", dim, dim_len)?;
+        let norm = c.opt_str(3, "norm", norm)?;
+        if c.is_gated() {
+            c.gate(488, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::fft_ihfftn(&self_, s, dim, norm)?)
+    })
+}
+
+/// The frequencies of a transform's elements, of n samples d apart: 0, 1, .., and the negative ones.
+///
+/// `fft_fftfreq(int n, float d=1.0, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fft_fftfreq(
+    n: i64,
+    d: f64,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fft_fftfreq", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        let device = c.opt_device(3, "device", device)?;
+        if c.is_gated() {
+            c.gate(489, &mut [])?;
+        }
+        out.set(ops::fft_fftfreq(n, d, dtype, device)?)
+    })
+}
+
+/// The frequencies of half a spectrum's elements, of n samples d apart.
+///
+/// `fft_rfftfreq(int n, float d=1.0, *, ScalarType? dtype=None, Device? device=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fft_rfftfreq(
+    n: i64,
+    d: f64,
+    dtype: i32,
+    device: taper_device,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fft_rfftfreq", |c| {
+        let out = c.out(4, "out", out);
+        let out = out?;
+        let dtype = c.opt_dtype(2, "dtype", dtype)?;
+        let device = c.opt_device(3, "device", device)?;
+        if c.is_gated() {
+            c.gate(490, &mut [])?;
+        }
+        out.set(ops::fft_rfftfreq(n, d, dtype, device)?)
+    })
+}
+
+/// Frequency 0 in the middle.
+///
+/// `fft_fftshift(Tensor self, int[1]? dim=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fft_fftshift(
+    self_: *mut taper_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fft_fftshift", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let dim = c.opt_slice(1, "dim", dim, dim_len)?;
+        if c.is_gated() {
+            c.gate(491, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::fft_fftshift(&self_, dim)?)
+    })
+}
+
+/// The inverse of fft_fftshift.
+///
+/// `fft_ifftshift(Tensor self, int[1]? dim=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_fft_ifftshift(
+    self_: *mut taper_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("fft_ifftshift", |c| {
+        let out = c.out(2, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let dim = c.opt_slice(1, "dim", dim, dim_len)?;
+        if c.is_gated() {
+            c.gate(492, &mut [One(&mut self_)])?;
+        }
+        out.set(ops::fft_ifftshift(&self_, dim)?)
+    })
+}
+
+/// The transforms of pieces of n_fft samples, hop_length apart (n_fft / 4), times the window: [.., frequencies, pieces]; complex, or with return_complex false a last dimension of two.
+///
+/// `stft(Tensor self, int n_fft, int? hop_length=None, int? win_length=None, Tensor? window=None, bool center=True, str pad_mode="reflect", bool normalized=False, bool? onesided=None, bool? return_complex=None, bool? align_to_window=None) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_stft(
+    self_: *mut taper_tensor,
+    n_fft: i64,
+    hop_length: *const i64,
+    win_length: *const i64,
+    window: *mut taper_tensor,
+    center: bool,
+    pad_mode: *const c_char,
+    normalized: bool,
+    onesided: *const bool,
+    return_complex: *const bool,
+    align_to_window: *const bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("stft", |c| {
+        let out = c.out(11, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let hop_length = c.opt(2, "hop_length", hop_length)?;
+        let win_length = c.opt(3, "win_length", win_length)?;
+        let mut window = c.opt_tensor(4, "window", window)?;
+        let pad_mode = c.str(6, "pad_mode", pad_mode)?;
+        let onesided = c.opt(8, "onesided", onesided)?;
+        let return_complex = c.opt(9, "return_complex", return_complex)?;
+        let align_to_window = c.opt(10, "align_to_window", align_to_window)?;
+        if c.is_gated() {
+            c.gate(493, &mut [One(&mut self_), Opt(&mut window)])?;
+        }
+        out.set(ops::stft(&self_, n_fft, hop_length, win_length, window.as_ref(), center, pad_mode, normalized, onesided, return_complex, align_to_window)?)
+    })
+}
+
+/// The signals of the transforms of their pieces, as stft makes them.
+///
+/// `istft(Tensor self, int n_fft, int? hop_length=None, int? win_length=None, Tensor? window=None, bool center=True, bool normalized=False, bool? onesided=None, int? length=None, bool return_complex=False) -> Tensor`. Since 0.1.
+#[no_mangle]
+#[must_use]
+pub unsafe extern "C" fn taper_istft(
+    self_: *mut taper_tensor,
+    n_fft: i64,
+    hop_length: *const i64,
+    win_length: *const i64,
+    window: *mut taper_tensor,
+    center: bool,
+    normalized: bool,
+    onesided: *const bool,
+    length: *const i64,
+    return_complex: bool,
+    out: *mut *mut taper_tensor,
+) -> *mut taper_error {
+    guard("istft", |c| {
+        let out = c.out(10, "out", out);
+        let out = out?;
+        let mut self_ = c.tensor(0, "self", self_)?;
+        let hop_length = c.opt(2, "hop_length", hop_length)?;
+        let win_length = c.opt(3, "win_length", win_length)?;
+        let mut window = c.opt_tensor(4, "window", window)?;
+        let onesided = c.opt(7, "onesided", onesided)?;
+        let length = c.opt(8, "length", length)?;
+        if c.is_gated() {
+            c.gate(494, &mut [One(&mut self_), Opt(&mut window)])?;
+        }
+        out.set(ops::istft(&self_, n_fft, hop_length, win_length, window.as_ref(), center, normalized, onesided, length, return_complex)?)
+    })
+}
+
 // == Views and shapes ==
 
 /// The same elements with another shape, never copied; one size may be -1.
@@ -10447,7 +11100,7 @@ pub unsafe extern "C" fn taper_view(
         let mut self_ = c.tensor(0, "self", self_)?;
         let size = c.slice(1, "size", size, size_len)?;
         if c.is_gated() {
-            c.gate(471, &mut [One(&mut self_)])?;
+            c.gate(495, &mut [One(&mut self_)])?;
         }
         out.set(ops::view(&self_, size)?)
     })
@@ -10469,7 +11122,7 @@ pub unsafe extern "C" fn taper_view_as(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(472, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(496, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::view_as(&self_, &other)?)
     })
@@ -10491,7 +11144,7 @@ pub unsafe extern "C" fn taper_view_dtype(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.dtype(1, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(473, &mut [One(&mut self_)])?;
+            c.gate(497, &mut [One(&mut self_)])?;
         }
         out.set(ops::view_dtype(&self_, dtype)?)
     })
@@ -10514,7 +11167,7 @@ pub unsafe extern "C" fn taper_reshape(
         let mut self_ = c.tensor(0, "self", self_)?;
         let shape = c.slice(1, "shape", shape, shape_len)?;
         if c.is_gated() {
-            c.gate(474, &mut [One(&mut self_)])?;
+            c.gate(498, &mut [One(&mut self_)])?;
         }
         out.set(ops::reshape(&self_, shape)?)
     })
@@ -10536,7 +11189,7 @@ pub unsafe extern "C" fn taper_reshape_as(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(475, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(499, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::reshape_as(&self_, &other)?)
     })
@@ -10558,7 +11211,7 @@ pub unsafe extern "C" fn taper_flatten(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(476, &mut [One(&mut self_)])?;
+            c.gate(500, &mut [One(&mut self_)])?;
         }
         out.set(ops::flatten(&self_, start_dim, end_dim)?)
     })
@@ -10578,7 +11231,7 @@ pub unsafe extern "C" fn taper_ravel(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(477, &mut [One(&mut self_)])?;
+            c.gate(501, &mut [One(&mut self_)])?;
         }
         out.set(ops::ravel(&self_)?)
     })
@@ -10602,7 +11255,7 @@ pub unsafe extern "C" fn taper_unflatten(
         let mut self_ = c.tensor(0, "self", self_)?;
         let sizes = c.slice(2, "sizes", sizes, sizes_len)?;
         if c.is_gated() {
-            c.gate(478, &mut [One(&mut self_)])?;
+            c.gate(502, &mut [One(&mut self_)])?;
         }
         out.set(ops::unflatten(&self_, dim, sizes)?)
     })
@@ -10625,7 +11278,7 @@ pub unsafe extern "C" fn taper_permute(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dims = c.slice(1, "dims", dims, dims_len)?;
         if c.is_gated() {
-            c.gate(479, &mut [One(&mut self_)])?;
+            c.gate(503, &mut [One(&mut self_)])?;
         }
         out.set(ops::permute(&self_, dims)?)
     })
@@ -10647,7 +11300,7 @@ pub unsafe extern "C" fn taper_transpose(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(480, &mut [One(&mut self_)])?;
+            c.gate(504, &mut [One(&mut self_)])?;
         }
         out.set(ops::transpose(&self_, dim0, dim1)?)
     })
@@ -10667,7 +11320,7 @@ pub unsafe extern "C" fn taper_t(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(481, &mut [One(&mut self_)])?;
+            c.gate(505, &mut [One(&mut self_)])?;
         }
         out.set(ops::t(&self_)?)
     })
@@ -10687,7 +11340,7 @@ pub unsafe extern "C" fn taper_numpy_t(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(482, &mut [One(&mut self_)])?;
+            c.gate(506, &mut [One(&mut self_)])?;
         }
         out.set(ops::numpy_t(&self_)?)
     })
@@ -10707,7 +11360,7 @@ pub unsafe extern "C" fn taper_mt(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(483, &mut [One(&mut self_)])?;
+            c.gate(507, &mut [One(&mut self_)])?;
         }
         out.set(ops::mt(&self_)?)
     })
@@ -10733,7 +11386,7 @@ pub unsafe extern "C" fn taper_movedim(
         let source = c.slice(1, "source", source, source_len)?;
         let destination = c.slice(2, "destination", destination, destination_len)?;
         if c.is_gated() {
-            c.gate(484, &mut [One(&mut self_)])?;
+            c.gate(508, &mut [One(&mut self_)])?;
         }
         out.set(ops::movedim(&self_, source, destination)?)
     })
@@ -10754,7 +11407,7 @@ pub unsafe extern "C" fn taper_unsqueeze(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(485, &mut [One(&mut self_)])?;
+            c.gate(509, &mut [One(&mut self_)])?;
         }
         out.set(ops::unsqueeze(&self_, dim)?)
     })
@@ -10774,7 +11427,7 @@ pub unsafe extern "C" fn taper_squeeze(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(486, &mut [One(&mut self_)])?;
+            c.gate(510, &mut [One(&mut self_)])?;
         }
         out.set(ops::squeeze(&self_)?)
     })
@@ -10795,7 +11448,7 @@ pub unsafe extern "C" fn taper_squeeze_dim(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(487, &mut [One(&mut self_)])?;
+            c.gate(511, &mut [One(&mut self_)])?;
         }
         out.set(ops::squeeze_dim(&self_, dim)?)
     })
@@ -10818,7 +11471,7 @@ pub unsafe extern "C" fn taper_squeeze_dims(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = c.slice(1, "dim", dim, dim_len)?;
         if c.is_gated() {
-            c.gate(488, &mut [One(&mut self_)])?;
+            c.gate(512, &mut [One(&mut self_)])?;
         }
         out.set(ops::squeeze_dims(&self_, dim)?)
     })
@@ -10841,7 +11494,7 @@ pub unsafe extern "C" fn taper_expand(
         let mut self_ = c.tensor(0, "self", self_)?;
         let size = c.slice(1, "size", size, size_len)?;
         if c.is_gated() {
-            c.gate(489, &mut [One(&mut self_)])?;
+            c.gate(513, &mut [One(&mut self_)])?;
         }
         out.set(ops::expand(&self_, size)?)
     })
@@ -10863,7 +11516,7 @@ pub unsafe extern "C" fn taper_expand_as(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(490, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(514, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::expand_as(&self_, &other)?)
     })
@@ -10886,7 +11539,7 @@ pub unsafe extern "C" fn taper_broadcast_to(
         let mut self_ = c.tensor(0, "self", self_)?;
         let size = c.slice(1, "size", size, size_len)?;
         if c.is_gated() {
-            c.gate(491, &mut [One(&mut self_)])?;
+            c.gate(515, &mut [One(&mut self_)])?;
         }
         out.set(ops::broadcast_to(&self_, size)?)
     })
@@ -10908,7 +11561,7 @@ pub unsafe extern "C" fn taper_broadcast_tensors(
         let out = out?;
         let mut tensors = tensors?;
         if c.is_gated() {
-            c.gate(492, &mut [List(&mut tensors)])?;
+            c.gate(516, &mut [List(&mut tensors)])?;
         }
         out.set(ops::broadcast_tensors(&tensors)?)
     })
@@ -10930,7 +11583,7 @@ pub unsafe extern "C" fn taper_select(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(493, &mut [One(&mut self_)])?;
+            c.gate(517, &mut [One(&mut self_)])?;
         }
         out.set(ops::select(&self_, dim, index)?)
     })
@@ -10958,7 +11611,7 @@ pub unsafe extern "C" fn taper_slice(
         let start = start?;
         let end = end?;
         if c.is_gated() {
-            c.gate(494, &mut [One(&mut self_)])?;
+            c.gate(518, &mut [One(&mut self_)])?;
         }
         out.set(ops::slice(&self_, dim, start, end, step)?)
     })
@@ -10981,7 +11634,7 @@ pub unsafe extern "C" fn taper_narrow(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(495, &mut [One(&mut self_)])?;
+            c.gate(519, &mut [One(&mut self_)])?;
         }
         out.set(ops::narrow(&self_, dim, start, length)?)
     })
@@ -11004,7 +11657,7 @@ pub unsafe extern "C" fn taper_narrow_copy(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(496, &mut [One(&mut self_)])?;
+            c.gate(520, &mut [One(&mut self_)])?;
         }
         out.set(ops::narrow_copy(&self_, dim, start, length)?)
     })
@@ -11027,7 +11680,7 @@ pub unsafe extern "C" fn taper_diagonal(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(497, &mut [One(&mut self_)])?;
+            c.gate(521, &mut [One(&mut self_)])?;
         }
         out.set(ops::diagonal(&self_, offset, dim1, dim2)?)
     })
@@ -11048,7 +11701,7 @@ pub unsafe extern "C" fn taper_diag(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(498, &mut [One(&mut self_)])?;
+            c.gate(522, &mut [One(&mut self_)])?;
         }
         out.set(ops::diag(&self_, diagonal)?)
     })
@@ -11071,7 +11724,7 @@ pub unsafe extern "C" fn taper_diag_embed(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(499, &mut [One(&mut self_)])?;
+            c.gate(523, &mut [One(&mut self_)])?;
         }
         out.set(ops::diag_embed(&self_, offset, dim1, dim2)?)
     })
@@ -11092,7 +11745,7 @@ pub unsafe extern "C" fn taper_unbind(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(500, &mut [One(&mut self_)])?;
+            c.gate(524, &mut [One(&mut self_)])?;
         }
         out.set(ops::unbind(&self_, dim)?)
     })
@@ -11114,7 +11767,7 @@ pub unsafe extern "C" fn taper_split(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(501, &mut [One(&mut self_)])?;
+            c.gate(525, &mut [One(&mut self_)])?;
         }
         out.set(ops::split(&self_, split_size, dim)?)
     })
@@ -11138,7 +11791,7 @@ pub unsafe extern "C" fn taper_split_with_sizes(
         let mut self_ = c.tensor(0, "self", self_)?;
         let split_sizes = c.slice(1, "split_sizes", split_sizes, split_sizes_len)?;
         if c.is_gated() {
-            c.gate(502, &mut [One(&mut self_)])?;
+            c.gate(526, &mut [One(&mut self_)])?;
         }
         out.set(ops::split_with_sizes(&self_, split_sizes, dim)?)
     })
@@ -11160,7 +11813,7 @@ pub unsafe extern "C" fn taper_chunk(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(503, &mut [One(&mut self_)])?;
+            c.gate(527, &mut [One(&mut self_)])?;
         }
         out.set(ops::chunk(&self_, chunks, dim)?)
     })
@@ -11182,7 +11835,7 @@ pub unsafe extern "C" fn taper_tensor_split_sections(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(504, &mut [One(&mut self_)])?;
+            c.gate(528, &mut [One(&mut self_)])?;
         }
         out.set(ops::tensor_split_sections(&self_, sections, dim)?)
     })
@@ -11206,7 +11859,7 @@ pub unsafe extern "C" fn taper_tensor_split_indices(
         let mut self_ = c.tensor(0, "self", self_)?;
         let indices = c.slice(1, "indices", indices, indices_len)?;
         if c.is_gated() {
-            c.gate(505, &mut [One(&mut self_)])?;
+            c.gate(529, &mut [One(&mut self_)])?;
         }
         out.set(ops::tensor_split_indices(&self_, indices, dim)?)
     })
@@ -11227,7 +11880,7 @@ pub unsafe extern "C" fn taper_hsplit_int(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(506, &mut [One(&mut self_)])?;
+            c.gate(530, &mut [One(&mut self_)])?;
         }
         out.set(ops::hsplit_int(&self_, sections)?)
     })
@@ -11250,7 +11903,7 @@ pub unsafe extern "C" fn taper_hsplit_array(
         let mut self_ = c.tensor(0, "self", self_)?;
         let indices = c.slice(1, "indices", indices, indices_len)?;
         if c.is_gated() {
-            c.gate(507, &mut [One(&mut self_)])?;
+            c.gate(531, &mut [One(&mut self_)])?;
         }
         out.set(ops::hsplit_array(&self_, indices)?)
     })
@@ -11271,7 +11924,7 @@ pub unsafe extern "C" fn taper_vsplit_int(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(508, &mut [One(&mut self_)])?;
+            c.gate(532, &mut [One(&mut self_)])?;
         }
         out.set(ops::vsplit_int(&self_, sections)?)
     })
@@ -11294,7 +11947,7 @@ pub unsafe extern "C" fn taper_vsplit_array(
         let mut self_ = c.tensor(0, "self", self_)?;
         let indices = c.slice(1, "indices", indices, indices_len)?;
         if c.is_gated() {
-            c.gate(509, &mut [One(&mut self_)])?;
+            c.gate(533, &mut [One(&mut self_)])?;
         }
         out.set(ops::vsplit_array(&self_, indices)?)
     })
@@ -11315,7 +11968,7 @@ pub unsafe extern "C" fn taper_dsplit_int(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(510, &mut [One(&mut self_)])?;
+            c.gate(534, &mut [One(&mut self_)])?;
         }
         out.set(ops::dsplit_int(&self_, sections)?)
     })
@@ -11338,7 +11991,7 @@ pub unsafe extern "C" fn taper_dsplit_array(
         let mut self_ = c.tensor(0, "self", self_)?;
         let indices = c.slice(1, "indices", indices, indices_len)?;
         if c.is_gated() {
-            c.gate(511, &mut [One(&mut self_)])?;
+            c.gate(535, &mut [One(&mut self_)])?;
         }
         out.set(ops::dsplit_array(&self_, indices)?)
     })
@@ -11361,7 +12014,7 @@ pub unsafe extern "C" fn taper_unfold(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(512, &mut [One(&mut self_)])?;
+            c.gate(536, &mut [One(&mut self_)])?;
         }
         out.set(ops::unfold(&self_, dimension, size, step)?)
     })
@@ -11390,7 +12043,7 @@ pub unsafe extern "C" fn taper_as_strided(
         let stride = c.slice(2, "stride", stride, stride_len)?;
         let storage_offset = storage_offset?;
         if c.is_gated() {
-            c.gate(513, &mut [One(&mut self_)])?;
+            c.gate(537, &mut [One(&mut self_)])?;
         }
         out.set(ops::as_strided(&self_, size, stride, storage_offset)?)
     })
@@ -11415,7 +12068,7 @@ pub unsafe extern "C" fn taper_as_strided_(
         let stride = c.slice(2, "stride", stride, stride_len)?;
         let storage_offset = c.opt(3, "storage_offset", storage_offset)?;
         if c.is_gated() {
-            c.gate(514, &mut [One(&mut self_)])?;
+            c.gate(538, &mut [One(&mut self_)])?;
         }
         ops::as_strided_(&self_, size, stride, storage_offset)
     })
@@ -11435,7 +12088,7 @@ pub unsafe extern "C" fn taper_alias(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(515, &mut [One(&mut self_)])?;
+            c.gate(539, &mut [One(&mut self_)])?;
         }
         out.set(ops::alias(&self_)?)
     })
@@ -11455,7 +12108,7 @@ pub unsafe extern "C" fn taper_detach(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(516, &mut [One(&mut self_)])?;
+            c.gate(540, &mut [One(&mut self_)])?;
         }
         out.set(ops::detach(&self_)?)
     })
@@ -11472,7 +12125,7 @@ pub unsafe extern "C" fn taper_detach_(
     guard("detach_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(517, &mut [One(&mut self_)])?;
+            c.gate(541, &mut [One(&mut self_)])?;
         }
         ops::detach_(&self_)
     })
@@ -11490,7 +12143,7 @@ pub unsafe extern "C" fn taper_unsqueeze_(
     guard("unsqueeze_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(518, &mut [One(&mut self_)])?;
+            c.gate(542, &mut [One(&mut self_)])?;
         }
         ops::unsqueeze_(&self_, dim)
     })
@@ -11507,7 +12160,7 @@ pub unsafe extern "C" fn taper_squeeze_(
     guard("squeeze_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(519, &mut [One(&mut self_)])?;
+            c.gate(543, &mut [One(&mut self_)])?;
         }
         ops::squeeze_(&self_)
     })
@@ -11525,7 +12178,7 @@ pub unsafe extern "C" fn taper_squeeze_dim_(
     guard("squeeze_dim_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(520, &mut [One(&mut self_)])?;
+            c.gate(544, &mut [One(&mut self_)])?;
         }
         ops::squeeze_dim_(&self_, dim)
     })
@@ -11544,7 +12197,7 @@ pub unsafe extern "C" fn taper_transpose_(
     guard("transpose_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(521, &mut [One(&mut self_)])?;
+            c.gate(545, &mut [One(&mut self_)])?;
         }
         ops::transpose_(&self_, dim0, dim1)
     })
@@ -11561,7 +12214,7 @@ pub unsafe extern "C" fn taper_t_(
     guard("t_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(522, &mut [One(&mut self_)])?;
+            c.gate(546, &mut [One(&mut self_)])?;
         }
         ops::t_(&self_)
     })
@@ -11586,7 +12239,7 @@ pub unsafe extern "C" fn taper_cat(
         let out = out?;
         let mut tensors = tensors?;
         if c.is_gated() {
-            c.gate(523, &mut [List(&mut tensors)])?;
+            c.gate(547, &mut [List(&mut tensors)])?;
         }
         out.set(ops::cat(&tensors, dim)?)
     })
@@ -11609,7 +12262,7 @@ pub unsafe extern "C" fn taper_stack(
         let out = out?;
         let mut tensors = tensors?;
         if c.is_gated() {
-            c.gate(524, &mut [List(&mut tensors)])?;
+            c.gate(548, &mut [List(&mut tensors)])?;
         }
         out.set(ops::stack(&tensors, dim)?)
     })
@@ -11629,7 +12282,7 @@ pub unsafe extern "C" fn taper_atleast_1d(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(525, &mut [One(&mut self_)])?;
+            c.gate(549, &mut [One(&mut self_)])?;
         }
         out.set(ops::atleast_1d(&self_)?)
     })
@@ -11649,7 +12302,7 @@ pub unsafe extern "C" fn taper_atleast_2d(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(526, &mut [One(&mut self_)])?;
+            c.gate(550, &mut [One(&mut self_)])?;
         }
         out.set(ops::atleast_2d(&self_)?)
     })
@@ -11669,7 +12322,7 @@ pub unsafe extern "C" fn taper_atleast_3d(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(527, &mut [One(&mut self_)])?;
+            c.gate(551, &mut [One(&mut self_)])?;
         }
         out.set(ops::atleast_3d(&self_)?)
     })
@@ -11691,7 +12344,7 @@ pub unsafe extern "C" fn taper_hstack(
         let out = out?;
         let mut tensors = tensors?;
         if c.is_gated() {
-            c.gate(528, &mut [List(&mut tensors)])?;
+            c.gate(552, &mut [List(&mut tensors)])?;
         }
         out.set(ops::hstack(&tensors)?)
     })
@@ -11713,7 +12366,7 @@ pub unsafe extern "C" fn taper_vstack(
         let out = out?;
         let mut tensors = tensors?;
         if c.is_gated() {
-            c.gate(529, &mut [List(&mut tensors)])?;
+            c.gate(553, &mut [List(&mut tensors)])?;
         }
         out.set(ops::vstack(&tensors)?)
     })
@@ -11735,7 +12388,7 @@ pub unsafe extern "C" fn taper_dstack(
         let out = out?;
         let mut tensors = tensors?;
         if c.is_gated() {
-            c.gate(530, &mut [List(&mut tensors)])?;
+            c.gate(554, &mut [List(&mut tensors)])?;
         }
         out.set(ops::dstack(&tensors)?)
     })
@@ -11757,7 +12410,7 @@ pub unsafe extern "C" fn taper_column_stack(
         let out = out?;
         let mut tensors = tensors?;
         if c.is_gated() {
-            c.gate(531, &mut [List(&mut tensors)])?;
+            c.gate(555, &mut [List(&mut tensors)])?;
         }
         out.set(ops::column_stack(&tensors)?)
     })
@@ -11779,7 +12432,7 @@ pub unsafe extern "C" fn taper_block_diag(
         let out = out?;
         let mut tensors = tensors?;
         if c.is_gated() {
-            c.gate(532, &mut [List(&mut tensors)])?;
+            c.gate(556, &mut [List(&mut tensors)])?;
         }
         out.set(ops::block_diag(&tensors)?)
     })
@@ -11801,7 +12454,7 @@ pub unsafe extern "C" fn taper_cartesian_prod(
         let out = out?;
         let mut tensors = tensors?;
         if c.is_gated() {
-            c.gate(533, &mut [List(&mut tensors)])?;
+            c.gate(557, &mut [List(&mut tensors)])?;
         }
         out.set(ops::cartesian_prod(&tensors)?)
     })
@@ -11823,7 +12476,7 @@ pub unsafe extern "C" fn taper_combinations(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(534, &mut [One(&mut self_)])?;
+            c.gate(558, &mut [One(&mut self_)])?;
         }
         out.set(ops::combinations(&self_, r, with_replacement)?)
     })
@@ -11846,7 +12499,7 @@ pub unsafe extern "C" fn taper_repeat(
         let mut self_ = c.tensor(0, "self", self_)?;
         let repeats = c.slice(1, "repeats", repeats, repeats_len)?;
         if c.is_gated() {
-            c.gate(535, &mut [One(&mut self_)])?;
+            c.gate(559, &mut [One(&mut self_)])?;
         }
         out.set(ops::repeat(&self_, repeats)?)
     })
@@ -11869,7 +12522,7 @@ pub unsafe extern "C" fn taper_tile(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dims = c.slice(1, "dims", dims, dims_len)?;
         if c.is_gated() {
-            c.gate(536, &mut [One(&mut self_)])?;
+            c.gate(560, &mut [One(&mut self_)])?;
         }
         out.set(ops::tile(&self_, dims)?)
     })
@@ -11892,7 +12545,7 @@ pub unsafe extern "C" fn taper_flip(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dims = c.slice(1, "dims", dims, dims_len)?;
         if c.is_gated() {
-            c.gate(537, &mut [One(&mut self_)])?;
+            c.gate(561, &mut [One(&mut self_)])?;
         }
         out.set(ops::flip(&self_, dims)?)
     })
@@ -11912,7 +12565,7 @@ pub unsafe extern "C" fn taper_fliplr(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(538, &mut [One(&mut self_)])?;
+            c.gate(562, &mut [One(&mut self_)])?;
         }
         out.set(ops::fliplr(&self_)?)
     })
@@ -11932,7 +12585,7 @@ pub unsafe extern "C" fn taper_flipud(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(539, &mut [One(&mut self_)])?;
+            c.gate(563, &mut [One(&mut self_)])?;
         }
         out.set(ops::flipud(&self_)?)
     })
@@ -11956,7 +12609,7 @@ pub unsafe extern "C" fn taper_rot90(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dims = c.slice(2, "dims", dims, dims_len)?;
         if c.is_gated() {
-            c.gate(540, &mut [One(&mut self_)])?;
+            c.gate(564, &mut [One(&mut self_)])?;
         }
         out.set(ops::rot90(&self_, k, dims)?)
     })
@@ -11982,7 +12635,7 @@ pub unsafe extern "C" fn taper_roll(
         let shifts = c.slice(1, "shifts", shifts, shifts_len)?;
         let dims = c.slice(2, "dims", dims, dims_len)?;
         if c.is_gated() {
-            c.gate(541, &mut [One(&mut self_)])?;
+            c.gate(565, &mut [One(&mut self_)])?;
         }
         out.set(ops::roll(&self_, shifts, dims)?)
     })
@@ -12006,7 +12659,7 @@ pub unsafe extern "C" fn taper_meshgrid(
         let mut tensors = tensors?;
         let indexing = c.opt_str(1, "indexing", indexing)?;
         if c.is_gated() {
-            c.gate(542, &mut [List(&mut tensors)])?;
+            c.gate(566, &mut [List(&mut tensors)])?;
         }
         out.set(ops::meshgrid(&tensors, indexing)?)
     })
@@ -12031,7 +12684,7 @@ pub unsafe extern "C" fn taper_repeat_interleave(
         let mut repeats = c.tensor(1, "repeats", repeats)?;
         let dim = dim?;
         if c.is_gated() {
-            c.gate(543, &mut [One(&mut self_), One(&mut repeats)])?;
+            c.gate(567, &mut [One(&mut self_), One(&mut repeats)])?;
         }
         out.set(ops::repeat_interleave(&self_, &repeats, dim)?)
     })
@@ -12055,7 +12708,7 @@ pub unsafe extern "C" fn taper_repeat_interleave_int(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = dim?;
         if c.is_gated() {
-            c.gate(544, &mut [One(&mut self_)])?;
+            c.gate(568, &mut [One(&mut self_)])?;
         }
         out.set(ops::repeat_interleave_int(&self_, repeats, dim)?)
     })
@@ -12079,7 +12732,7 @@ pub unsafe extern "C" fn taper_cast(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dtype = c.dtype(1, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(545, &mut [One(&mut self_)])?;
+            c.gate(569, &mut [One(&mut self_)])?;
         }
         out.set(ops::cast(&self_, dtype)?)
     })
@@ -12104,7 +12757,7 @@ pub unsafe extern "C" fn taper_to(
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         let device = c.opt_device(2, "device", device)?;
         if c.is_gated() {
-            c.gate(546, &mut [One(&mut self_)])?;
+            c.gate(570, &mut [One(&mut self_)])?;
         }
         out.set(ops::to(&self_, dtype, device, copy)?)
     })
@@ -12126,7 +12779,7 @@ pub unsafe extern "C" fn taper_to_device(
         let mut self_ = c.tensor(0, "self", self_)?;
         let device = c.device(1, "device", device)?;
         if c.is_gated() {
-            c.gate(547, &mut [One(&mut self_)])?;
+            c.gate(571, &mut [One(&mut self_)])?;
         }
         out.set(ops::to_device(&self_, device)?)
     })
@@ -12146,7 +12799,7 @@ pub unsafe extern "C" fn taper_clone(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(548, &mut [One(&mut self_)])?;
+            c.gate(572, &mut [One(&mut self_)])?;
         }
         out.set(ops::clone(&self_)?)
     })
@@ -12166,7 +12819,7 @@ pub unsafe extern "C" fn taper_contiguous(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(549, &mut [One(&mut self_)])?;
+            c.gate(573, &mut [One(&mut self_)])?;
         }
         out.set(ops::contiguous(&self_)?)
     })
@@ -12185,7 +12838,7 @@ pub unsafe extern "C" fn taper_copy_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut src = c.tensor(1, "src", src)?;
         if c.is_gated() {
-            c.gate(550, &mut [One(&mut self_), One(&mut src)])?;
+            c.gate(574, &mut [One(&mut self_), One(&mut src)])?;
         }
         ops::copy_(&self_, &src)
     })
@@ -12207,7 +12860,7 @@ pub unsafe extern "C" fn taper_fill(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut value = c.tensor(1, "value", value)?;
         if c.is_gated() {
-            c.gate(551, &mut [One(&mut self_), One(&mut value)])?;
+            c.gate(575, &mut [One(&mut self_), One(&mut value)])?;
         }
         out.set(ops::fill(&self_, &value)?)
     })
@@ -12229,7 +12882,7 @@ pub unsafe extern "C" fn taper_fill_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let value = c.scalar(1, "value", value)?;
         if c.is_gated() {
-            c.gate(552, &mut [One(&mut self_)])?;
+            c.gate(576, &mut [One(&mut self_)])?;
         }
         out.set(ops::fill_scalar(&self_, value)?)
     })
@@ -12248,7 +12901,7 @@ pub unsafe extern "C" fn taper_fill_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut value = c.tensor(1, "value", value)?;
         if c.is_gated() {
-            c.gate(553, &mut [One(&mut self_), One(&mut value)])?;
+            c.gate(577, &mut [One(&mut self_), One(&mut value)])?;
         }
         ops::fill_(&self_, &value)
     })
@@ -12267,7 +12920,7 @@ pub unsafe extern "C" fn taper_fill_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let value = c.scalar(1, "value", value)?;
         if c.is_gated() {
-            c.gate(554, &mut [One(&mut self_)])?;
+            c.gate(578, &mut [One(&mut self_)])?;
         }
         ops::fill_scalar_(&self_, value)
     })
@@ -12284,7 +12937,7 @@ pub unsafe extern "C" fn taper_zero_(
     guard("zero_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(555, &mut [One(&mut self_)])?;
+            c.gate(579, &mut [One(&mut self_)])?;
         }
         ops::zero_(&self_)
     })
@@ -12309,7 +12962,7 @@ pub unsafe extern "C" fn taper_gather(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut index = c.tensor(2, "index", index)?;
         if c.is_gated() {
-            c.gate(556, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(580, &mut [One(&mut self_), One(&mut index)])?;
         }
         out.set(ops::gather(&self_, dim, &index)?)
     })
@@ -12334,7 +12987,7 @@ pub unsafe extern "C" fn taper_scatter_src(
         let mut index = c.tensor(2, "index", index)?;
         let mut src = c.tensor(3, "src", src)?;
         if c.is_gated() {
-            c.gate(557, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(581, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         out.set(ops::scatter_src(&self_, dim, &index, &src)?)
     })
@@ -12359,7 +13012,7 @@ pub unsafe extern "C" fn taper_scatter_value(
         let mut index = c.tensor(2, "index", index)?;
         let value = c.scalar(3, "value", value)?;
         if c.is_gated() {
-            c.gate(558, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(582, &mut [One(&mut self_), One(&mut index)])?;
         }
         out.set(ops::scatter_value(&self_, dim, &index, value)?)
     })
@@ -12384,7 +13037,7 @@ pub unsafe extern "C" fn taper_scatter_add(
         let mut index = c.tensor(2, "index", index)?;
         let mut src = c.tensor(3, "src", src)?;
         if c.is_gated() {
-            c.gate(559, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(583, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         out.set(ops::scatter_add(&self_, dim, &index, &src)?)
     })
@@ -12406,7 +13059,7 @@ pub unsafe extern "C" fn taper_scatter_src_(
         let mut index = c.tensor(2, "index", index)?;
         let mut src = c.tensor(3, "src", src)?;
         if c.is_gated() {
-            c.gate(560, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(584, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         ops::scatter_src_(&self_, dim, &index, &src)
     })
@@ -12428,7 +13081,7 @@ pub unsafe extern "C" fn taper_scatter_value_(
         let mut index = c.tensor(2, "index", index)?;
         let value = c.scalar(3, "value", value)?;
         if c.is_gated() {
-            c.gate(561, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(585, &mut [One(&mut self_), One(&mut index)])?;
         }
         ops::scatter_value_(&self_, dim, &index, value)
     })
@@ -12450,7 +13103,7 @@ pub unsafe extern "C" fn taper_scatter_add_(
         let mut index = c.tensor(2, "index", index)?;
         let mut src = c.tensor(3, "src", src)?;
         if c.is_gated() {
-            c.gate(562, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(586, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         ops::scatter_add_(&self_, dim, &index, &src)
     })
@@ -12477,7 +13130,7 @@ pub unsafe extern "C" fn taper_scatter_reduce(
         let mut src = c.tensor(3, "src", src)?;
         let reduce = c.str(4, "reduce", reduce)?;
         if c.is_gated() {
-            c.gate(563, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(587, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         out.set(ops::scatter_reduce(&self_, dim, &index, &src, reduce)?)
     })
@@ -12504,7 +13157,7 @@ pub unsafe extern "C" fn taper_scatter_value_reduce(
         let value = c.scalar(3, "value", value)?;
         let reduce = c.str(4, "reduce", reduce)?;
         if c.is_gated() {
-            c.gate(564, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(588, &mut [One(&mut self_), One(&mut index)])?;
         }
         out.set(ops::scatter_value_reduce(&self_, dim, &index, value, reduce)?)
     })
@@ -12532,7 +13185,7 @@ pub unsafe extern "C" fn taper_scatter_reduce_two(
         let mut src = c.tensor(3, "src", src)?;
         let reduce = c.str(4, "reduce", reduce)?;
         if c.is_gated() {
-            c.gate(565, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(589, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         out.set(ops::scatter_reduce_two(&self_, dim, &index, &src, reduce, include_self)?)
     })
@@ -12557,7 +13210,7 @@ pub unsafe extern "C" fn taper_scatter_reduce_two_(
         let mut src = c.tensor(3, "src", src)?;
         let reduce = c.str(4, "reduce", reduce)?;
         if c.is_gated() {
-            c.gate(566, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+            c.gate(590, &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
         }
         ops::scatter_reduce_two_(&self_, dim, &index, &src, reduce, include_self)
     })
@@ -12585,7 +13238,7 @@ pub unsafe extern "C" fn taper_index_reduce(
         let mut source = c.tensor(3, "source", source)?;
         let reduce = c.str(4, "reduce", reduce)?;
         if c.is_gated() {
-            c.gate(567, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+            c.gate(591, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
         }
         out.set(ops::index_reduce(&self_, dim, &index, &source, reduce, include_self)?)
     })
@@ -12610,7 +13263,7 @@ pub unsafe extern "C" fn taper_index_reduce_(
         let mut source = c.tensor(3, "source", source)?;
         let reduce = c.str(4, "reduce", reduce)?;
         if c.is_gated() {
-            c.gate(568, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+            c.gate(592, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
         }
         ops::index_reduce_(&self_, dim, &index, &source, reduce, include_self)
     })
@@ -12633,7 +13286,7 @@ pub unsafe extern "C" fn taper_unravel_index(
         let mut indices = c.tensor(0, "indices", indices)?;
         let shape = c.slice(1, "shape", shape, shape_len)?;
         if c.is_gated() {
-            c.gate(569, &mut [One(&mut indices)])?;
+            c.gate(593, &mut [One(&mut indices)])?;
         }
         out.set(ops::unravel_index(&indices, shape)?)
     })
@@ -12656,7 +13309,7 @@ pub unsafe extern "C" fn taper_index_select(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut index = c.tensor(2, "index", index)?;
         if c.is_gated() {
-            c.gate(570, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(594, &mut [One(&mut self_), One(&mut index)])?;
         }
         out.set(ops::index_select(&self_, dim, &index)?)
     })
@@ -12683,7 +13336,7 @@ pub unsafe extern "C" fn taper_index_add(
         let mut source = c.tensor(3, "source", source)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(571, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+            c.gate(595, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
         }
         out.set(ops::index_add(&self_, dim, &index, &source, alpha)?)
     })
@@ -12707,7 +13360,7 @@ pub unsafe extern "C" fn taper_index_add_(
         let mut source = c.tensor(3, "source", source)?;
         let alpha = c.scalar(4, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(572, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+            c.gate(596, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
         }
         ops::index_add_(&self_, dim, &index, &source, alpha)
     })
@@ -12732,7 +13385,7 @@ pub unsafe extern "C" fn taper_index_copy(
         let mut index = c.tensor(2, "index", index)?;
         let mut source = c.tensor(3, "source", source)?;
         if c.is_gated() {
-            c.gate(573, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+            c.gate(597, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
         }
         out.set(ops::index_copy(&self_, dim, &index, &source)?)
     })
@@ -12754,7 +13407,7 @@ pub unsafe extern "C" fn taper_index_copy_(
         let mut index = c.tensor(2, "index", index)?;
         let mut source = c.tensor(3, "source", source)?;
         if c.is_gated() {
-            c.gate(574, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+            c.gate(598, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
         }
         ops::index_copy_(&self_, dim, &index, &source)
     })
@@ -12779,7 +13432,7 @@ pub unsafe extern "C" fn taper_index_fill(
         let mut index = c.tensor(2, "index", index)?;
         let mut value = c.tensor(3, "value", value)?;
         if c.is_gated() {
-            c.gate(575, &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
+            c.gate(599, &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
         }
         out.set(ops::index_fill(&self_, dim, &index, &value)?)
     })
@@ -12804,7 +13457,7 @@ pub unsafe extern "C" fn taper_index_fill_scalar(
         let mut index = c.tensor(2, "index", index)?;
         let value = c.scalar(3, "value", value)?;
         if c.is_gated() {
-            c.gate(576, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(600, &mut [One(&mut self_), One(&mut index)])?;
         }
         out.set(ops::index_fill_scalar(&self_, dim, &index, value)?)
     })
@@ -12826,7 +13479,7 @@ pub unsafe extern "C" fn taper_index_fill_(
         let mut index = c.tensor(2, "index", index)?;
         let mut value = c.tensor(3, "value", value)?;
         if c.is_gated() {
-            c.gate(577, &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
+            c.gate(601, &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
         }
         ops::index_fill_(&self_, dim, &index, &value)
     })
@@ -12848,7 +13501,7 @@ pub unsafe extern "C" fn taper_index_fill_scalar_(
         let mut index = c.tensor(2, "index", index)?;
         let value = c.scalar(3, "value", value)?;
         if c.is_gated() {
-            c.gate(578, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(602, &mut [One(&mut self_), One(&mut index)])?;
         }
         ops::index_fill_scalar_(&self_, dim, &index, value)
     })
@@ -12872,7 +13525,7 @@ pub unsafe extern "C" fn taper_index(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut indices = indices?;
         if c.is_gated() {
-            c.gate(579, &mut [One(&mut self_), OptList(&mut indices)])?;
+            c.gate(603, &mut [One(&mut self_), OptList(&mut indices)])?;
         }
         out.set(ops::index(&self_, &indices)?)
     })
@@ -12899,7 +13552,7 @@ pub unsafe extern "C" fn taper_index_put(
         let mut indices = indices?;
         let mut values = c.tensor(2, "values", values)?;
         if c.is_gated() {
-            c.gate(580, &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
+            c.gate(604, &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
         }
         out.set(ops::index_put(&self_, &indices, &values, accumulate)?)
     })
@@ -12922,7 +13575,7 @@ pub unsafe extern "C" fn taper_index_put_(
         let mut indices = c.opt_tensors(1, "indices", indices, indices_len)?;
         let mut values = c.tensor(2, "values", values)?;
         if c.is_gated() {
-            c.gate(581, &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
+            c.gate(605, &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
         }
         ops::index_put_(&self_, &indices, &values, accumulate)
     })
@@ -12942,7 +13595,7 @@ pub unsafe extern "C" fn taper_nonzero(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(582, &mut [One(&mut self_)])?;
+            c.gate(606, &mut [One(&mut self_)])?;
         }
         out.set(ops::nonzero(&self_)?)
     })
@@ -12964,7 +13617,7 @@ pub unsafe extern "C" fn taper_nonzero_static(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(583, &mut [One(&mut self_)])?;
+            c.gate(607, &mut [One(&mut self_)])?;
         }
         out.set(ops::nonzero_static(&self_, size, fill_value)?)
     })
@@ -12984,7 +13637,7 @@ pub unsafe extern "C" fn taper_nonzero_numpy(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(584, &mut [One(&mut self_)])?;
+            c.gate(608, &mut [One(&mut self_)])?;
         }
         out.set(ops::nonzero_numpy(&self_)?)
     })
@@ -13006,7 +13659,7 @@ pub unsafe extern "C" fn taper_masked_select(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut mask = c.tensor(1, "mask", mask)?;
         if c.is_gated() {
-            c.gate(585, &mut [One(&mut self_), One(&mut mask)])?;
+            c.gate(609, &mut [One(&mut self_), One(&mut mask)])?;
         }
         out.set(ops::masked_select(&self_, &mask)?)
     })
@@ -13028,7 +13681,7 @@ pub unsafe extern "C" fn taper_take(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut index = c.tensor(1, "index", index)?;
         if c.is_gated() {
-            c.gate(586, &mut [One(&mut self_), One(&mut index)])?;
+            c.gate(610, &mut [One(&mut self_), One(&mut index)])?;
         }
         out.set(ops::take(&self_, &index)?)
     })
@@ -13053,7 +13706,7 @@ pub unsafe extern "C" fn taper_take_along_dim(
         let mut indices = c.tensor(1, "indices", indices)?;
         let dim = dim?;
         if c.is_gated() {
-            c.gate(587, &mut [One(&mut self_), One(&mut indices)])?;
+            c.gate(611, &mut [One(&mut self_), One(&mut indices)])?;
         }
         out.set(ops::take_along_dim(&self_, &indices, dim)?)
     })
@@ -13078,7 +13731,7 @@ pub unsafe extern "C" fn taper_put(
         let mut index = c.tensor(1, "index", index)?;
         let mut source = c.tensor(2, "source", source)?;
         if c.is_gated() {
-            c.gate(588, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+            c.gate(612, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
         }
         out.set(ops::put(&self_, &index, &source, accumulate)?)
     })
@@ -13100,7 +13753,7 @@ pub unsafe extern "C" fn taper_put_(
         let mut index = c.tensor(1, "index", index)?;
         let mut source = c.tensor(2, "source", source)?;
         if c.is_gated() {
-            c.gate(589, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+            c.gate(613, &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
         }
         ops::put_(&self_, &index, &source, accumulate)
     })
@@ -13123,7 +13776,7 @@ pub unsafe extern "C" fn taper_embedding(
         let mut weight = c.tensor(0, "weight", weight)?;
         let mut indices = c.tensor(1, "indices", indices)?;
         if c.is_gated() {
-            c.gate(590, &mut [One(&mut weight), One(&mut indices)])?;
+            c.gate(614, &mut [One(&mut weight), One(&mut indices)])?;
         }
         out.set(ops::embedding(&weight, &indices, padding_idx)?)
     })
@@ -13153,7 +13806,7 @@ pub unsafe extern "C" fn taper_embedding_full(
         let padding_idx = padding_idx?;
         let max_norm = max_norm?;
         if c.is_gated() {
-            c.gate(591, &mut [One(&mut weight), One(&mut indices)])?;
+            c.gate(615, &mut [One(&mut weight), One(&mut indices)])?;
         }
         out.set(ops::embedding_full(&weight, &indices, padding_idx, max_norm, norm_type, scale_grad_by_freq)?)
     })
@@ -13174,7 +13827,7 @@ pub unsafe extern "C" fn taper_embedding_renorm_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut indices = c.tensor(1, "indices", indices)?;
         if c.is_gated() {
-            c.gate(592, &mut [One(&mut self_), One(&mut indices)])?;
+            c.gate(616, &mut [One(&mut self_), One(&mut indices)])?;
         }
         ops::embedding_renorm_(&self_, &indices, max_norm, norm_type)
     })
@@ -13212,7 +13865,7 @@ pub unsafe extern "C" fn taper_embedding_bag(
         let mut per_sample_weights = c.opt_tensor(8, "per_sample_weights", per_sample_weights)?;
         let padding_idx = padding_idx?;
         if c.is_gated() {
-            c.gate(593, &mut [One(&mut input), One(&mut weight), Opt(&mut offsets), Opt(&mut per_sample_weights)])?;
+            c.gate(617, &mut [One(&mut input), One(&mut weight), Opt(&mut offsets), Opt(&mut per_sample_weights)])?;
         }
         out.set(ops::embedding_bag(&input, &weight, offsets.as_ref(), max_norm, norm_type, scale_grad_by_freq, mode, sparse, per_sample_weights.as_ref(), include_last_offset, padding_idx)?)
     })
@@ -13233,7 +13886,7 @@ pub unsafe extern "C" fn taper_one_hot(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(594, &mut [One(&mut self_)])?;
+            c.gate(618, &mut [One(&mut self_)])?;
         }
         out.set(ops::one_hot(&self_, num_classes)?)
     })
@@ -13256,7 +13909,7 @@ pub unsafe extern "C" fn taper_bincount(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut weights = c.opt_tensor(1, "weights", weights)?;
         if c.is_gated() {
-            c.gate(595, &mut [One(&mut self_), Opt(&mut weights)])?;
+            c.gate(619, &mut [One(&mut self_), Opt(&mut weights)])?;
         }
         out.set(ops::bincount(&self_, weights.as_ref(), minlength)?)
     })
@@ -13276,7 +13929,7 @@ pub unsafe extern "C" fn taper_argwhere(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(596, &mut [One(&mut self_)])?;
+            c.gate(620, &mut [One(&mut self_)])?;
         }
         out.set(ops::argwhere(&self_)?)
     })
@@ -13300,7 +13953,7 @@ pub unsafe extern "C" fn taper_masked_scatter(
         let mut mask = c.tensor(1, "mask", mask)?;
         let mut source = c.tensor(2, "source", source)?;
         if c.is_gated() {
-            c.gate(597, &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
+            c.gate(621, &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
         }
         out.set(ops::masked_scatter(&self_, &mask, &source)?)
     })
@@ -13321,7 +13974,7 @@ pub unsafe extern "C" fn taper_masked_scatter_(
         let mut mask = c.tensor(1, "mask", mask)?;
         let mut source = c.tensor(2, "source", source)?;
         if c.is_gated() {
-            c.gate(598, &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
+            c.gate(622, &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
         }
         ops::masked_scatter_(&self_, &mask, &source)
     })
@@ -13345,7 +13998,7 @@ pub unsafe extern "C" fn taper_select_scatter(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut src = c.tensor(1, "src", src)?;
         if c.is_gated() {
-            c.gate(599, &mut [One(&mut self_), One(&mut src)])?;
+            c.gate(623, &mut [One(&mut self_), One(&mut src)])?;
         }
         out.set(ops::select_scatter(&self_, &src, dim, index)?)
     })
@@ -13375,7 +14028,7 @@ pub unsafe extern "C" fn taper_slice_scatter(
         let start = start?;
         let end = end?;
         if c.is_gated() {
-            c.gate(600, &mut [One(&mut self_), One(&mut src)])?;
+            c.gate(624, &mut [One(&mut self_), One(&mut src)])?;
         }
         out.set(ops::slice_scatter(&self_, &src, dim, start, end, step)?)
     })
@@ -13400,7 +14053,7 @@ pub unsafe extern "C" fn taper_diagonal_scatter(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut src = c.tensor(1, "src", src)?;
         if c.is_gated() {
-            c.gate(601, &mut [One(&mut self_), One(&mut src)])?;
+            c.gate(625, &mut [One(&mut self_), One(&mut src)])?;
         }
         out.set(ops::diagonal_scatter(&self_, &src, offset, dim1, dim2)?)
     })
@@ -13431,7 +14084,7 @@ pub unsafe extern "C" fn taper_as_strided_scatter(
         let stride = c.slice(3, "stride", stride, stride_len)?;
         let storage_offset = storage_offset?;
         if c.is_gated() {
-            c.gate(602, &mut [One(&mut self_), One(&mut src)])?;
+            c.gate(626, &mut [One(&mut self_), One(&mut src)])?;
         }
         out.set(ops::as_strided_scatter(&self_, &src, size, stride, storage_offset)?)
     })
@@ -13451,7 +14104,7 @@ pub unsafe extern "C" fn taper_fill_diagonal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let fill_value = c.scalar(1, "fill_value", fill_value)?;
         if c.is_gated() {
-            c.gate(603, &mut [One(&mut self_)])?;
+            c.gate(627, &mut [One(&mut self_)])?;
         }
         ops::fill_diagonal_(&self_, fill_value, wrap)
     })
@@ -13476,7 +14129,7 @@ pub unsafe extern "C" fn taper_tril_indices(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(604, &mut [])?;
+            c.gate(628, &mut [])?;
         }
         out.set(ops::tril_indices(row, col, offset, dtype, device)?)
     })
@@ -13501,7 +14154,7 @@ pub unsafe extern "C" fn taper_triu_indices(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(605, &mut [])?;
+            c.gate(629, &mut [])?;
         }
         out.set(ops::triu_indices(row, col, offset, dtype, device)?)
     })
@@ -13522,7 +14175,7 @@ pub unsafe extern "C" fn taper_diagflat(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(606, &mut [One(&mut self_)])?;
+            c.gate(630, &mut [One(&mut self_)])?;
         }
         out.set(ops::diagflat(&self_, offset)?)
     })
@@ -13552,7 +14205,7 @@ pub unsafe extern "C" fn taper_searchsorted(
         let side = c.opt_str(4, "side", side)?;
         let mut sorter = c.opt_tensor(5, "sorter", sorter)?;
         if c.is_gated() {
-            c.gate(607, &mut [One(&mut sorted_sequence), One(&mut self_), Opt(&mut sorter)])?;
+            c.gate(631, &mut [One(&mut sorted_sequence), One(&mut self_), Opt(&mut sorter)])?;
         }
         out.set(ops::searchsorted(&sorted_sequence, &self_, out_int32, right, side, sorter.as_ref())?)
     })
@@ -13580,7 +14233,7 @@ pub unsafe extern "C" fn taper_searchsorted_scalar(
         let side = c.opt_str(4, "side", side)?;
         let mut sorter = c.opt_tensor(5, "sorter", sorter)?;
         if c.is_gated() {
-            c.gate(608, &mut [One(&mut sorted_sequence), Opt(&mut sorter)])?;
+            c.gate(632, &mut [One(&mut sorted_sequence), Opt(&mut sorter)])?;
         }
         out.set(ops::searchsorted_scalar(&sorted_sequence, self_, out_int32, right, side, sorter.as_ref())?)
     })
@@ -13604,7 +14257,7 @@ pub unsafe extern "C" fn taper_bucketize(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut boundaries = c.tensor(1, "boundaries", boundaries)?;
         if c.is_gated() {
-            c.gate(609, &mut [One(&mut self_), One(&mut boundaries)])?;
+            c.gate(633, &mut [One(&mut self_), One(&mut boundaries)])?;
         }
         out.set(ops::bucketize(&self_, &boundaries, out_int32, right)?)
     })
@@ -13628,7 +14281,7 @@ pub unsafe extern "C" fn taper_bucketize_scalar(
         let self_ = c.scalar(0, "self", self_)?;
         let mut boundaries = c.tensor(1, "boundaries", boundaries)?;
         if c.is_gated() {
-            c.gate(610, &mut [One(&mut boundaries)])?;
+            c.gate(634, &mut [One(&mut boundaries)])?;
         }
         out.set(ops::bucketize_scalar(self_, &boundaries, out_int32, right)?)
     })
@@ -13652,7 +14305,7 @@ pub unsafe extern "C" fn taper_isin_tensor_tensor(
         let mut elements = c.tensor(0, "elements", elements)?;
         let mut test_elements = c.tensor(1, "test_elements", test_elements)?;
         if c.is_gated() {
-            c.gate(611, &mut [One(&mut elements), One(&mut test_elements)])?;
+            c.gate(635, &mut [One(&mut elements), One(&mut test_elements)])?;
         }
         out.set(ops::isin_tensor_tensor(&elements, &test_elements, assume_unique, invert)?)
     })
@@ -13676,7 +14329,7 @@ pub unsafe extern "C" fn taper_isin_tensor_scalar(
         let mut elements = c.tensor(0, "elements", elements)?;
         let test_element = c.scalar(1, "test_element", test_element)?;
         if c.is_gated() {
-            c.gate(612, &mut [One(&mut elements)])?;
+            c.gate(636, &mut [One(&mut elements)])?;
         }
         out.set(ops::isin_tensor_scalar(&elements, test_element, assume_unique, invert)?)
     })
@@ -13700,7 +14353,7 @@ pub unsafe extern "C" fn taper_isin_scalar_tensor(
         let element = c.scalar(0, "element", element)?;
         let mut test_elements = c.tensor(1, "test_elements", test_elements)?;
         if c.is_gated() {
-            c.gate(613, &mut [One(&mut test_elements)])?;
+            c.gate(637, &mut [One(&mut test_elements)])?;
         }
         out.set(ops::isin_scalar_tensor(element, &test_elements, assume_unique, invert)?)
     })
@@ -13729,7 +14382,7 @@ pub unsafe extern "C" fn taper_unique(
         let counts = counts?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(614, &mut [One(&mut self_)])?;
+            c.gate(638, &mut [One(&mut self_)])?;
         }
         let (output_value, inverse_indices_value, counts_value) = ops::unique(&self_, sorted, return_inverse, return_counts)?;
         output.set(output_value)?;
@@ -13763,7 +14416,7 @@ pub unsafe extern "C" fn taper_unique_dim(
         let counts = counts?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(615, &mut [One(&mut self_)])?;
+            c.gate(639, &mut [One(&mut self_)])?;
         }
         let (output_value, inverse_indices_value, counts_value) = ops::unique_dim(&self_, dim, sorted, return_inverse, return_counts)?;
         output.set(output_value)?;
@@ -13798,7 +14451,7 @@ pub unsafe extern "C" fn taper_unique_consecutive(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = dim?;
         if c.is_gated() {
-            c.gate(616, &mut [One(&mut self_)])?;
+            c.gate(640, &mut [One(&mut self_)])?;
         }
         let (output_value, inverse_indices_value, counts_value) = ops::unique_consecutive(&self_, return_inverse, return_counts, dim)?;
         output.set(output_value)?;
@@ -13827,7 +14480,7 @@ pub unsafe extern "C" fn taper_histc(
         let min = c.scalar(2, "min", min)?;
         let max = c.scalar(3, "max", max)?;
         if c.is_gated() {
-            c.gate(617, &mut [One(&mut self_)])?;
+            c.gate(641, &mut [One(&mut self_)])?;
         }
         out.set(ops::histc(&self_, bins, min, max)?)
     })
@@ -13855,7 +14508,7 @@ pub unsafe extern "C" fn taper_quantile(
         let dim = dim?;
         let interpolation = c.str(4, "interpolation", interpolation)?;
         if c.is_gated() {
-            c.gate(618, &mut [One(&mut self_), One(&mut q)])?;
+            c.gate(642, &mut [One(&mut self_), One(&mut q)])?;
         }
         out.set(ops::quantile(&self_, &q, dim, keepdim, interpolation)?)
     })
@@ -13882,7 +14535,7 @@ pub unsafe extern "C" fn taper_quantile_scalar(
         let dim = dim?;
         let interpolation = c.str(4, "interpolation", interpolation)?;
         if c.is_gated() {
-            c.gate(619, &mut [One(&mut self_)])?;
+            c.gate(643, &mut [One(&mut self_)])?;
         }
         out.set(ops::quantile_scalar(&self_, q, dim, keepdim, interpolation)?)
     })
@@ -13910,7 +14563,7 @@ pub unsafe extern "C" fn taper_nanquantile(
         let dim = dim?;
         let interpolation = c.str(4, "interpolation", interpolation)?;
         if c.is_gated() {
-            c.gate(620, &mut [One(&mut self_), One(&mut q)])?;
+            c.gate(644, &mut [One(&mut self_), One(&mut q)])?;
         }
         out.set(ops::nanquantile(&self_, &q, dim, keepdim, interpolation)?)
     })
@@ -13937,7 +14590,7 @@ pub unsafe extern "C" fn taper_nanquantile_scalar(
         let dim = dim?;
         let interpolation = c.str(4, "interpolation", interpolation)?;
         if c.is_gated() {
-            c.gate(621, &mut [One(&mut self_)])?;
+            c.gate(645, &mut [One(&mut self_)])?;
         }
         out.set(ops::nanquantile_scalar(&self_, q, dim, keepdim, interpolation)?)
     })
@@ -13970,7 +14623,7 @@ pub unsafe extern "C" fn taper_histogram(
         let max = max?;
         let mut weight = c.opt_tensor(4, "weight", weight)?;
         if c.is_gated() {
-            c.gate(622, &mut [One(&mut self_), Opt(&mut weight)])?;
+            c.gate(646, &mut [One(&mut self_), Opt(&mut weight)])?;
         }
         let (hist_value, bin_edges_value) = ops::histogram(&self_, bins, min, max, weight.as_ref(), density)?;
         hist.set(hist_value)?;
@@ -14001,7 +14654,7 @@ pub unsafe extern "C" fn taper_histogram_bins_tensor(
         let mut bins = c.tensor(1, "bins", bins)?;
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         if c.is_gated() {
-            c.gate(623, &mut [One(&mut self_), One(&mut bins), Opt(&mut weight)])?;
+            c.gate(647, &mut [One(&mut self_), One(&mut bins), Opt(&mut weight)])?;
         }
         let (hist_value, bin_edges_value) = ops::histogram_bins_tensor(&self_, &bins, weight.as_ref(), density)?;
         hist.set(hist_value)?;
@@ -14024,7 +14677,7 @@ pub unsafe extern "C" fn taper_msort(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(624, &mut [One(&mut self_)])?;
+            c.gate(648, &mut [One(&mut self_)])?;
         }
         out.set(ops::msort(&self_)?)
     })
@@ -14048,7 +14701,7 @@ pub unsafe extern "C" fn taper_complex(
         let mut real = c.tensor(0, "real", real)?;
         let mut imag = c.tensor(1, "imag", imag)?;
         if c.is_gated() {
-            c.gate(625, &mut [One(&mut real), One(&mut imag)])?;
+            c.gate(649, &mut [One(&mut real), One(&mut imag)])?;
         }
         out.set(ops::complex(&real, &imag)?)
     })
@@ -14070,7 +14723,7 @@ pub unsafe extern "C" fn taper_polar(
         let mut abs = c.tensor(0, "abs", abs)?;
         let mut angle = c.tensor(1, "angle", angle)?;
         if c.is_gated() {
-            c.gate(626, &mut [One(&mut abs), One(&mut angle)])?;
+            c.gate(650, &mut [One(&mut abs), One(&mut angle)])?;
         }
         out.set(ops::polar(&abs, &angle)?)
     })
@@ -14090,7 +14743,7 @@ pub unsafe extern "C" fn taper_real(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(627, &mut [One(&mut self_)])?;
+            c.gate(651, &mut [One(&mut self_)])?;
         }
         out.set(ops::real(&self_)?)
     })
@@ -14110,7 +14763,7 @@ pub unsafe extern "C" fn taper_imag(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(628, &mut [One(&mut self_)])?;
+            c.gate(652, &mut [One(&mut self_)])?;
         }
         out.set(ops::imag(&self_)?)
     })
@@ -14130,7 +14783,7 @@ pub unsafe extern "C" fn taper_view_as_real(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(629, &mut [One(&mut self_)])?;
+            c.gate(653, &mut [One(&mut self_)])?;
         }
         out.set(ops::view_as_real(&self_)?)
     })
@@ -14150,7 +14803,7 @@ pub unsafe extern "C" fn taper_view_as_complex(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(630, &mut [One(&mut self_)])?;
+            c.gate(654, &mut [One(&mut self_)])?;
         }
         out.set(ops::view_as_complex(&self_)?)
     })
@@ -14170,7 +14823,7 @@ pub unsafe extern "C" fn taper_conj(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(631, &mut [One(&mut self_)])?;
+            c.gate(655, &mut [One(&mut self_)])?;
         }
         out.set(ops::conj(&self_)?)
     })
@@ -14190,7 +14843,7 @@ pub unsafe extern "C" fn taper_conj_physical(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(632, &mut [One(&mut self_)])?;
+            c.gate(656, &mut [One(&mut self_)])?;
         }
         out.set(ops::conj_physical(&self_)?)
     })
@@ -14207,7 +14860,7 @@ pub unsafe extern "C" fn taper_conj_physical_(
     guard("conj_physical_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(633, &mut [One(&mut self_)])?;
+            c.gate(657, &mut [One(&mut self_)])?;
         }
         ops::conj_physical_(&self_)
     })
@@ -14227,7 +14880,7 @@ pub unsafe extern "C" fn taper_adjoint(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(634, &mut [One(&mut self_)])?;
+            c.gate(658, &mut [One(&mut self_)])?;
         }
         out.set(ops::adjoint(&self_)?)
     })
@@ -14247,7 +14900,7 @@ pub unsafe extern "C" fn taper_angle(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(635, &mut [One(&mut self_)])?;
+            c.gate(659, &mut [One(&mut self_)])?;
         }
         out.set(ops::angle(&self_)?)
     })
@@ -14267,7 +14920,7 @@ pub unsafe extern "C" fn taper_isreal(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(636, &mut [One(&mut self_)])?;
+            c.gate(660, &mut [One(&mut self_)])?;
         }
         out.set(ops::isreal(&self_)?)
     })
@@ -14289,7 +14942,7 @@ pub unsafe extern "C" fn taper_vdot(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(637, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(661, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::vdot(&self_, &other)?)
     })
@@ -14311,7 +14964,7 @@ pub unsafe extern "C" fn taper_deg2rad(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(638, &mut [One(&mut self_)])?;
+            c.gate(662, &mut [One(&mut self_)])?;
         }
         out.set(ops::deg2rad(&self_)?)
     })
@@ -14328,7 +14981,7 @@ pub unsafe extern "C" fn taper_deg2rad_(
     guard("deg2rad_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(639, &mut [One(&mut self_)])?;
+            c.gate(663, &mut [One(&mut self_)])?;
         }
         ops::deg2rad_(&self_)
     })
@@ -14348,7 +15001,7 @@ pub unsafe extern "C" fn taper_rad2deg(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(640, &mut [One(&mut self_)])?;
+            c.gate(664, &mut [One(&mut self_)])?;
         }
         out.set(ops::rad2deg(&self_)?)
     })
@@ -14365,7 +15018,7 @@ pub unsafe extern "C" fn taper_rad2deg_(
     guard("rad2deg_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(641, &mut [One(&mut self_)])?;
+            c.gate(665, &mut [One(&mut self_)])?;
         }
         ops::rad2deg_(&self_)
     })
@@ -14385,7 +15038,7 @@ pub unsafe extern "C" fn taper_positive(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(642, &mut [One(&mut self_)])?;
+            c.gate(666, &mut [One(&mut self_)])?;
         }
         out.set(ops::positive(&self_)?)
     })
@@ -14405,7 +15058,7 @@ pub unsafe extern "C" fn taper_sgn(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(643, &mut [One(&mut self_)])?;
+            c.gate(667, &mut [One(&mut self_)])?;
         }
         out.set(ops::sgn(&self_)?)
     })
@@ -14422,7 +15075,7 @@ pub unsafe extern "C" fn taper_sgn_(
     guard("sgn_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(644, &mut [One(&mut self_)])?;
+            c.gate(668, &mut [One(&mut self_)])?;
         }
         ops::sgn_(&self_)
     })
@@ -14442,7 +15095,7 @@ pub unsafe extern "C" fn taper_signbit(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(645, &mut [One(&mut self_)])?;
+            c.gate(669, &mut [One(&mut self_)])?;
         }
         out.set(ops::signbit(&self_)?)
     })
@@ -14462,7 +15115,7 @@ pub unsafe extern "C" fn taper_isposinf(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(646, &mut [One(&mut self_)])?;
+            c.gate(670, &mut [One(&mut self_)])?;
         }
         out.set(ops::isposinf(&self_)?)
     })
@@ -14482,7 +15135,7 @@ pub unsafe extern "C" fn taper_isneginf(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(647, &mut [One(&mut self_)])?;
+            c.gate(671, &mut [One(&mut self_)])?;
         }
         out.set(ops::isneginf(&self_)?)
     })
@@ -14504,7 +15157,7 @@ pub unsafe extern "C" fn taper_copysign(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(648, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(672, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::copysign(&self_, &other)?)
     })
@@ -14526,7 +15179,7 @@ pub unsafe extern "C" fn taper_copysign_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(649, &mut [One(&mut self_)])?;
+            c.gate(673, &mut [One(&mut self_)])?;
         }
         out.set(ops::copysign_scalar(&self_, other)?)
     })
@@ -14545,7 +15198,7 @@ pub unsafe extern "C" fn taper_copysign_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(650, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(674, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::copysign_(&self_, &other)
     })
@@ -14564,7 +15217,7 @@ pub unsafe extern "C" fn taper_copysign_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let other = c.scalar(1, "other", other)?;
         if c.is_gated() {
-            c.gate(651, &mut [One(&mut self_)])?;
+            c.gate(675, &mut [One(&mut self_)])?;
         }
         ops::copysign_scalar_(&self_, other)
     })
@@ -14586,7 +15239,7 @@ pub unsafe extern "C" fn taper_heaviside(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut values = c.tensor(1, "values", values)?;
         if c.is_gated() {
-            c.gate(652, &mut [One(&mut self_), One(&mut values)])?;
+            c.gate(676, &mut [One(&mut self_), One(&mut values)])?;
         }
         out.set(ops::heaviside(&self_, &values)?)
     })
@@ -14605,7 +15258,7 @@ pub unsafe extern "C" fn taper_heaviside_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut values = c.tensor(1, "values", values)?;
         if c.is_gated() {
-            c.gate(653, &mut [One(&mut self_), One(&mut values)])?;
+            c.gate(677, &mut [One(&mut self_), One(&mut values)])?;
         }
         ops::heaviside_(&self_, &values)
     })
@@ -14634,7 +15287,7 @@ pub unsafe extern "C" fn taper_nan_to_num(
         let posinf = posinf?;
         let neginf = neginf?;
         if c.is_gated() {
-            c.gate(654, &mut [One(&mut self_)])?;
+            c.gate(678, &mut [One(&mut self_)])?;
         }
         out.set(ops::nan_to_num(&self_, nan, posinf, neginf)?)
     })
@@ -14657,7 +15310,7 @@ pub unsafe extern "C" fn taper_nan_to_num_(
         let posinf = c.opt(2, "posinf", posinf)?;
         let neginf = c.opt(3, "neginf", neginf)?;
         if c.is_gated() {
-            c.gate(655, &mut [One(&mut self_)])?;
+            c.gate(679, &mut [One(&mut self_)])?;
         }
         ops::nan_to_num_(&self_, nan, posinf, neginf)
     })
@@ -14677,7 +15330,7 @@ pub unsafe extern "C" fn taper_sinc(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(656, &mut [One(&mut self_)])?;
+            c.gate(680, &mut [One(&mut self_)])?;
         }
         out.set(ops::sinc(&self_)?)
     })
@@ -14694,7 +15347,7 @@ pub unsafe extern "C" fn taper_sinc_(
     guard("sinc_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(657, &mut [One(&mut self_)])?;
+            c.gate(681, &mut [One(&mut self_)])?;
         }
         ops::sinc_(&self_)
     })
@@ -14716,7 +15369,7 @@ pub unsafe extern "C" fn taper_float_power(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut exponent = c.tensor(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(658, &mut [One(&mut self_), One(&mut exponent)])?;
+            c.gate(682, &mut [One(&mut self_), One(&mut exponent)])?;
         }
         out.set(ops::float_power(&self_, &exponent)?)
     })
@@ -14738,7 +15391,7 @@ pub unsafe extern "C" fn taper_float_power_scalar(
         let mut self_ = c.tensor(0, "self", self_)?;
         let exponent = c.scalar(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(659, &mut [One(&mut self_)])?;
+            c.gate(683, &mut [One(&mut self_)])?;
         }
         out.set(ops::float_power_scalar(&self_, exponent)?)
     })
@@ -14757,7 +15410,7 @@ pub unsafe extern "C" fn taper_float_power_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut exponent = c.tensor(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(660, &mut [One(&mut self_), One(&mut exponent)])?;
+            c.gate(684, &mut [One(&mut self_), One(&mut exponent)])?;
         }
         ops::float_power_(&self_, &exponent)
     })
@@ -14776,7 +15429,7 @@ pub unsafe extern "C" fn taper_float_power_scalar_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let exponent = c.scalar(1, "exponent", exponent)?;
         if c.is_gated() {
-            c.gate(661, &mut [One(&mut self_)])?;
+            c.gate(685, &mut [One(&mut self_)])?;
         }
         ops::float_power_scalar_(&self_, exponent)
     })
@@ -14798,7 +15451,7 @@ pub unsafe extern "C" fn taper_logaddexp2(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(662, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(686, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::logaddexp2(&self_, &other)?)
     })
@@ -14820,7 +15473,7 @@ pub unsafe extern "C" fn taper_ldexp(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(663, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(687, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::ldexp(&self_, &other)?)
     })
@@ -14839,7 +15492,7 @@ pub unsafe extern "C" fn taper_ldexp_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(664, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(688, &mut [One(&mut self_), One(&mut other)])?;
         }
         ops::ldexp_(&self_, &other)
     })
@@ -14866,7 +15519,7 @@ pub unsafe extern "C" fn taper_aminmax(
         let mut self_ = c.tensor(0, "self", self_)?;
         let dim = dim?;
         if c.is_gated() {
-            c.gate(665, &mut [One(&mut self_)])?;
+            c.gate(689, &mut [One(&mut self_)])?;
         }
         let (min_value, max_value) = ops::aminmax(&self_, dim, keepdim)?;
         min.set(min_value)?;
@@ -14895,7 +15548,7 @@ pub unsafe extern "C" fn taper_nanmean(
         let dim = c.opt_slice(1, "dim", dim, dim_len)?;
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         if c.is_gated() {
-            c.gate(666, &mut [One(&mut self_)])?;
+            c.gate(690, &mut [One(&mut self_)])?;
         }
         out.set(ops::nanmean(&self_, dim, keepdim, dtype)?)
     })
@@ -14917,7 +15570,7 @@ pub unsafe extern "C" fn taper_inner(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut other = c.tensor(1, "other", other)?;
         if c.is_gated() {
-            c.gate(667, &mut [One(&mut self_), One(&mut other)])?;
+            c.gate(691, &mut [One(&mut self_), One(&mut other)])?;
         }
         out.set(ops::inner(&self_, &other)?)
     })
@@ -14941,7 +15594,7 @@ pub unsafe extern "C" fn taper_hardtanh(
         let min_val = c.scalar(1, "min_val", min_val)?;
         let max_val = c.scalar(2, "max_val", max_val)?;
         if c.is_gated() {
-            c.gate(668, &mut [One(&mut self_)])?;
+            c.gate(692, &mut [One(&mut self_)])?;
         }
         out.set(ops::hardtanh(&self_, min_val, max_val)?)
     })
@@ -14962,7 +15615,7 @@ pub unsafe extern "C" fn taper_hardtanh_(
         let min_val = c.scalar(1, "min_val", min_val)?;
         let max_val = c.scalar(2, "max_val", max_val)?;
         if c.is_gated() {
-            c.gate(669, &mut [One(&mut self_)])?;
+            c.gate(693, &mut [One(&mut self_)])?;
         }
         ops::hardtanh_(&self_, min_val, max_val)
     })
@@ -14982,7 +15635,7 @@ pub unsafe extern "C" fn taper_selu(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(670, &mut [One(&mut self_)])?;
+            c.gate(694, &mut [One(&mut self_)])?;
         }
         out.set(ops::selu(&self_)?)
     })
@@ -14999,7 +15652,7 @@ pub unsafe extern "C" fn taper_selu_(
     guard("selu_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(671, &mut [One(&mut self_)])?;
+            c.gate(695, &mut [One(&mut self_)])?;
         }
         ops::selu_(&self_)
     })
@@ -15021,7 +15674,7 @@ pub unsafe extern "C" fn taper_celu(
         let mut self_ = c.tensor(0, "self", self_)?;
         let alpha = c.scalar(1, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(672, &mut [One(&mut self_)])?;
+            c.gate(696, &mut [One(&mut self_)])?;
         }
         out.set(ops::celu(&self_, alpha)?)
     })
@@ -15040,7 +15693,7 @@ pub unsafe extern "C" fn taper_celu_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let alpha = c.scalar(1, "alpha", alpha)?;
         if c.is_gated() {
-            c.gate(673, &mut [One(&mut self_)])?;
+            c.gate(697, &mut [One(&mut self_)])?;
         }
         ops::celu_(&self_, alpha)
     })
@@ -15060,7 +15713,7 @@ pub unsafe extern "C" fn taper_mish(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(674, &mut [One(&mut self_)])?;
+            c.gate(698, &mut [One(&mut self_)])?;
         }
         out.set(ops::mish(&self_)?)
     })
@@ -15080,7 +15733,7 @@ pub unsafe extern "C" fn taper_softsign(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(675, &mut [One(&mut self_)])?;
+            c.gate(699, &mut [One(&mut self_)])?;
         }
         out.set(ops::softsign(&self_)?)
     })
@@ -15100,7 +15753,7 @@ pub unsafe extern "C" fn taper_tanhshrink(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(676, &mut [One(&mut self_)])?;
+            c.gate(700, &mut [One(&mut self_)])?;
         }
         out.set(ops::tanhshrink(&self_)?)
     })
@@ -15122,7 +15775,7 @@ pub unsafe extern "C" fn taper_hardshrink(
         let mut self_ = c.tensor(0, "self", self_)?;
         let lambd = c.scalar(1, "lambd", lambd)?;
         if c.is_gated() {
-            c.gate(677, &mut [One(&mut self_)])?;
+            c.gate(701, &mut [One(&mut self_)])?;
         }
         out.set(ops::hardshrink(&self_, lambd)?)
     })
@@ -15144,7 +15797,7 @@ pub unsafe extern "C" fn taper_softshrink(
         let mut self_ = c.tensor(0, "self", self_)?;
         let lambd = c.scalar(1, "lambd", lambd)?;
         if c.is_gated() {
-            c.gate(678, &mut [One(&mut self_)])?;
+            c.gate(702, &mut [One(&mut self_)])?;
         }
         out.set(ops::softshrink(&self_, lambd)?)
     })
@@ -15168,7 +15821,7 @@ pub unsafe extern "C" fn taper_threshold(
         let threshold = c.scalar(1, "threshold", threshold)?;
         let value = c.scalar(2, "value", value)?;
         if c.is_gated() {
-            c.gate(679, &mut [One(&mut self_)])?;
+            c.gate(703, &mut [One(&mut self_)])?;
         }
         out.set(ops::threshold(&self_, threshold, value)?)
     })
@@ -15189,7 +15842,7 @@ pub unsafe extern "C" fn taper_threshold_(
         let threshold = c.scalar(1, "threshold", threshold)?;
         let value = c.scalar(2, "value", value)?;
         if c.is_gated() {
-            c.gate(680, &mut [One(&mut self_)])?;
+            c.gate(704, &mut [One(&mut self_)])?;
         }
         ops::threshold_(&self_, threshold, value)
     })
@@ -15211,7 +15864,7 @@ pub unsafe extern "C" fn taper_prelu(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut weight = c.tensor(1, "weight", weight)?;
         if c.is_gated() {
-            c.gate(681, &mut [One(&mut self_), One(&mut weight)])?;
+            c.gate(705, &mut [One(&mut self_), One(&mut weight)])?;
         }
         out.set(ops::prelu(&self_, &weight)?)
     })
@@ -15238,7 +15891,7 @@ pub unsafe extern "C" fn taper_rrelu(
         let upper = c.scalar(2, "upper", upper)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(682, &mut [One(&mut self_)])?;
+            c.gate(706, &mut [One(&mut self_)])?;
         }
         out.set(ops::rrelu(&self_, lower, upper, training, generator.as_ref())?)
     })
@@ -15262,7 +15915,7 @@ pub unsafe extern "C" fn taper_rrelu_(
         let upper = c.scalar(2, "upper", upper)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(683, &mut [One(&mut self_)])?;
+            c.gate(707, &mut [One(&mut self_)])?;
         }
         ops::rrelu_(&self_, lower, upper, training, generator.as_ref())
     })
@@ -15298,7 +15951,7 @@ pub unsafe extern "C" fn taper_conv1d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(684, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(708, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv1d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)?)
     })
@@ -15332,7 +15985,7 @@ pub unsafe extern "C" fn taper_conv2d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(685, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(709, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv2d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)?)
     })
@@ -15366,7 +16019,7 @@ pub unsafe extern "C" fn taper_conv3d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(686, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(710, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv3d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)?)
     })
@@ -15404,7 +16057,7 @@ pub unsafe extern "C" fn taper_conv_padded(
         let padding_mode = c.str(7, "padding_mode", padding_mode)?;
         let auto_padding = c.opt_str(8, "auto_padding", auto_padding)?;
         if c.is_gated() {
-            c.gate(687, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(711, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_padded(&input, &weight, bias.as_ref(), stride, padding, dilation, groups, padding_mode, auto_padding)?)
     })
@@ -15441,7 +16094,7 @@ pub unsafe extern "C" fn taper_conv_transpose1d(
         let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(688, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(712, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_transpose1d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
     })
@@ -15478,7 +16131,7 @@ pub unsafe extern "C" fn taper_conv_transpose2d(
         let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(689, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(713, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_transpose2d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
     })
@@ -15515,7 +16168,7 @@ pub unsafe extern "C" fn taper_conv_transpose3d(
         let output_padding = c.slice(5, "output_padding", output_padding, output_padding_len)?;
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(690, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(714, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_transpose3d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)?)
     })
@@ -15555,7 +16208,7 @@ pub unsafe extern "C" fn taper_conv_transpose_sized(
         let dilation = c.slice(7, "dilation", dilation, dilation_len)?;
         let output_size = c.opt_slice(8, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(691, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(715, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::conv_transpose_sized(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation, output_size)?)
     })
@@ -15580,7 +16233,7 @@ pub unsafe extern "C" fn taper_conv_tbc(
         let mut weight = c.tensor(1, "weight", weight)?;
         let mut bias = c.tensor(2, "bias", bias)?;
         if c.is_gated() {
-            c.gate(692, &mut [One(&mut self_), One(&mut weight), One(&mut bias)])?;
+            c.gate(716, &mut [One(&mut self_), One(&mut weight), One(&mut bias)])?;
         }
         out.set(ops::conv_tbc(&self_, &weight, &bias, pad)?)
     })
@@ -15618,7 +16271,7 @@ pub unsafe extern "C" fn taper_convolution(
         let dilation = c.slice(5, "dilation", dilation, dilation_len)?;
         let output_padding = c.slice(7, "output_padding", output_padding, output_padding_len)?;
         if c.is_gated() {
-            c.gate(693, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+            c.gate(717, &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::convolution(&input, &weight, bias.as_ref(), stride, padding, dilation, transposed, output_padding, groups)?)
     })
@@ -15651,7 +16304,7 @@ pub unsafe extern "C" fn taper_max_pool1d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(694, &mut [One(&mut self_)])?;
+            c.gate(718, &mut [One(&mut self_)])?;
         }
         out.set(ops::max_pool1d(&self_, kernel_size, stride, padding, dilation, ceil_mode)?)
     })
@@ -15684,7 +16337,7 @@ pub unsafe extern "C" fn taper_max_pool2d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(695, &mut [One(&mut self_)])?;
+            c.gate(719, &mut [One(&mut self_)])?;
         }
         out.set(ops::max_pool2d(&self_, kernel_size, stride, padding, dilation, ceil_mode)?)
     })
@@ -15717,7 +16370,7 @@ pub unsafe extern "C" fn taper_max_pool3d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(696, &mut [One(&mut self_)])?;
+            c.gate(720, &mut [One(&mut self_)])?;
         }
         out.set(ops::max_pool3d(&self_, kernel_size, stride, padding, dilation, ceil_mode)?)
     })
@@ -15753,7 +16406,7 @@ pub unsafe extern "C" fn taper_max_pool2d_with_indices(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(697, &mut [One(&mut self_)])?;
+            c.gate(721, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::max_pool2d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
         values.set(values_value)?;
@@ -15792,7 +16445,7 @@ pub unsafe extern "C" fn taper_max_pool1d_with_indices(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(698, &mut [One(&mut self_)])?;
+            c.gate(722, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::max_pool1d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
         values.set(values_value)?;
@@ -15831,7 +16484,7 @@ pub unsafe extern "C" fn taper_max_pool3d_with_indices(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let dilation = c.slice(4, "dilation", dilation, dilation_len)?;
         if c.is_gated() {
-            c.gate(699, &mut [One(&mut self_)])?;
+            c.gate(723, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::max_pool3d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)?;
         values.set(values_value)?;
@@ -15865,7 +16518,7 @@ pub unsafe extern "C" fn taper_avg_pool1d(
         let stride = c.slice(2, "stride", stride, stride_len)?;
         let padding = c.slice(3, "padding", padding, padding_len)?;
         if c.is_gated() {
-            c.gate(700, &mut [One(&mut self_)])?;
+            c.gate(724, &mut [One(&mut self_)])?;
         }
         out.set(ops::avg_pool1d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad)?)
     })
@@ -15899,7 +16552,7 @@ pub unsafe extern "C" fn taper_avg_pool2d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let divisor_override = divisor_override?;
         if c.is_gated() {
-            c.gate(701, &mut [One(&mut self_)])?;
+            c.gate(725, &mut [One(&mut self_)])?;
         }
         out.set(ops::avg_pool2d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)?)
     })
@@ -15933,7 +16586,7 @@ pub unsafe extern "C" fn taper_avg_pool3d(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let divisor_override = divisor_override?;
         if c.is_gated() {
-            c.gate(702, &mut [One(&mut self_)])?;
+            c.gate(726, &mut [One(&mut self_)])?;
         }
         out.set(ops::avg_pool3d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)?)
     })
@@ -15956,7 +16609,7 @@ pub unsafe extern "C" fn taper_adaptive_avg_pool1d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(703, &mut [One(&mut self_)])?;
+            c.gate(727, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_avg_pool1d(&self_, output_size)?)
     })
@@ -15979,7 +16632,7 @@ pub unsafe extern "C" fn taper_adaptive_avg_pool2d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(704, &mut [One(&mut self_)])?;
+            c.gate(728, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_avg_pool2d(&self_, output_size)?)
     })
@@ -16002,7 +16655,7 @@ pub unsafe extern "C" fn taper_adaptive_avg_pool3d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(705, &mut [One(&mut self_)])?;
+            c.gate(729, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_avg_pool3d(&self_, output_size)?)
     })
@@ -16025,7 +16678,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool1d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(706, &mut [One(&mut self_)])?;
+            c.gate(730, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_max_pool1d(&self_, output_size)?)
     })
@@ -16051,7 +16704,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool1d_with_indices(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(707, &mut [One(&mut self_)])?;
+            c.gate(731, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::adaptive_max_pool1d_with_indices(&self_, output_size)?;
         values.set(values_value)?;
@@ -16077,7 +16730,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool2d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(708, &mut [One(&mut self_)])?;
+            c.gate(732, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_max_pool2d(&self_, output_size)?)
     })
@@ -16103,7 +16756,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool2d_with_indices(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(709, &mut [One(&mut self_)])?;
+            c.gate(733, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::adaptive_max_pool2d_with_indices(&self_, output_size)?;
         values.set(values_value)?;
@@ -16129,7 +16782,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool3d(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(710, &mut [One(&mut self_)])?;
+            c.gate(734, &mut [One(&mut self_)])?;
         }
         out.set(ops::adaptive_max_pool3d(&self_, output_size)?)
     })
@@ -16155,7 +16808,7 @@ pub unsafe extern "C" fn taper_adaptive_max_pool3d_with_indices(
         let mut self_ = c.tensor(0, "self", self_)?;
         let output_size = c.slice(1, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(711, &mut [One(&mut self_)])?;
+            c.gate(735, &mut [One(&mut self_)])?;
         }
         let (values_value, indices_value) = ops::adaptive_max_pool3d_with_indices(&self_, output_size)?;
         values.set(values_value)?;
@@ -16186,7 +16839,7 @@ pub unsafe extern "C" fn taper_lp_pool1d(
         let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.opt_slice(3, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(712, &mut [One(&mut self_)])?;
+            c.gate(736, &mut [One(&mut self_)])?;
         }
         out.set(ops::lp_pool1d(&self_, norm_type, kernel_size, stride, ceil_mode)?)
     })
@@ -16214,7 +16867,7 @@ pub unsafe extern "C" fn taper_lp_pool2d(
         let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.opt_slice(3, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(713, &mut [One(&mut self_)])?;
+            c.gate(737, &mut [One(&mut self_)])?;
         }
         out.set(ops::lp_pool2d(&self_, norm_type, kernel_size, stride, ceil_mode)?)
     })
@@ -16242,7 +16895,7 @@ pub unsafe extern "C" fn taper_lp_pool3d(
         let kernel_size = c.slice(2, "kernel_size", kernel_size, kernel_size_len)?;
         let stride = c.opt_slice(3, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(714, &mut [One(&mut self_)])?;
+            c.gate(738, &mut [One(&mut self_)])?;
         }
         out.set(ops::lp_pool3d(&self_, norm_type, kernel_size, stride, ceil_mode)?)
     })
@@ -16276,7 +16929,7 @@ pub unsafe extern "C" fn taper_max_unpool1d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let output_size = c.opt_slice(5, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(715, &mut [One(&mut self_), One(&mut indices)])?;
+            c.gate(739, &mut [One(&mut self_), One(&mut indices)])?;
         }
         out.set(ops::max_unpool1d(&self_, &indices, kernel_size, stride, padding, output_size)?)
     })
@@ -16310,7 +16963,7 @@ pub unsafe extern "C" fn taper_max_unpool2d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let output_size = c.opt_slice(5, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(716, &mut [One(&mut self_), One(&mut indices)])?;
+            c.gate(740, &mut [One(&mut self_), One(&mut indices)])?;
         }
         out.set(ops::max_unpool2d(&self_, &indices, kernel_size, stride, padding, output_size)?)
     })
@@ -16344,7 +16997,7 @@ pub unsafe extern "C" fn taper_max_unpool3d(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let output_size = c.opt_slice(5, "output_size", output_size, output_size_len)?;
         if c.is_gated() {
-            c.gate(717, &mut [One(&mut self_), One(&mut indices)])?;
+            c.gate(741, &mut [One(&mut self_), One(&mut indices)])?;
         }
         out.set(ops::max_unpool3d(&self_, &indices, kernel_size, stride, padding, output_size)?)
     })
@@ -16377,7 +17030,7 @@ pub unsafe extern "C" fn taper_fractional_max_pool2d_with_indices(
         let mut random_samples = c.opt_tensor(3, "random_samples", random_samples)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(718, &mut [One(&mut self_), Opt(&mut random_samples)])?;
+            c.gate(742, &mut [One(&mut self_), Opt(&mut random_samples)])?;
         }
         let (values_value, indices_value) = ops::fractional_max_pool2d_with_indices(&self_, kernel_size, output_size, random_samples.as_ref(), generator.as_ref())?;
         values.set(values_value)?;
@@ -16413,7 +17066,7 @@ pub unsafe extern "C" fn taper_fractional_max_pool3d_with_indices(
         let mut random_samples = c.opt_tensor(3, "random_samples", random_samples)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(719, &mut [One(&mut self_), Opt(&mut random_samples)])?;
+            c.gate(743, &mut [One(&mut self_), Opt(&mut random_samples)])?;
         }
         let (values_value, indices_value) = ops::fractional_max_pool3d_with_indices(&self_, kernel_size, output_size, random_samples.as_ref(), generator.as_ref())?;
         values.set(values_value)?;
@@ -16448,7 +17101,7 @@ pub unsafe extern "C" fn taper_im2col(
         let padding = c.slice(3, "padding", padding, padding_len)?;
         let stride = c.slice(4, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(720, &mut [One(&mut self_)])?;
+            c.gate(744, &mut [One(&mut self_)])?;
         }
         out.set(ops::im2col(&self_, kernel_size, dilation, padding, stride)?)
     })
@@ -16483,7 +17136,7 @@ pub unsafe extern "C" fn taper_col2im(
         let padding = c.slice(4, "padding", padding, padding_len)?;
         let stride = c.slice(5, "stride", stride, stride_len)?;
         if c.is_gated() {
-            c.gate(721, &mut [One(&mut self_)])?;
+            c.gate(745, &mut [One(&mut self_)])?;
         }
         out.set(ops::col2im(&self_, output_size, kernel_size, dilation, padding, stride)?)
     })
@@ -16510,7 +17163,7 @@ pub unsafe extern "C" fn taper_grid_sample(
         let mode = c.str(2, "mode", mode)?;
         let padding_mode = c.str(3, "padding_mode", padding_mode)?;
         if c.is_gated() {
-            c.gate(722, &mut [One(&mut input), One(&mut grid)])?;
+            c.gate(746, &mut [One(&mut input), One(&mut grid)])?;
         }
         out.set(ops::grid_sample(&input, &grid, mode, padding_mode, align_corners)?)
     })
@@ -16535,7 +17188,7 @@ pub unsafe extern "C" fn taper_grid_sampler(
         let mut input = c.tensor(0, "input", input)?;
         let mut grid = c.tensor(1, "grid", grid)?;
         if c.is_gated() {
-            c.gate(723, &mut [One(&mut input), One(&mut grid)])?;
+            c.gate(747, &mut [One(&mut input), One(&mut grid)])?;
         }
         out.set(ops::grid_sampler(&input, &grid, interpolation_mode, padding_mode, align_corners)?)
     })
@@ -16559,7 +17212,7 @@ pub unsafe extern "C" fn taper_affine_grid(
         let mut theta = c.tensor(0, "theta", theta)?;
         let size = c.slice(1, "size", size, size_len)?;
         if c.is_gated() {
-            c.gate(724, &mut [One(&mut theta)])?;
+            c.gate(748, &mut [One(&mut theta)])?;
         }
         out.set(ops::affine_grid(&theta, size, align_corners)?)
     })
@@ -16589,7 +17242,7 @@ pub unsafe extern "C" fn taper_layer_norm(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let mut bias = c.opt_tensor(3, "bias", bias)?;
         if c.is_gated() {
-            c.gate(725, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+            c.gate(749, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::layer_norm(&input, normalized_shape, weight.as_ref(), bias.as_ref(), eps)?)
     })
@@ -16617,7 +17270,7 @@ pub unsafe extern "C" fn taper_rms_norm(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let eps = eps?;
         if c.is_gated() {
-            c.gate(726, &mut [One(&mut input), Opt(&mut weight)])?;
+            c.gate(750, &mut [One(&mut input), Opt(&mut weight)])?;
         }
         out.set(ops::rms_norm(&input, normalized_shape, weight.as_ref(), eps)?)
     })
@@ -16643,7 +17296,7 @@ pub unsafe extern "C" fn taper_group_norm(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let mut bias = c.opt_tensor(3, "bias", bias)?;
         if c.is_gated() {
-            c.gate(727, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+            c.gate(751, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::group_norm(&input, num_groups, weight.as_ref(), bias.as_ref(), eps)?)
     })
@@ -16674,7 +17327,7 @@ pub unsafe extern "C" fn taper_batch_norm(
         let mut running_mean = c.opt_tensor(3, "running_mean", running_mean)?;
         let mut running_var = c.opt_tensor(4, "running_var", running_var)?;
         if c.is_gated() {
-            c.gate(728, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+            c.gate(752, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
         }
         out.set(ops::batch_norm(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, momentum, eps)?)
     })
@@ -16708,7 +17361,7 @@ pub unsafe extern "C" fn taper_native_layer_norm(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let mut bias = c.opt_tensor(3, "bias", bias)?;
         if c.is_gated() {
-            c.gate(729, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+            c.gate(753, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
         }
         let (output_value, mean_value, rstd_value) = ops::native_layer_norm(&input, normalized_shape, weight.as_ref(), bias.as_ref(), eps)?;
         output.set(output_value)?;
@@ -16747,7 +17400,7 @@ pub unsafe extern "C" fn taper_native_group_norm(
         let mut weight = c.opt_tensor(1, "weight", weight)?;
         let mut bias = c.opt_tensor(2, "bias", bias)?;
         if c.is_gated() {
-            c.gate(730, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+            c.gate(754, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
         }
         let (output_value, mean_value, rstd_value) = ops::native_group_norm(&input, weight.as_ref(), bias.as_ref(), N, C, HxW, group, eps)?;
         output.set(output_value)?;
@@ -16788,7 +17441,7 @@ pub unsafe extern "C" fn taper_native_batch_norm(
         let mut running_mean = c.opt_tensor(3, "running_mean", running_mean)?;
         let mut running_var = c.opt_tensor(4, "running_var", running_var)?;
         if c.is_gated() {
-            c.gate(731, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+            c.gate(755, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
         }
         let (output_value, mean_value, rstd_value) = ops::native_batch_norm(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, momentum, eps)?;
         output.set(output_value)?;
@@ -16817,7 +17470,7 @@ pub unsafe extern "C" fn taper_instance_norm(
         let mut weight = c.opt_tensor(1, "weight", weight)?;
         let mut bias = c.opt_tensor(2, "bias", bias)?;
         if c.is_gated() {
-            c.gate(732, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+            c.gate(756, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
         }
         out.set(ops::instance_norm(&input, weight.as_ref(), bias.as_ref(), eps)?)
     })
@@ -16853,7 +17506,7 @@ pub unsafe extern "C" fn taper_batch_norm_tracked(
         let mut num_batches_tracked = c.opt_tensor(5, "num_batches_tracked", num_batches_tracked)?;
         let momentum = momentum?;
         if c.is_gated() {
-            c.gate(733, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var), Opt(&mut num_batches_tracked)])?;
+            c.gate(757, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var), Opt(&mut num_batches_tracked)])?;
         }
         out.set(ops::batch_norm_tracked(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), num_batches_tracked.as_ref(), training, track_running_stats, momentum, eps)?)
     })
@@ -16890,7 +17543,7 @@ pub unsafe extern "C" fn taper_instance_norm_tracked(
         let momentum = momentum?;
         let dims = dims?;
         if c.is_gated() {
-            c.gate(734, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+            c.gate(758, &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
         }
         out.set(ops::instance_norm_tracked(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, track_running_stats, momentum, eps, dims)?)
     })
@@ -16914,7 +17567,7 @@ pub unsafe extern "C" fn taper_local_response_norm(
         let out = out?;
         let mut input = c.tensor(0, "input", input)?;
         if c.is_gated() {
-            c.gate(735, &mut [One(&mut input)])?;
+            c.gate(759, &mut [One(&mut input)])?;
         }
         out.set(ops::local_response_norm(&input, size, alpha, beta, k)?)
     })
@@ -16938,7 +17591,7 @@ pub unsafe extern "C" fn taper_cross_map_lrn2d(
         let out = out?;
         let mut input = c.tensor(0, "input", input)?;
         if c.is_gated() {
-            c.gate(736, &mut [One(&mut input)])?;
+            c.gate(760, &mut [One(&mut input)])?;
         }
         out.set(ops::cross_map_lrn2d(&input, size, alpha, beta, k)?)
     })
@@ -16961,7 +17614,7 @@ pub unsafe extern "C" fn taper_normalize(
         let out = out?;
         let mut input = c.tensor(0, "input", input)?;
         if c.is_gated() {
-            c.gate(737, &mut [One(&mut input)])?;
+            c.gate(761, &mut [One(&mut input)])?;
         }
         out.set(ops::normalize(&input, p, dim, eps)?)
     })
@@ -16985,7 +17638,7 @@ pub unsafe extern "C" fn taper_cosine_similarity(
         let mut x1 = c.tensor(0, "x1", x1)?;
         let mut x2 = c.tensor(1, "x2", x2)?;
         if c.is_gated() {
-            c.gate(738, &mut [One(&mut x1), One(&mut x2)])?;
+            c.gate(762, &mut [One(&mut x1), One(&mut x2)])?;
         }
         out.set(ops::cosine_similarity(&x1, &x2, dim, eps)?)
     })
@@ -17010,7 +17663,7 @@ pub unsafe extern "C" fn taper_pairwise_distance(
         let mut x1 = c.tensor(0, "x1", x1)?;
         let mut x2 = c.tensor(1, "x2", x2)?;
         if c.is_gated() {
-            c.gate(739, &mut [One(&mut x1), One(&mut x2)])?;
+            c.gate(763, &mut [One(&mut x1), One(&mut x2)])?;
         }
         out.set(ops::pairwise_distance(&x1, &x2, p, eps, keepdim)?)
     })
@@ -17038,7 +17691,7 @@ pub unsafe extern "C" fn taper_pad(
         let mode = c.str(2, "mode", mode)?;
         let value = value?;
         if c.is_gated() {
-            c.gate(740, &mut [One(&mut input), Case(matches!((mode, pad.len()), ("reflect", 2 | 4) | ("replicate", 2 | 4 | 6)))])?;
+            c.gate(764, &mut [One(&mut input), Case(matches!((mode, pad.len()), ("reflect", 2 | 4) | ("replicate", 2 | 4 | 6)))])?;
         }
         out.set(ops::pad(&input, pad, mode, value)?)
     })
@@ -17063,7 +17716,7 @@ pub unsafe extern "C" fn taper_constant_pad_nd(
         let pad = c.slice(1, "pad", pad, pad_len)?;
         let value = c.scalar(2, "value", value)?;
         if c.is_gated() {
-            c.gate(741, &mut [One(&mut self_)])?;
+            c.gate(765, &mut [One(&mut self_)])?;
         }
         out.set(ops::constant_pad_nd(&self_, pad, value)?)
     })
@@ -17095,7 +17748,7 @@ pub unsafe extern "C" fn taper_scaled_dot_product_attention(
         let mut attn_mask = c.opt_tensor(3, "attn_mask", attn_mask)?;
         let scale = scale?;
         if c.is_gated() {
-            c.gate(742, &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut attn_mask)])?;
+            c.gate(766, &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut attn_mask)])?;
         }
         out.set(ops::scaled_dot_product_attention(&query, &key, &value, attn_mask.as_ref(), dropout_p, is_causal, scale, enable_gqa)?)
     })
@@ -17118,7 +17771,7 @@ pub unsafe extern "C" fn taper_generate_square_subsequent_mask(
         let dtype = c.opt_dtype(1, "dtype", dtype)?;
         let device = c.opt_device(2, "device", device)?;
         if c.is_gated() {
-            c.gate(743, &mut [])?;
+            c.gate(767, &mut [])?;
         }
         out.set(ops::generate_square_subsequent_mask(sz, dtype, device)?)
     })
@@ -17180,7 +17833,7 @@ pub unsafe extern "C" fn taper_multi_head_attention_forward(
         let mut static_k = c.opt_tensor(21, "static_k", static_k)?;
         let mut static_v = c.opt_tensor(22, "static_v", static_v)?;
         if c.is_gated() {
-            c.gate(744, &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut in_proj_weight), Opt(&mut in_proj_bias), Opt(&mut bias_k), Opt(&mut bias_v), One(&mut out_proj_weight), Opt(&mut out_proj_bias), Opt(&mut key_padding_mask), Opt(&mut attn_mask), Opt(&mut q_proj_weight), Opt(&mut k_proj_weight), Opt(&mut v_proj_weight), Opt(&mut static_k), Opt(&mut static_v)])?;
+            c.gate(768, &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut in_proj_weight), Opt(&mut in_proj_bias), Opt(&mut bias_k), Opt(&mut bias_v), One(&mut out_proj_weight), Opt(&mut out_proj_bias), Opt(&mut key_padding_mask), Opt(&mut attn_mask), Opt(&mut q_proj_weight), Opt(&mut k_proj_weight), Opt(&mut v_proj_weight), Opt(&mut static_k), Opt(&mut static_v)])?;
         }
         let (attn_output_value, attn_output_weights_value) = ops::multi_head_attention_forward(&query, &key, &value, embed_dim_to_check, num_heads, in_proj_weight.as_ref(), in_proj_bias.as_ref(), bias_k.as_ref(), bias_v.as_ref(), add_zero_attn, dropout_p, &out_proj_weight, out_proj_bias.as_ref(), training, key_padding_mask.as_ref(), need_weights, attn_mask.as_ref(), use_separate_proj_weight, q_proj_weight.as_ref(), k_proj_weight.as_ref(), v_proj_weight.as_ref(), static_k.as_ref(), static_v.as_ref(), average_attn_weights, is_causal)?;
         attn_output.set(attn_output_value)?;
@@ -17204,7 +17857,7 @@ pub unsafe extern "C" fn taper_pixel_shuffle(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(745, &mut [One(&mut self_)])?;
+            c.gate(769, &mut [One(&mut self_)])?;
         }
         out.set(ops::pixel_shuffle(&self_, upscale_factor)?)
     })
@@ -17245,7 +17898,7 @@ pub unsafe extern "C" fn taper_interpolate(
         let scale_h = scale_h?;
         let scale_w = scale_w?;
         if c.is_gated() {
-            c.gate(746, &mut [One(&mut input)])?;
+            c.gate(770, &mut [One(&mut input)])?;
         }
         out.set(ops::interpolate(&input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias, scale_h, scale_w)?)
     })
@@ -17266,7 +17919,7 @@ pub unsafe extern "C" fn taper_pixel_unshuffle(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(747, &mut [One(&mut self_)])?;
+            c.gate(771, &mut [One(&mut self_)])?;
         }
         out.set(ops::pixel_unshuffle(&self_, downscale_factor)?)
     })
@@ -17287,7 +17940,7 @@ pub unsafe extern "C" fn taper_channel_shuffle(
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(748, &mut [One(&mut self_)])?;
+            c.gate(772, &mut [One(&mut self_)])?;
         }
         out.set(ops::channel_shuffle(&self_, groups)?)
     })
@@ -17329,7 +17982,7 @@ pub unsafe extern "C" fn taper_lstm(
         let mut hx = hx?;
         let mut params = params?;
         if c.is_gated() {
-            c.gate(749, &mut [One(&mut input), List(&mut hx), List(&mut params)])?;
+            c.gate(773, &mut [One(&mut input), List(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value, c_n_value) = ops::lstm(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)?;
         output.set(output_value)?;
@@ -17374,7 +18027,7 @@ pub unsafe extern "C" fn taper_lstm_data(
         let mut hx = hx?;
         let mut params = params?;
         if c.is_gated() {
-            c.gate(750, &mut [One(&mut data), One(&mut batch_sizes), List(&mut hx), List(&mut params)])?;
+            c.gate(774, &mut [One(&mut data), One(&mut batch_sizes), List(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value, c_n_value) = ops::lstm_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)?;
         output.set(output_value)?;
@@ -17413,7 +18066,7 @@ pub unsafe extern "C" fn taper_gru(
         let mut hx = c.tensor(1, "hx", hx)?;
         let mut params = params?;
         if c.is_gated() {
-            c.gate(751, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+            c.gate(775, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::gru(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)?;
         output.set(output_value)?;
@@ -17452,7 +18105,7 @@ pub unsafe extern "C" fn taper_gru_data(
         let mut hx = c.tensor(2, "hx", hx)?;
         let mut params = params?;
         if c.is_gated() {
-            c.gate(752, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+            c.gate(776, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::gru_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)?;
         output.set(output_value)?;
@@ -17490,7 +18143,7 @@ pub unsafe extern "C" fn taper_rnn_tanh(
         let mut hx = c.tensor(1, "hx", hx)?;
         let mut params = params?;
         if c.is_gated() {
-            c.gate(753, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+            c.gate(777, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::rnn_tanh(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)?;
         output.set(output_value)?;
@@ -17529,7 +18182,7 @@ pub unsafe extern "C" fn taper_rnn_tanh_data(
         let mut hx = c.tensor(2, "hx", hx)?;
         let mut params = params?;
         if c.is_gated() {
-            c.gate(754, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+            c.gate(778, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::rnn_tanh_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)?;
         output.set(output_value)?;
@@ -17567,7 +18220,7 @@ pub unsafe extern "C" fn taper_rnn_relu(
         let mut hx = c.tensor(1, "hx", hx)?;
         let mut params = params?;
         if c.is_gated() {
-            c.gate(755, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+            c.gate(779, &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::rnn_relu(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)?;
         output.set(output_value)?;
@@ -17606,7 +18259,7 @@ pub unsafe extern "C" fn taper_rnn_relu_data(
         let mut hx = c.tensor(2, "hx", hx)?;
         let mut params = params?;
         if c.is_gated() {
-            c.gate(756, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+            c.gate(780, &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
         }
         let (output_value, h_n_value) = ops::rnn_relu_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)?;
         output.set(output_value)?;
@@ -17644,7 +18297,7 @@ pub unsafe extern "C" fn taper_lstm_cell(
         let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
         let mut b_hh = c.opt_tensor(5, "b_hh", b_hh)?;
         if c.is_gated() {
-            c.gate(757, &mut [One(&mut input), List(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+            c.gate(781, &mut [One(&mut input), List(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
         }
         let (h_1_value, c_1_value) = ops::lstm_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())?;
         h_1.set(h_1_value)?;
@@ -17677,7 +18330,7 @@ pub unsafe extern "C" fn taper_gru_cell(
         let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
         let mut b_hh = c.opt_tensor(5, "b_hh", b_hh)?;
         if c.is_gated() {
-            c.gate(758, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+            c.gate(782, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
         }
         out.set(ops::gru_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())?)
     })
@@ -17707,7 +18360,7 @@ pub unsafe extern "C" fn taper_rnn_tanh_cell(
         let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
         let mut b_hh = c.opt_tensor(5, "b_hh", b_hh)?;
         if c.is_gated() {
-            c.gate(759, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+            c.gate(783, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
         }
         out.set(ops::rnn_tanh_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())?)
     })
@@ -17737,7 +18390,7 @@ pub unsafe extern "C" fn taper_rnn_relu_cell(
         let mut b_ih = c.opt_tensor(4, "b_ih", b_ih)?;
         let mut b_hh = c.opt_tensor(5, "b_hh", b_hh)?;
         if c.is_gated() {
-            c.gate(760, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+            c.gate(784, &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
         }
         out.set(ops::rnn_relu_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())?)
     })
@@ -17763,7 +18416,7 @@ pub unsafe extern "C" fn taper_mse_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(761, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(785, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::mse_loss(&input, &target, reduction)?)
     })
@@ -17787,7 +18440,7 @@ pub unsafe extern "C" fn taper_l1_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(762, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(786, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::l1_loss(&input, &target, reduction)?)
     })
@@ -17812,7 +18465,7 @@ pub unsafe extern "C" fn taper_smooth_l1_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(763, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(787, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::smooth_l1_loss(&input, &target, reduction, beta)?)
     })
@@ -17837,7 +18490,7 @@ pub unsafe extern "C" fn taper_huber_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(764, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(788, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::huber_loss(&input, &target, reduction, delta)?)
     })
@@ -17863,7 +18516,7 @@ pub unsafe extern "C" fn taper_binary_cross_entropy(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(3, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(765, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(789, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::binary_cross_entropy(&input, &target, weight.as_ref(), reduction)?)
     })
@@ -17891,7 +18544,7 @@ pub unsafe extern "C" fn taper_binary_cross_entropy_with_logits(
         let mut pos_weight = c.opt_tensor(3, "pos_weight", pos_weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(766, &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
+            c.gate(790, &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
         }
         out.set(ops::binary_cross_entropy_with_logits(&input, &target, weight.as_ref(), pos_weight.as_ref(), reduction)?)
     })
@@ -17916,7 +18569,7 @@ pub unsafe extern "C" fn taper_kl_div(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(767, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(791, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::kl_div(&input, &target, reduction, log_target)?)
     })
@@ -17943,7 +18596,7 @@ pub unsafe extern "C" fn taper_nll_loss(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(768, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(792, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::nll_loss(&input, &target, weight.as_ref(), ignore_index, reduction)?)
     })
@@ -17971,7 +18624,7 @@ pub unsafe extern "C" fn taper_cross_entropy(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(769, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(793, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::cross_entropy(&input, &target, weight.as_ref(), ignore_index, reduction, label_smoothing)?)
     })
@@ -17996,7 +18649,7 @@ pub unsafe extern "C" fn taper_hinge_embedding_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(3, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(770, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(794, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::hinge_embedding_loss(&input, &target, margin, reduction)?)
     })
@@ -18020,7 +18673,7 @@ pub unsafe extern "C" fn taper_soft_margin_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(771, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(795, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::soft_margin_loss(&input, &target, reduction)?)
     })
@@ -18047,7 +18700,7 @@ pub unsafe extern "C" fn taper_margin_ranking_loss(
         let mut target = c.tensor(2, "target", target)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(772, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+            c.gate(796, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
         }
         out.set(ops::margin_ranking_loss(&input1, &input2, &target, margin, reduction)?)
     })
@@ -18074,7 +18727,7 @@ pub unsafe extern "C" fn taper_cosine_embedding_loss(
         let mut target = c.tensor(2, "target", target)?;
         let reduction = c.str(4, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(773, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+            c.gate(797, &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
         }
         out.set(ops::cosine_embedding_loss(&input1, &input2, &target, margin, reduction)?)
     })
@@ -18104,7 +18757,7 @@ pub unsafe extern "C" fn taper_triplet_margin_loss(
         let mut negative = c.tensor(2, "negative", negative)?;
         let reduction = c.str(7, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(774, &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
+            c.gate(798, &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
         }
         out.set(ops::triplet_margin_loss(&anchor, &positive, &negative, margin, p, eps, swap, reduction)?)
     })
@@ -18130,7 +18783,7 @@ pub unsafe extern "C" fn taper_multilabel_soft_margin_loss(
         let mut weight = c.opt_tensor(2, "weight", weight)?;
         let reduction = c.str(3, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(775, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(799, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::multilabel_soft_margin_loss(&input, &target, weight.as_ref(), reduction)?)
     })
@@ -18159,7 +18812,7 @@ pub unsafe extern "C" fn taper_multi_margin_loss(
         let mut weight = c.opt_tensor(4, "weight", weight)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(776, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+            c.gate(800, &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
         }
         out.set(ops::multi_margin_loss(&input, &target, p, margin, weight.as_ref(), reduction)?)
     })
@@ -18186,7 +18839,7 @@ pub unsafe extern "C" fn taper_poisson_nll_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(777, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(801, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::poisson_nll_loss(&input, &target, log_input, full, eps, reduction)?)
     })
@@ -18214,7 +18867,7 @@ pub unsafe extern "C" fn taper_gaussian_nll_loss(
         let mut var = c.tensor(2, "var", var)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(778, &mut [One(&mut input), One(&mut target), One(&mut var)])?;
+            c.gate(802, &mut [One(&mut input), One(&mut target), One(&mut var)])?;
         }
         out.set(ops::gaussian_nll_loss(&input, &target, &var, full, eps, reduction)?)
     })
@@ -18238,7 +18891,7 @@ pub unsafe extern "C" fn taper_multilabel_margin_loss(
         let mut target = c.tensor(1, "target", target)?;
         let reduction = c.str(2, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(779, &mut [One(&mut input), One(&mut target)])?;
+            c.gate(803, &mut [One(&mut input), One(&mut target)])?;
         }
         out.set(ops::multilabel_margin_loss(&input, &target, reduction)?)
     })
@@ -18268,7 +18921,7 @@ pub unsafe extern "C" fn taper_ctc_loss(
         let mut target_lengths = c.tensor(3, "target_lengths", target_lengths)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(780, &mut [One(&mut log_probs), One(&mut targets), One(&mut input_lengths), One(&mut target_lengths)])?;
+            c.gate(804, &mut [One(&mut log_probs), One(&mut targets), One(&mut input_lengths), One(&mut target_lengths)])?;
         }
         out.set(ops::ctc_loss(&log_probs, &targets, &input_lengths, &target_lengths, blank, reduction, zero_infinity)?)
     })
@@ -18300,7 +18953,7 @@ pub unsafe extern "C" fn taper_ctc_loss_int_list(
         let target_lengths = c.slice(3, "target_lengths", target_lengths, target_lengths_len)?;
         let reduction = c.str(5, "reduction", reduction)?;
         if c.is_gated() {
-            c.gate(781, &mut [One(&mut log_probs), One(&mut targets)])?;
+            c.gate(805, &mut [One(&mut log_probs), One(&mut targets)])?;
         }
         out.set(ops::ctc_loss_int_list(&log_probs, &targets, input_lengths, target_lengths, blank, reduction, zero_infinity)?)
     })
@@ -18329,7 +18982,7 @@ pub unsafe extern "C" fn taper_rand(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(782, &mut [])?;
+            c.gate(806, &mut [])?;
         }
         out.set(ops::rand(size, generator.as_ref(), dtype, device)?)
     })
@@ -18355,7 +19008,7 @@ pub unsafe extern "C" fn taper_rand_like(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(783, &mut [One(&mut self_)])?;
+            c.gate(807, &mut [One(&mut self_)])?;
         }
         out.set(ops::rand_like(&self_, generator.as_ref(), dtype, device)?)
     })
@@ -18382,7 +19035,7 @@ pub unsafe extern "C" fn taper_randn(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(784, &mut [])?;
+            c.gate(808, &mut [])?;
         }
         out.set(ops::randn(size, generator.as_ref(), dtype, device)?)
     })
@@ -18408,7 +19061,7 @@ pub unsafe extern "C" fn taper_randn_like(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(785, &mut [One(&mut self_)])?;
+            c.gate(809, &mut [One(&mut self_)])?;
         }
         out.set(ops::randn_like(&self_, generator.as_ref(), dtype, device)?)
     })
@@ -18436,7 +19089,7 @@ pub unsafe extern "C" fn taper_randint(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(786, &mut [])?;
+            c.gate(810, &mut [])?;
         }
         out.set(ops::randint(high, size, generator.as_ref(), dtype, device)?)
     })
@@ -18465,7 +19118,7 @@ pub unsafe extern "C" fn taper_randint_low(
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
         if c.is_gated() {
-            c.gate(787, &mut [])?;
+            c.gate(811, &mut [])?;
         }
         out.set(ops::randint_low(low, high, size, generator.as_ref(), dtype, device)?)
     })
@@ -18492,7 +19145,7 @@ pub unsafe extern "C" fn taper_randint_like(
         let dtype = c.opt_dtype(3, "dtype", dtype)?;
         let device = c.opt_device(4, "device", device)?;
         if c.is_gated() {
-            c.gate(788, &mut [One(&mut self_)])?;
+            c.gate(812, &mut [One(&mut self_)])?;
         }
         out.set(ops::randint_like(&self_, high, generator.as_ref(), dtype, device)?)
     })
@@ -18520,7 +19173,7 @@ pub unsafe extern "C" fn taper_randint_like_low(
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
         if c.is_gated() {
-            c.gate(789, &mut [One(&mut self_)])?;
+            c.gate(813, &mut [One(&mut self_)])?;
         }
         out.set(ops::randint_like_low(&self_, low, high, generator.as_ref(), dtype, device)?)
     })
@@ -18545,7 +19198,7 @@ pub unsafe extern "C" fn taper_randperm(
         let dtype = c.opt_dtype(2, "dtype", dtype)?;
         let device = c.opt_device(3, "device", device)?;
         if c.is_gated() {
-            c.gate(790, &mut [])?;
+            c.gate(814, &mut [])?;
         }
         out.set(ops::randperm(n, generator.as_ref(), dtype, device)?)
     })
@@ -18568,7 +19221,7 @@ pub unsafe extern "C" fn taper_normal_tensor_float(
         let mut mean = c.tensor(0, "mean", mean)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(791, &mut [One(&mut mean)])?;
+            c.gate(815, &mut [One(&mut mean)])?;
         }
         out.set(ops::normal_tensor_float(&mean, std, generator.as_ref())?)
     })
@@ -18591,7 +19244,7 @@ pub unsafe extern "C" fn taper_normal_float_tensor(
         let mut std = c.tensor(1, "std", std)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(792, &mut [One(&mut std)])?;
+            c.gate(816, &mut [One(&mut std)])?;
         }
         out.set(ops::normal_float_tensor(mean, &std, generator.as_ref())?)
     })
@@ -18615,7 +19268,7 @@ pub unsafe extern "C" fn taper_normal_tensor_tensor(
         let mut std = c.tensor(1, "std", std)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(793, &mut [One(&mut mean), One(&mut std)])?;
+            c.gate(817, &mut [One(&mut mean), One(&mut std)])?;
         }
         out.set(ops::normal_tensor_tensor(&mean, &std, generator.as_ref())?)
     })
@@ -18644,7 +19297,7 @@ pub unsafe extern "C" fn taper_normal_float_float(
         let dtype = c.opt_dtype(4, "dtype", dtype)?;
         let device = c.opt_device(5, "device", device)?;
         if c.is_gated() {
-            c.gate(794, &mut [])?;
+            c.gate(818, &mut [])?;
         }
         out.set(ops::normal_float_float(mean, std, size, generator.as_ref(), dtype, device)?)
     })
@@ -18666,7 +19319,7 @@ pub unsafe extern "C" fn taper_bernoulli(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         if c.is_gated() {
-            c.gate(795, &mut [One(&mut self_)])?;
+            c.gate(819, &mut [One(&mut self_)])?;
         }
         out.set(ops::bernoulli(&self_, generator.as_ref())?)
     })
@@ -18689,7 +19342,7 @@ pub unsafe extern "C" fn taper_bernoulli_p(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(796, &mut [One(&mut self_)])?;
+            c.gate(820, &mut [One(&mut self_)])?;
         }
         out.set(ops::bernoulli_p(&self_, p, generator.as_ref())?)
     })
@@ -18713,7 +19366,7 @@ pub unsafe extern "C" fn taper_multinomial(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(797, &mut [One(&mut self_)])?;
+            c.gate(821, &mut [One(&mut self_)])?;
         }
         out.set(ops::multinomial(&self_, num_samples, replacement, generator.as_ref())?)
     })
@@ -18735,7 +19388,7 @@ pub unsafe extern "C" fn taper_poisson(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         if c.is_gated() {
-            c.gate(798, &mut [One(&mut self_)])?;
+            c.gate(822, &mut [One(&mut self_)])?;
         }
         out.set(ops::poisson(&self_, generator.as_ref())?)
     })
@@ -18759,7 +19412,7 @@ pub unsafe extern "C" fn taper_binomial(
         let mut prob = c.tensor(1, "prob", prob)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(799, &mut [One(&mut count), One(&mut prob)])?;
+            c.gate(823, &mut [One(&mut count), One(&mut prob)])?;
         }
         out.set(ops::binomial(&count, &prob, generator.as_ref())?)
     })
@@ -18781,7 +19434,7 @@ pub unsafe extern "C" fn taper_standard_gamma(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         if c.is_gated() {
-            c.gate(800, &mut [One(&mut self_)])?;
+            c.gate(824, &mut [One(&mut self_)])?;
         }
         out.set(ops::standard_gamma(&self_, generator.as_ref())?)
     })
@@ -18803,7 +19456,7 @@ pub unsafe extern "C" fn taper_sample_dirichlet(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         if c.is_gated() {
-            c.gate(801, &mut [One(&mut self_)])?;
+            c.gate(825, &mut [One(&mut self_)])?;
         }
         out.set(ops::sample_dirichlet(&self_, generator.as_ref())?)
     })
@@ -18825,7 +19478,7 @@ pub unsafe extern "C" fn taper_standard_gamma_grad(
         let mut self_ = c.tensor(0, "self", self_)?;
         let mut output = c.tensor(1, "output", output)?;
         if c.is_gated() {
-            c.gate(802, &mut [One(&mut self_), One(&mut output)])?;
+            c.gate(826, &mut [One(&mut self_), One(&mut output)])?;
         }
         out.set(ops::standard_gamma_grad(&self_, &output)?)
     })
@@ -18849,7 +19502,7 @@ pub unsafe extern "C" fn taper_dirichlet_grad(
         let mut alpha = c.tensor(1, "alpha", alpha)?;
         let mut total = c.tensor(2, "total", total)?;
         if c.is_gated() {
-            c.gate(803, &mut [One(&mut x), One(&mut alpha), One(&mut total)])?;
+            c.gate(827, &mut [One(&mut x), One(&mut alpha), One(&mut total)])?;
         }
         out.set(ops::dirichlet_grad(&x, &alpha, &total)?)
     })
@@ -18870,7 +19523,7 @@ pub unsafe extern "C" fn taper_uniform_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(804, &mut [One(&mut self_)])?;
+            c.gate(828, &mut [One(&mut self_)])?;
         }
         ops::uniform_(&self_, from_, to, generator.as_ref())
     })
@@ -18891,7 +19544,7 @@ pub unsafe extern "C" fn taper_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(805, &mut [One(&mut self_)])?;
+            c.gate(829, &mut [One(&mut self_)])?;
         }
         ops::normal_(&self_, mean, std, generator.as_ref())
     })
@@ -18912,7 +19565,7 @@ pub unsafe extern "C" fn taper_log_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(806, &mut [One(&mut self_)])?;
+            c.gate(830, &mut [One(&mut self_)])?;
         }
         ops::log_normal_(&self_, mean, std, generator.as_ref())
     })
@@ -18933,7 +19586,7 @@ pub unsafe extern "C" fn taper_cauchy_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(807, &mut [One(&mut self_)])?;
+            c.gate(831, &mut [One(&mut self_)])?;
         }
         ops::cauchy_(&self_, median, sigma, generator.as_ref())
     })
@@ -18953,7 +19606,7 @@ pub unsafe extern "C" fn taper_exponential_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(808, &mut [One(&mut self_)])?;
+            c.gate(832, &mut [One(&mut self_)])?;
         }
         ops::exponential_(&self_, lambd, generator.as_ref())
     })
@@ -18973,7 +19626,7 @@ pub unsafe extern "C" fn taper_geometric_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(809, &mut [One(&mut self_)])?;
+            c.gate(833, &mut [One(&mut self_)])?;
         }
         ops::geometric_(&self_, p, generator.as_ref())
     })
@@ -18992,7 +19645,7 @@ pub unsafe extern "C" fn taper_random_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(1, "generator", generator)?;
         if c.is_gated() {
-            c.gate(810, &mut [One(&mut self_)])?;
+            c.gate(834, &mut [One(&mut self_)])?;
         }
         ops::random_(&self_, generator.as_ref())
     })
@@ -19012,7 +19665,7 @@ pub unsafe extern "C" fn taper_random_to_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(811, &mut [One(&mut self_)])?;
+            c.gate(835, &mut [One(&mut self_)])?;
         }
         ops::random_to_(&self_, to, generator.as_ref())
     })
@@ -19034,7 +19687,7 @@ pub unsafe extern "C" fn taper_random_from_(
         let to = c.opt(2, "to", to)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(812, &mut [One(&mut self_)])?;
+            c.gate(836, &mut [One(&mut self_)])?;
         }
         ops::random_from_(&self_, from_, to, generator.as_ref())
     })
@@ -19055,7 +19708,7 @@ pub unsafe extern "C" fn taper_bernoulli_(
         let mut p = c.tensor(1, "p", p)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(813, &mut [One(&mut self_), One(&mut p)])?;
+            c.gate(837, &mut [One(&mut self_), One(&mut p)])?;
         }
         ops::bernoulli_(&self_, &p, generator.as_ref())
     })
@@ -19075,7 +19728,7 @@ pub unsafe extern "C" fn taper_bernoulli_float_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(814, &mut [One(&mut self_)])?;
+            c.gate(838, &mut [One(&mut self_)])?;
         }
         ops::bernoulli_float_(&self_, p, generator.as_ref())
     })
@@ -19099,7 +19752,7 @@ pub unsafe extern "C" fn taper_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(815, &mut [One(&mut input)])?;
+            c.gate(839, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout(&input, p, training, generator.as_ref())?)
     })
@@ -19120,7 +19773,7 @@ pub unsafe extern "C" fn taper_dropout_(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(816, &mut [One(&mut input)])?;
+            c.gate(840, &mut [One(&mut input)])?;
         }
         ops::dropout_(&input, p, training, generator.as_ref())
     })
@@ -19144,7 +19797,7 @@ pub unsafe extern "C" fn taper_alpha_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(817, &mut [One(&mut input)])?;
+            c.gate(841, &mut [One(&mut input)])?;
         }
         out.set(ops::alpha_dropout(&input, p, training, generator.as_ref())?)
     })
@@ -19168,7 +19821,7 @@ pub unsafe extern "C" fn taper_feature_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(818, &mut [One(&mut input)])?;
+            c.gate(842, &mut [One(&mut input)])?;
         }
         out.set(ops::feature_dropout(&input, p, training, generator.as_ref())?)
     })
@@ -19192,7 +19845,7 @@ pub unsafe extern "C" fn taper_feature_alpha_dropout(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(819, &mut [One(&mut input)])?;
+            c.gate(843, &mut [One(&mut input)])?;
         }
         out.set(ops::feature_alpha_dropout(&input, p, training, generator.as_ref())?)
     })
@@ -19213,7 +19866,7 @@ pub unsafe extern "C" fn taper_alpha_dropout_(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(820, &mut [One(&mut input)])?;
+            c.gate(844, &mut [One(&mut input)])?;
         }
         ops::alpha_dropout_(&input, p, train, generator.as_ref())
     })
@@ -19234,7 +19887,7 @@ pub unsafe extern "C" fn taper_feature_dropout_(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(821, &mut [One(&mut input)])?;
+            c.gate(845, &mut [One(&mut input)])?;
         }
         ops::feature_dropout_(&input, p, train, generator.as_ref())
     })
@@ -19255,7 +19908,7 @@ pub unsafe extern "C" fn taper_feature_alpha_dropout_(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(822, &mut [One(&mut input)])?;
+            c.gate(846, &mut [One(&mut input)])?;
         }
         ops::feature_alpha_dropout_(&input, p, train, generator.as_ref())
     })
@@ -19284,7 +19937,7 @@ pub unsafe extern "C" fn taper_native_dropout(
         let train = train?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(823, &mut [One(&mut input)])?;
+            c.gate(847, &mut [One(&mut input)])?;
         }
         let (output_value, mask_value) = ops::native_dropout(&input, p, train, generator.as_ref())?;
         output.set(output_value)?;
@@ -19311,7 +19964,7 @@ pub unsafe extern "C" fn taper_dropout1d(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(824, &mut [One(&mut input)])?;
+            c.gate(848, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout1d(&input, p, training, generator.as_ref())?)
     })
@@ -19335,7 +19988,7 @@ pub unsafe extern "C" fn taper_dropout2d(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(825, &mut [One(&mut input)])?;
+            c.gate(849, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout2d(&input, p, training, generator.as_ref())?)
     })
@@ -19359,7 +20012,7 @@ pub unsafe extern "C" fn taper_dropout3d(
         let mut input = c.tensor(0, "input", input)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(826, &mut [One(&mut input)])?;
+            c.gate(850, &mut [One(&mut input)])?;
         }
         out.set(ops::dropout3d(&input, p, training, generator.as_ref())?)
     })
@@ -19384,7 +20037,7 @@ pub unsafe extern "C" fn taper_gumbel_softmax(
         let mut logits = c.tensor(0, "logits", logits)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(827, &mut [One(&mut logits)])?;
+            c.gate(851, &mut [One(&mut logits)])?;
         }
         out.set(ops::gumbel_softmax(&logits, tau, hard, dim, generator.as_ref())?)
     })
@@ -19407,7 +20060,7 @@ pub unsafe extern "C" fn taper_init_uniform_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(828, &mut [One(&mut self_)])?;
+            c.gate(852, &mut [One(&mut self_)])?;
         }
         ops::init_uniform_(&self_, a, b, generator.as_ref())
     })
@@ -19428,7 +20081,7 @@ pub unsafe extern "C" fn taper_init_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(829, &mut [One(&mut self_)])?;
+            c.gate(853, &mut [One(&mut self_)])?;
         }
         ops::init_normal_(&self_, mean, std, generator.as_ref())
     })
@@ -19446,7 +20099,7 @@ pub unsafe extern "C" fn taper_init_constant_(
     guard("init_constant_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(830, &mut [One(&mut self_)])?;
+            c.gate(854, &mut [One(&mut self_)])?;
         }
         ops::init_constant_(&self_, val)
     })
@@ -19463,7 +20116,7 @@ pub unsafe extern "C" fn taper_init_ones_(
     guard("init_ones_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(831, &mut [One(&mut self_)])?;
+            c.gate(855, &mut [One(&mut self_)])?;
         }
         ops::init_ones_(&self_)
     })
@@ -19480,7 +20133,7 @@ pub unsafe extern "C" fn taper_init_zeros_(
     guard("init_zeros_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(832, &mut [One(&mut self_)])?;
+            c.gate(856, &mut [One(&mut self_)])?;
         }
         ops::init_zeros_(&self_)
     })
@@ -19497,7 +20150,7 @@ pub unsafe extern "C" fn taper_init_eye_(
     guard("init_eye_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(833, &mut [One(&mut self_)])?;
+            c.gate(857, &mut [One(&mut self_)])?;
         }
         ops::init_eye_(&self_)
     })
@@ -19515,7 +20168,7 @@ pub unsafe extern "C" fn taper_init_dirac_(
     guard("init_dirac_", |c| {
         let mut self_ = c.tensor(0, "self", self_)?;
         if c.is_gated() {
-            c.gate(834, &mut [One(&mut self_)])?;
+            c.gate(858, &mut [One(&mut self_)])?;
         }
         ops::init_dirac_(&self_, groups)
     })
@@ -19535,7 +20188,7 @@ pub unsafe extern "C" fn taper_init_xavier_uniform_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(835, &mut [One(&mut self_)])?;
+            c.gate(859, &mut [One(&mut self_)])?;
         }
         ops::init_xavier_uniform_(&self_, gain, generator.as_ref())
     })
@@ -19555,7 +20208,7 @@ pub unsafe extern "C" fn taper_init_xavier_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(836, &mut [One(&mut self_)])?;
+            c.gate(860, &mut [One(&mut self_)])?;
         }
         ops::init_xavier_normal_(&self_, gain, generator.as_ref())
     })
@@ -19579,7 +20232,7 @@ pub unsafe extern "C" fn taper_init_kaiming_uniform_(
         let nonlinearity = c.str(3, "nonlinearity", nonlinearity)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(837, &mut [One(&mut self_)])?;
+            c.gate(861, &mut [One(&mut self_)])?;
         }
         ops::init_kaiming_uniform_(&self_, a, mode, nonlinearity, generator.as_ref())
     })
@@ -19603,7 +20256,7 @@ pub unsafe extern "C" fn taper_init_kaiming_normal_(
         let nonlinearity = c.str(3, "nonlinearity", nonlinearity)?;
         let generator = c.opt_generator(4, "generator", generator)?;
         if c.is_gated() {
-            c.gate(838, &mut [One(&mut self_)])?;
+            c.gate(862, &mut [One(&mut self_)])?;
         }
         ops::init_kaiming_normal_(&self_, a, mode, nonlinearity, generator.as_ref())
     })
@@ -19626,7 +20279,7 @@ pub unsafe extern "C" fn taper_init_trunc_normal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(5, "generator", generator)?;
         if c.is_gated() {
-            c.gate(839, &mut [One(&mut self_)])?;
+            c.gate(863, &mut [One(&mut self_)])?;
         }
         ops::init_trunc_normal_(&self_, mean, std, a, b, generator.as_ref())
     })
@@ -19646,7 +20299,7 @@ pub unsafe extern "C" fn taper_init_orthogonal_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(840, &mut [One(&mut self_)])?;
+            c.gate(864, &mut [One(&mut self_)])?;
         }
         ops::init_orthogonal_(&self_, gain, generator.as_ref())
     })
@@ -19667,7 +20320,7 @@ pub unsafe extern "C" fn taper_init_sparse_(
         let mut self_ = c.tensor(0, "self", self_)?;
         let generator = c.opt_generator(3, "generator", generator)?;
         if c.is_gated() {
-            c.gate(841, &mut [One(&mut self_)])?;
+            c.gate(865, &mut [One(&mut self_)])?;
         }
         ops::init_sparse_(&self_, sparsity, std, generator.as_ref())
     })
@@ -19688,7 +20341,7 @@ pub unsafe extern "C" fn taper_init_default_(
         let mut bias = c.opt_tensor(1, "bias", bias)?;
         let generator = c.opt_generator(2, "generator", generator)?;
         if c.is_gated() {
-            c.gate(842, &mut [One(&mut weight), Opt(&mut bias)])?;
+            c.gate(866, &mut [One(&mut weight), Opt(&mut bias)])?;
         }
         ops::init_default_(&weight, bias.as_ref(), generator.as_ref())
     })
@@ -19711,7 +20364,7 @@ pub unsafe extern "C" fn taper_calculate_gain(
         let nonlinearity = c.str(0, "nonlinearity", nonlinearity)?;
         let param = param?;
         if c.is_gated() {
-            c.gate(843, &mut [])?;
+            c.gate(867, &mut [])?;
         }
         out.set(ops::calculate_gain(nonlinearity, param)?)
     })
@@ -19738,7 +20391,7 @@ pub unsafe extern "C" fn taper_clip_grad_norm_(
         let out = out?;
         let mut parameters = parameters?;
         if c.is_gated() {
-            c.gate(844, &mut [List(&mut parameters)])?;
+            c.gate(868, &mut [List(&mut parameters)])?;
         }
         out.set(ops::clip_grad_norm_(&parameters, max_norm, norm_type, error_if_nonfinite)?)
     })
@@ -19757,7 +20410,7 @@ pub unsafe extern "C" fn taper_clip_grad_value_(
     guard("clip_grad_value_", |c| {
         let mut parameters = c.tensors(0, "parameters", parameters, parameters_len)?;
         if c.is_gated() {
-            c.gate(845, &mut [List(&mut parameters)])?;
+            c.gate(869, &mut [List(&mut parameters)])?;
         }
         ops::clip_grad_value_(&parameters, clip_value)
     })
@@ -19788,7 +20441,7 @@ pub unsafe extern "C" fn taper_fused_sgd_(
         let mut grads = c.tensors(1, "grads", grads, grads_len)?;
         let mut momentum_buffers = c.tensors(2, "momentum_buffers", momentum_buffers, momentum_buffers_len)?;
         if c.is_gated() {
-            c.gate(846, &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
+            c.gate(870, &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
         }
         ops::fused_sgd_(&params, &grads, &momentum_buffers, lr, momentum, dampening, weight_decay, nesterov, maximize, is_first_step)
     })
@@ -19827,7 +20480,7 @@ pub unsafe extern "C" fn taper_fused_adam_(
         let mut exp_avg_sqs = c.tensors(3, "exp_avg_sqs", exp_avg_sqs, exp_avg_sqs_len)?;
         let mut max_exp_avg_sqs = c.tensors(4, "max_exp_avg_sqs", max_exp_avg_sqs, max_exp_avg_sqs_len)?;
         if c.is_gated() {
-            c.gate(847, &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
+            c.gate(871, &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
         }
         ops::fused_adam_(&params, &grads, &exp_avgs, &exp_avg_sqs, &max_exp_avg_sqs, lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled, step)
     })

@@ -5832,6 +5832,294 @@ pub fn nuclear_norm_dim(self_: &Tensor, dim: &[i64], keepdim: bool) -> Result<Te
     ops::nuclear_norm_dim(&self_, dim, keepdim)
 }
 
+/// The transform of one dimension, cut or filled with zeros to n elements; norm is 'backward' (the inverse is divided by n), 'ortho' (both by its root) or 'forward'.
+#[rustfmt::skip]
+#[inline]
+pub fn fft_fft(self_: &Tensor, n: Option<i64>, dim: i64, norm: Option<&str>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fft_fft(self_, n, dim, norm);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(471), &mut [One(&mut self_)])?;
+    ops::fft_fft(&self_, n, dim, norm)
+}
+
+/// The inverse of fft_fft.
+#[rustfmt::skip]
+#[inline]
+pub fn fft_ifft(self_: &Tensor, n: Option<i64>, dim: i64, norm: Option<&str>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fft_ifft(self_, n, dim, norm);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(472), &mut [One(&mut self_)])?;
+    ops::fft_ifft(&self_, n, dim, norm)
+}
+
+/// The first n / 2 + 1 elements of a real tensor's transform.
+#[rustfmt::skip]
+#[inline]
+pub fn fft_rfft(self_: &Tensor, n: Option<i64>, dim: i64, norm: Option<&str>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fft_rfft(self_, n, dim, norm);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(473), &mut [One(&mut self_)])?;
+    ops::fft_rfft(&self_, n, dim, norm)
+}
+
+/// The inverse of fft_rfft: n real elements, by default an even number of them.
+#[rustfmt::skip]
+#[inline]
+pub fn fft_irfft(self_: &Tensor, n: Option<i64>, dim: i64, norm: Option<&str>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fft_irfft(self_, n, dim, norm);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(474), &mut [One(&mut self_)])?;
+    ops::fft_irfft(&self_, n, dim, norm)
+}
+
+/// The real transform of a Hermitian signal whose first half is given: n elements, by default an even number of them.
+#[rustfmt::skip]
+#[inline]
+pub fn fft_hfft(self_: &Tensor, n: Option<i64>, dim: i64, norm: Option<&str>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fft_hfft(self_, n, dim, norm);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(475), &mut [One(&mut self_)])?;
+    ops::fft_hfft(&self_, n, dim, norm)
+}
+
+/// The inverse of fft_hfft.
+#[rustfmt::skip]
+#[inline]
+pub fn fft_ihfft(self_: &Tensor, n: Option<i64>, dim: i64, norm: Option<&str>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fft_ihfft(self_, n, dim, norm);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(476), &mut [One(&mut self_)])?;
+    ops::fft_ihfft(&self_, n, dim, norm)
+}
+
+/// fft_fftn of two dimensions.
+#[rustfmt::skip]
+#[inline]
+pub fn fft_fft2(self_: &Tensor, s: Option<&[i64]>, dim: &[i64], norm: Option<&str>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fft_fft2(self_, s, dim, norm);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(477), &mut [One(&mut self_)])?;
+    ops::fft_fft2(&self_, s, dim, norm)
+}
+
+/// The inverse of fft_fft2.
+#[rustfmt::skip]
+#[inline]
+pub fn fft_ifft2(self_: &Tensor, s: Option<&[i64]>, dim: &[i64], norm: Option<&str>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fft_ifft2(self_, s, dim, norm);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(478), &mut [One(&mut self_)])?;
+    ops::fft_ifft2(&self_, s, dim, norm)
+}
+
+/// fft_rfftn of two dimensions.
+#[rustfmt::skip]
+#[inline]
+pub fn fft_rfft2(self_: &Tensor, s: Option<&[i64]>, dim: &[i64], norm: Option<&str>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fft_rfft2(self_, s, dim, norm);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(479), &mut [One(&mut self_)])?;
+    ops::fft_rfft2(&self_, s, dim, norm)
+}
+
+/// The inverse of fft_rfft2.
+#[rustfmt::skip]
+#[inline]
+pub fn fft_irfft2(self_: &Tensor, s: Option<&[i64]>, dim: &[i64], norm: Option<&str>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fft_irfft2(self_, s, dim, norm);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(480), &mut [One(&mut self_)])?;
+    ops::fft_irfft2(&self_, s, dim, norm)
+}
+
+/// fft_hfftn of two dimensions.
+#[rustfmt::skip]
+#[inline]
+pub fn fft_hfft2(self_: &Tensor, s: Option<&[i64]>, dim: &[i64], norm: Option<&str>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fft_hfft2(self_, s, dim, norm);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(481), &mut [One(&mut self_)])?;
+    ops::fft_hfft2(&self_, s, dim, norm)
+}
+
+/// The inverse of fft_hfft2.
+#[rustfmt::skip]
+#[inline]
+pub fn fft_ihfft2(self_: &Tensor, s: Option<&[i64]>, dim: &[i64], norm: Option<&str>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fft_ihfft2(self_, s, dim, norm);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(482), &mut [One(&mut self_)])?;
+    ops::fft_ihfft2(&self_, s, dim, norm)
+}
+
+/// The transform of several dimensions: all, those of dim, or the last ones, as many as s has sizes (-1 keeps a size).
+#[rustfmt::skip]
+#[inline]
+pub fn fft_fftn(self_: &Tensor, s: Option<&[i64]>, dim: Option<&[i64]>, norm: Option<&str>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fft_fftn(self_, s, dim, norm);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(483), &mut [One(&mut self_)])?;
+    ops::fft_fftn(&self_, s, dim, norm)
+}
+
+/// The inverse of fft_fftn.
+#[rustfmt::skip]
+#[inline]
+pub fn fft_ifftn(self_: &Tensor, s: Option<&[i64]>, dim: Option<&[i64]>, norm: Option<&str>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fft_ifftn(self_, s, dim, norm);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(484), &mut [One(&mut self_)])?;
+    ops::fft_ifftn(&self_, s, dim, norm)
+}
+
+/// The transform of a real tensor, with half a spectrum in the last of the dimensions.
+#[rustfmt::skip]
+#[inline]
+pub fn fft_rfftn(self_: &Tensor, s: Option<&[i64]>, dim: Option<&[i64]>, norm: Option<&str>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fft_rfftn(self_, s, dim, norm);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(485), &mut [One(&mut self_)])?;
+    ops::fft_rfftn(&self_, s, dim, norm)
+}
+
+/// The inverse of fft_rfftn.
+#[rustfmt::skip]
+#[inline]
+pub fn fft_irfftn(self_: &Tensor, s: Option<&[i64]>, dim: Option<&[i64]>, norm: Option<&str>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fft_irfftn(self_, s, dim, norm);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(486), &mut [One(&mut self_)])?;
+    ops::fft_irfftn(&self_, s, dim, norm)
+}
+
+/// The real transform of a Hermitian signal of which half is given in the last of the dimensions.
+#[rustfmt::skip]
+#[inline]
+pub fn fft_hfftn(self_: &Tensor, s: Option<&[i64]>, dim: Option<&[i64]>, norm: Option<&str>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fft_hfftn(self_, s, dim, norm);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(487), &mut [One(&mut self_)])?;
+    ops::fft_hfftn(&self_, s, dim, norm)
+}
+
+/// The inverse of fft_hfftn.
+#[rustfmt::skip]
+#[inline]
+pub fn fft_ihfftn(self_: &Tensor, s: Option<&[i64]>, dim: Option<&[i64]>, norm: Option<&str>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fft_ihfftn(self_, s, dim, norm);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(488), &mut [One(&mut self_)])?;
+    ops::fft_ihfftn(&self_, s, dim, norm)
+}
+
+/// The frequencies of a transform's elements, of n samples d apart: 0, 1, .., and the negative ones.
+#[rustfmt::skip]
+#[inline]
+pub fn fft_fftfreq(n: i64, d: f64, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fft_fftfreq(n, d, dtype, device);
+    }
+    let _op = enter(OpId(489), &mut [])?;
+    ops::fft_fftfreq(n, d, dtype, device)
+}
+
+/// The frequencies of half a spectrum's elements, of n samples d apart.
+#[rustfmt::skip]
+#[inline]
+pub fn fft_rfftfreq(n: i64, d: f64, dtype: Option<DType>, device: Option<Device>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fft_rfftfreq(n, d, dtype, device);
+    }
+    let _op = enter(OpId(490), &mut [])?;
+    ops::fft_rfftfreq(n, d, dtype, device)
+}
+
+/// Frequency 0 in the middle.
+#[rustfmt::skip]
+#[inline]
+pub fn fft_fftshift(self_: &Tensor, dim: Option<&[i64]>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fft_fftshift(self_, dim);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(491), &mut [One(&mut self_)])?;
+    ops::fft_fftshift(&self_, dim)
+}
+
+/// The inverse of fft_fftshift.
+#[rustfmt::skip]
+#[inline]
+pub fn fft_ifftshift(self_: &Tensor, dim: Option<&[i64]>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::fft_ifftshift(self_, dim);
+    }
+    let mut self_ = self_.clone();
+    let _op = enter(OpId(492), &mut [One(&mut self_)])?;
+    ops::fft_ifftshift(&self_, dim)
+}
+
+/// The transforms of pieces of n_fft samples, hop_length apart (n_fft / 4), times the window: [.., frequencies, pieces]; complex, or with return_complex false a last dimension of two.
+#[rustfmt::skip]
+#[inline]
+pub fn stft(self_: &Tensor, n_fft: i64, hop_length: Option<i64>, win_length: Option<i64>, window: Option<&Tensor>, center: bool, pad_mode: &str, normalized: bool, onesided: Option<bool>, return_complex: Option<bool>, align_to_window: Option<bool>) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::stft(self_, n_fft, hop_length, win_length, window, center, pad_mode, normalized, onesided, return_complex, align_to_window);
+    }
+    let mut self_ = self_.clone();
+    let mut window = window.cloned();
+    let _op = enter(OpId(493), &mut [One(&mut self_), Opt(&mut window)])?;
+    ops::stft(&self_, n_fft, hop_length, win_length, window.as_ref(), center, pad_mode, normalized, onesided, return_complex, align_to_window)
+}
+
+/// The signals of the transforms of their pieces, as stft makes them.
+#[rustfmt::skip]
+#[inline]
+pub fn istft(self_: &Tensor, n_fft: i64, hop_length: Option<i64>, win_length: Option<i64>, window: Option<&Tensor>, center: bool, normalized: bool, onesided: Option<bool>, length: Option<i64>, return_complex: bool) -> Result<Tensor> {
+    if watch::word() & watch::GATED == 0 {
+        return ops::istft(self_, n_fft, hop_length, win_length, window, center, normalized, onesided, length, return_complex);
+    }
+    let mut self_ = self_.clone();
+    let mut window = window.cloned();
+    let _op = enter(OpId(494), &mut [One(&mut self_), Opt(&mut window)])?;
+    ops::istft(&self_, n_fft, hop_length, win_length, window.as_ref(), center, normalized, onesided, length, return_complex)
+}
+
 /// The same elements with another shape, never copied; one size may be -1.
 #[rustfmt::skip]
 #[inline]
@@ -5840,7 +6128,7 @@ pub fn view(self_: &Tensor, size: &[i64]) -> Result<Tensor> {
         return ops::view(self_, size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(471), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(495), &mut [One(&mut self_)])?;
     ops::view(&self_, size)
 }
 
@@ -5853,7 +6141,7 @@ pub fn view_as(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(472), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(496), &mut [One(&mut self_), One(&mut other)])?;
     ops::view_as(&self_, &other)
 }
 
@@ -5865,7 +6153,7 @@ pub fn view_dtype(self_: &Tensor, dtype: DType) -> Result<Tensor> {
         return ops::view_dtype(self_, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(473), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(497), &mut [One(&mut self_)])?;
     ops::view_dtype(&self_, dtype)
 }
 
@@ -5877,7 +6165,7 @@ pub fn reshape(self_: &Tensor, shape: &[i64]) -> Result<Tensor> {
         return ops::reshape(self_, shape);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(474), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(498), &mut [One(&mut self_)])?;
     ops::reshape(&self_, shape)
 }
 
@@ -5890,7 +6178,7 @@ pub fn reshape_as(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(475), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(499), &mut [One(&mut self_), One(&mut other)])?;
     ops::reshape_as(&self_, &other)
 }
 
@@ -5902,7 +6190,7 @@ pub fn flatten(self_: &Tensor, start_dim: i64, end_dim: i64) -> Result<Tensor> {
         return ops::flatten(self_, start_dim, end_dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(476), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(500), &mut [One(&mut self_)])?;
     ops::flatten(&self_, start_dim, end_dim)
 }
 
@@ -5914,7 +6202,7 @@ pub fn ravel(self_: &Tensor) -> Result<Tensor> {
         return ops::ravel(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(477), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(501), &mut [One(&mut self_)])?;
     ops::ravel(&self_)
 }
 
@@ -5926,7 +6214,7 @@ pub fn unflatten(self_: &Tensor, dim: i64, sizes: &[i64]) -> Result<Tensor> {
         return ops::unflatten(self_, dim, sizes);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(478), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(502), &mut [One(&mut self_)])?;
     ops::unflatten(&self_, dim, sizes)
 }
 
@@ -5938,7 +6226,7 @@ pub fn permute(self_: &Tensor, dims: &[i64]) -> Result<Tensor> {
         return ops::permute(self_, dims);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(479), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(503), &mut [One(&mut self_)])?;
     ops::permute(&self_, dims)
 }
 
@@ -5950,7 +6238,7 @@ pub fn transpose(self_: &Tensor, dim0: i64, dim1: i64) -> Result<Tensor> {
         return ops::transpose(self_, dim0, dim1);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(480), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(504), &mut [One(&mut self_)])?;
     ops::transpose(&self_, dim0, dim1)
 }
 
@@ -5962,7 +6250,7 @@ pub fn t(self_: &Tensor) -> Result<Tensor> {
         return ops::t(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(481), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(505), &mut [One(&mut self_)])?;
     ops::t(&self_)
 }
 
@@ -5974,7 +6262,7 @@ pub fn numpy_t(self_: &Tensor) -> Result<Tensor> {
         return ops::numpy_t(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(482), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(506), &mut [One(&mut self_)])?;
     ops::numpy_t(&self_)
 }
 
@@ -5986,7 +6274,7 @@ pub fn mt(self_: &Tensor) -> Result<Tensor> {
         return ops::mt(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(483), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(507), &mut [One(&mut self_)])?;
     ops::mt(&self_)
 }
 
@@ -5998,7 +6286,7 @@ pub fn movedim(self_: &Tensor, source: &[i64], destination: &[i64]) -> Result<Te
         return ops::movedim(self_, source, destination);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(484), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(508), &mut [One(&mut self_)])?;
     ops::movedim(&self_, source, destination)
 }
 
@@ -6010,7 +6298,7 @@ pub fn unsqueeze(self_: &Tensor, dim: i64) -> Result<Tensor> {
         return ops::unsqueeze(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(485), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(509), &mut [One(&mut self_)])?;
     ops::unsqueeze(&self_, dim)
 }
 
@@ -6022,7 +6310,7 @@ pub fn squeeze(self_: &Tensor) -> Result<Tensor> {
         return ops::squeeze(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(486), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(510), &mut [One(&mut self_)])?;
     ops::squeeze(&self_)
 }
 
@@ -6034,7 +6322,7 @@ pub fn squeeze_dim(self_: &Tensor, dim: i64) -> Result<Tensor> {
         return ops::squeeze_dim(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(487), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(511), &mut [One(&mut self_)])?;
     ops::squeeze_dim(&self_, dim)
 }
 
@@ -6046,7 +6334,7 @@ pub fn squeeze_dims(self_: &Tensor, dim: &[i64]) -> Result<Tensor> {
         return ops::squeeze_dims(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(488), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(512), &mut [One(&mut self_)])?;
     ops::squeeze_dims(&self_, dim)
 }
 
@@ -6058,7 +6346,7 @@ pub fn expand(self_: &Tensor, size: &[i64]) -> Result<Tensor> {
         return ops::expand(self_, size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(489), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(513), &mut [One(&mut self_)])?;
     ops::expand(&self_, size)
 }
 
@@ -6071,7 +6359,7 @@ pub fn expand_as(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(490), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(514), &mut [One(&mut self_), One(&mut other)])?;
     ops::expand_as(&self_, &other)
 }
 
@@ -6083,7 +6371,7 @@ pub fn broadcast_to(self_: &Tensor, size: &[i64]) -> Result<Tensor> {
         return ops::broadcast_to(self_, size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(491), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(515), &mut [One(&mut self_)])?;
     ops::broadcast_to(&self_, size)
 }
 
@@ -6095,7 +6383,7 @@ pub fn broadcast_tensors(tensors: &[Tensor]) -> Result<Vec<Tensor>> {
         return ops::broadcast_tensors(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(492), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(516), &mut [List(&mut tensors)])?;
     ops::broadcast_tensors(&tensors)
 }
 
@@ -6107,7 +6395,7 @@ pub fn select(self_: &Tensor, dim: i64, index: i64) -> Result<Tensor> {
         return ops::select(self_, dim, index);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(493), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(517), &mut [One(&mut self_)])?;
     ops::select(&self_, dim, index)
 }
 
@@ -6119,7 +6407,7 @@ pub fn slice(self_: &Tensor, dim: i64, start: Option<i64>, end: Option<i64>, ste
         return ops::slice(self_, dim, start, end, step);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(494), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(518), &mut [One(&mut self_)])?;
     ops::slice(&self_, dim, start, end, step)
 }
 
@@ -6131,7 +6419,7 @@ pub fn narrow(self_: &Tensor, dim: i64, start: i64, length: i64) -> Result<Tenso
         return ops::narrow(self_, dim, start, length);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(495), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(519), &mut [One(&mut self_)])?;
     ops::narrow(&self_, dim, start, length)
 }
 
@@ -6143,7 +6431,7 @@ pub fn narrow_copy(self_: &Tensor, dim: i64, start: i64, length: i64) -> Result<
         return ops::narrow_copy(self_, dim, start, length);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(496), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(520), &mut [One(&mut self_)])?;
     ops::narrow_copy(&self_, dim, start, length)
 }
 
@@ -6155,7 +6443,7 @@ pub fn diagonal(self_: &Tensor, offset: i64, dim1: i64, dim2: i64) -> Result<Ten
         return ops::diagonal(self_, offset, dim1, dim2);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(497), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(521), &mut [One(&mut self_)])?;
     ops::diagonal(&self_, offset, dim1, dim2)
 }
 
@@ -6167,7 +6455,7 @@ pub fn diag(self_: &Tensor, diagonal: i64) -> Result<Tensor> {
         return ops::diag(self_, diagonal);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(498), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(522), &mut [One(&mut self_)])?;
     ops::diag(&self_, diagonal)
 }
 
@@ -6179,7 +6467,7 @@ pub fn diag_embed(self_: &Tensor, offset: i64, dim1: i64, dim2: i64) -> Result<T
         return ops::diag_embed(self_, offset, dim1, dim2);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(499), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(523), &mut [One(&mut self_)])?;
     ops::diag_embed(&self_, offset, dim1, dim2)
 }
 
@@ -6191,7 +6479,7 @@ pub fn unbind(self_: &Tensor, dim: i64) -> Result<Vec<Tensor>> {
         return ops::unbind(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(500), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(524), &mut [One(&mut self_)])?;
     ops::unbind(&self_, dim)
 }
 
@@ -6203,7 +6491,7 @@ pub fn split(self_: &Tensor, split_size: i64, dim: i64) -> Result<Vec<Tensor>> {
         return ops::split(self_, split_size, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(501), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(525), &mut [One(&mut self_)])?;
     ops::split(&self_, split_size, dim)
 }
 
@@ -6215,7 +6503,7 @@ pub fn split_with_sizes(self_: &Tensor, split_sizes: &[i64], dim: i64) -> Result
         return ops::split_with_sizes(self_, split_sizes, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(502), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(526), &mut [One(&mut self_)])?;
     ops::split_with_sizes(&self_, split_sizes, dim)
 }
 
@@ -6227,7 +6515,7 @@ pub fn chunk(self_: &Tensor, chunks: i64, dim: i64) -> Result<Vec<Tensor>> {
         return ops::chunk(self_, chunks, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(503), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(527), &mut [One(&mut self_)])?;
     ops::chunk(&self_, chunks, dim)
 }
 
@@ -6239,7 +6527,7 @@ pub fn tensor_split_sections(self_: &Tensor, sections: i64, dim: i64) -> Result<
         return ops::tensor_split_sections(self_, sections, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(504), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(528), &mut [One(&mut self_)])?;
     ops::tensor_split_sections(&self_, sections, dim)
 }
 
@@ -6251,7 +6539,7 @@ pub fn tensor_split_indices(self_: &Tensor, indices: &[i64], dim: i64) -> Result
         return ops::tensor_split_indices(self_, indices, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(505), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(529), &mut [One(&mut self_)])?;
     ops::tensor_split_indices(&self_, indices, dim)
 }
 
@@ -6263,7 +6551,7 @@ pub fn hsplit_int(self_: &Tensor, sections: i64) -> Result<Vec<Tensor>> {
         return ops::hsplit_int(self_, sections);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(506), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(530), &mut [One(&mut self_)])?;
     ops::hsplit_int(&self_, sections)
 }
 
@@ -6275,7 +6563,7 @@ pub fn hsplit_array(self_: &Tensor, indices: &[i64]) -> Result<Vec<Tensor>> {
         return ops::hsplit_array(self_, indices);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(507), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(531), &mut [One(&mut self_)])?;
     ops::hsplit_array(&self_, indices)
 }
 
@@ -6287,7 +6575,7 @@ pub fn vsplit_int(self_: &Tensor, sections: i64) -> Result<Vec<Tensor>> {
         return ops::vsplit_int(self_, sections);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(508), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(532), &mut [One(&mut self_)])?;
     ops::vsplit_int(&self_, sections)
 }
 
@@ -6299,7 +6587,7 @@ pub fn vsplit_array(self_: &Tensor, indices: &[i64]) -> Result<Vec<Tensor>> {
         return ops::vsplit_array(self_, indices);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(509), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(533), &mut [One(&mut self_)])?;
     ops::vsplit_array(&self_, indices)
 }
 
@@ -6311,7 +6599,7 @@ pub fn dsplit_int(self_: &Tensor, sections: i64) -> Result<Vec<Tensor>> {
         return ops::dsplit_int(self_, sections);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(510), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(534), &mut [One(&mut self_)])?;
     ops::dsplit_int(&self_, sections)
 }
 
@@ -6323,7 +6611,7 @@ pub fn dsplit_array(self_: &Tensor, indices: &[i64]) -> Result<Vec<Tensor>> {
         return ops::dsplit_array(self_, indices);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(511), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(535), &mut [One(&mut self_)])?;
     ops::dsplit_array(&self_, indices)
 }
 
@@ -6335,7 +6623,7 @@ pub fn unfold(self_: &Tensor, dimension: i64, size: i64, step: i64) -> Result<Te
         return ops::unfold(self_, dimension, size, step);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(512), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(536), &mut [One(&mut self_)])?;
     ops::unfold(&self_, dimension, size, step)
 }
 
@@ -6347,7 +6635,7 @@ pub fn as_strided(self_: &Tensor, size: &[i64], stride: &[i64], storage_offset: 
         return ops::as_strided(self_, size, stride, storage_offset);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(513), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(537), &mut [One(&mut self_)])?;
     ops::as_strided(&self_, size, stride, storage_offset)
 }
 
@@ -6359,7 +6647,7 @@ pub fn as_strided_(self_: &Tensor, size: &[i64], stride: &[i64], storage_offset:
         return ops::as_strided_(self_, size, stride, storage_offset);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(514), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(538), &mut [One(&mut self_)])?;
     ops::as_strided_(&self_, size, stride, storage_offset)
 }
 
@@ -6371,7 +6659,7 @@ pub fn alias(self_: &Tensor) -> Result<Tensor> {
         return ops::alias(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(515), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(539), &mut [One(&mut self_)])?;
     ops::alias(&self_)
 }
 
@@ -6383,7 +6671,7 @@ pub fn detach(self_: &Tensor) -> Result<Tensor> {
         return ops::detach(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(516), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(540), &mut [One(&mut self_)])?;
     ops::detach(&self_)
 }
 
@@ -6395,7 +6683,7 @@ pub fn detach_(self_: &Tensor) -> Result<()> {
         return ops::detach_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(517), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(541), &mut [One(&mut self_)])?;
     ops::detach_(&self_)
 }
 
@@ -6407,7 +6695,7 @@ pub fn unsqueeze_(self_: &Tensor, dim: i64) -> Result<()> {
         return ops::unsqueeze_(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(518), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(542), &mut [One(&mut self_)])?;
     ops::unsqueeze_(&self_, dim)
 }
 
@@ -6419,7 +6707,7 @@ pub fn squeeze_(self_: &Tensor) -> Result<()> {
         return ops::squeeze_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(519), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(543), &mut [One(&mut self_)])?;
     ops::squeeze_(&self_)
 }
 
@@ -6431,7 +6719,7 @@ pub fn squeeze_dim_(self_: &Tensor, dim: i64) -> Result<()> {
         return ops::squeeze_dim_(self_, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(520), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(544), &mut [One(&mut self_)])?;
     ops::squeeze_dim_(&self_, dim)
 }
 
@@ -6443,7 +6731,7 @@ pub fn transpose_(self_: &Tensor, dim0: i64, dim1: i64) -> Result<()> {
         return ops::transpose_(self_, dim0, dim1);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(521), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(545), &mut [One(&mut self_)])?;
     ops::transpose_(&self_, dim0, dim1)
 }
 
@@ -6455,7 +6743,7 @@ pub fn t_(self_: &Tensor) -> Result<()> {
         return ops::t_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(522), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(546), &mut [One(&mut self_)])?;
     ops::t_(&self_)
 }
 
@@ -6467,7 +6755,7 @@ pub fn cat(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
         return ops::cat(tensors, dim);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(523), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(547), &mut [List(&mut tensors)])?;
     ops::cat(&tensors, dim)
 }
 
@@ -6479,7 +6767,7 @@ pub fn stack(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
         return ops::stack(tensors, dim);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(524), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(548), &mut [List(&mut tensors)])?;
     ops::stack(&tensors, dim)
 }
 
@@ -6491,7 +6779,7 @@ pub fn atleast_1d(self_: &Tensor) -> Result<Tensor> {
         return ops::atleast_1d(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(525), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(549), &mut [One(&mut self_)])?;
     ops::atleast_1d(&self_)
 }
 
@@ -6503,7 +6791,7 @@ pub fn atleast_2d(self_: &Tensor) -> Result<Tensor> {
         return ops::atleast_2d(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(526), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(550), &mut [One(&mut self_)])?;
     ops::atleast_2d(&self_)
 }
 
@@ -6515,7 +6803,7 @@ pub fn atleast_3d(self_: &Tensor) -> Result<Tensor> {
         return ops::atleast_3d(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(527), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(551), &mut [One(&mut self_)])?;
     ops::atleast_3d(&self_)
 }
 
@@ -6527,7 +6815,7 @@ pub fn hstack(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::hstack(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(528), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(552), &mut [List(&mut tensors)])?;
     ops::hstack(&tensors)
 }
 
@@ -6539,7 +6827,7 @@ pub fn vstack(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::vstack(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(529), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(553), &mut [List(&mut tensors)])?;
     ops::vstack(&tensors)
 }
 
@@ -6551,7 +6839,7 @@ pub fn dstack(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::dstack(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(530), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(554), &mut [List(&mut tensors)])?;
     ops::dstack(&tensors)
 }
 
@@ -6563,7 +6851,7 @@ pub fn column_stack(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::column_stack(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(531), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(555), &mut [List(&mut tensors)])?;
     ops::column_stack(&tensors)
 }
 
@@ -6575,7 +6863,7 @@ pub fn block_diag(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::block_diag(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(532), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(556), &mut [List(&mut tensors)])?;
     ops::block_diag(&tensors)
 }
 
@@ -6587,7 +6875,7 @@ pub fn cartesian_prod(tensors: &[Tensor]) -> Result<Tensor> {
         return ops::cartesian_prod(tensors);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(533), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(557), &mut [List(&mut tensors)])?;
     ops::cartesian_prod(&tensors)
 }
 
@@ -6599,7 +6887,7 @@ pub fn combinations(self_: &Tensor, r: i64, with_replacement: bool) -> Result<Te
         return ops::combinations(self_, r, with_replacement);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(534), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(558), &mut [One(&mut self_)])?;
     ops::combinations(&self_, r, with_replacement)
 }
 
@@ -6611,7 +6899,7 @@ pub fn repeat(self_: &Tensor, repeats: &[i64]) -> Result<Tensor> {
         return ops::repeat(self_, repeats);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(535), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(559), &mut [One(&mut self_)])?;
     ops::repeat(&self_, repeats)
 }
 
@@ -6623,7 +6911,7 @@ pub fn tile(self_: &Tensor, dims: &[i64]) -> Result<Tensor> {
         return ops::tile(self_, dims);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(536), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(560), &mut [One(&mut self_)])?;
     ops::tile(&self_, dims)
 }
 
@@ -6635,7 +6923,7 @@ pub fn flip(self_: &Tensor, dims: &[i64]) -> Result<Tensor> {
         return ops::flip(self_, dims);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(537), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(561), &mut [One(&mut self_)])?;
     ops::flip(&self_, dims)
 }
 
@@ -6647,7 +6935,7 @@ pub fn fliplr(self_: &Tensor) -> Result<Tensor> {
         return ops::fliplr(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(538), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(562), &mut [One(&mut self_)])?;
     ops::fliplr(&self_)
 }
 
@@ -6659,7 +6947,7 @@ pub fn flipud(self_: &Tensor) -> Result<Tensor> {
         return ops::flipud(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(539), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(563), &mut [One(&mut self_)])?;
     ops::flipud(&self_)
 }
 
@@ -6671,7 +6959,7 @@ pub fn rot90(self_: &Tensor, k: i64, dims: &[i64]) -> Result<Tensor> {
         return ops::rot90(self_, k, dims);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(540), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(564), &mut [One(&mut self_)])?;
     ops::rot90(&self_, k, dims)
 }
 
@@ -6683,7 +6971,7 @@ pub fn roll(self_: &Tensor, shifts: &[i64], dims: &[i64]) -> Result<Tensor> {
         return ops::roll(self_, shifts, dims);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(541), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(565), &mut [One(&mut self_)])?;
     ops::roll(&self_, shifts, dims)
 }
 
@@ -6695,7 +6983,7 @@ pub fn meshgrid(tensors: &[Tensor], indexing: Option<&str>) -> Result<Vec<Tensor
         return ops::meshgrid(tensors, indexing);
     }
     let mut tensors = tensors.to_vec();
-    let _op = enter(OpId(542), &mut [List(&mut tensors)])?;
+    let _op = enter(OpId(566), &mut [List(&mut tensors)])?;
     ops::meshgrid(&tensors, indexing)
 }
 
@@ -6708,7 +6996,7 @@ pub fn repeat_interleave(self_: &Tensor, repeats: &Tensor, dim: Option<i64>) -> 
     }
     let mut self_ = self_.clone();
     let mut repeats = repeats.clone();
-    let _op = enter(OpId(543), &mut [One(&mut self_), One(&mut repeats)])?;
+    let _op = enter(OpId(567), &mut [One(&mut self_), One(&mut repeats)])?;
     ops::repeat_interleave(&self_, &repeats, dim)
 }
 
@@ -6720,7 +7008,7 @@ pub fn repeat_interleave_int(self_: &Tensor, repeats: i64, dim: Option<i64>) -> 
         return ops::repeat_interleave_int(self_, repeats, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(544), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(568), &mut [One(&mut self_)])?;
     ops::repeat_interleave_int(&self_, repeats, dim)
 }
 
@@ -6732,7 +7020,7 @@ pub fn cast(self_: &Tensor, dtype: DType) -> Result<Tensor> {
         return ops::cast(self_, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(545), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(569), &mut [One(&mut self_)])?;
     ops::cast(&self_, dtype)
 }
 
@@ -6744,7 +7032,7 @@ pub fn to(self_: &Tensor, dtype: Option<DType>, device: Option<Device>, copy: bo
         return ops::to(self_, dtype, device, copy);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(546), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(570), &mut [One(&mut self_)])?;
     ops::to(&self_, dtype, device, copy)
 }
 
@@ -6756,7 +7044,7 @@ pub fn to_device(self_: &Tensor, device: Device) -> Result<Tensor> {
         return ops::to_device(self_, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(547), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(571), &mut [One(&mut self_)])?;
     ops::to_device(&self_, device)
 }
 
@@ -6768,7 +7056,7 @@ pub fn clone(self_: &Tensor) -> Result<Tensor> {
         return ops::clone(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(548), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(572), &mut [One(&mut self_)])?;
     ops::clone(&self_)
 }
 
@@ -6780,7 +7068,7 @@ pub fn contiguous(self_: &Tensor) -> Result<Tensor> {
         return ops::contiguous(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(549), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(573), &mut [One(&mut self_)])?;
     ops::contiguous(&self_)
 }
 
@@ -6793,7 +7081,7 @@ pub fn copy_(self_: &Tensor, src: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(550), &mut [One(&mut self_), One(&mut src)])?;
+    let _op = enter(OpId(574), &mut [One(&mut self_), One(&mut src)])?;
     ops::copy_(&self_, &src)
 }
 
@@ -6806,7 +7094,7 @@ pub fn fill(self_: &Tensor, value: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut value = value.clone();
-    let _op = enter(OpId(551), &mut [One(&mut self_), One(&mut value)])?;
+    let _op = enter(OpId(575), &mut [One(&mut self_), One(&mut value)])?;
     ops::fill(&self_, &value)
 }
 
@@ -6818,7 +7106,7 @@ pub fn fill_scalar(self_: &Tensor, value: Scalar) -> Result<Tensor> {
         return ops::fill_scalar(self_, value);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(552), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(576), &mut [One(&mut self_)])?;
     ops::fill_scalar(&self_, value)
 }
 
@@ -6831,7 +7119,7 @@ pub fn fill_(self_: &Tensor, value: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut value = value.clone();
-    let _op = enter(OpId(553), &mut [One(&mut self_), One(&mut value)])?;
+    let _op = enter(OpId(577), &mut [One(&mut self_), One(&mut value)])?;
     ops::fill_(&self_, &value)
 }
 
@@ -6843,7 +7131,7 @@ pub fn fill_scalar_(self_: &Tensor, value: Scalar) -> Result<()> {
         return ops::fill_scalar_(self_, value);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(554), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(578), &mut [One(&mut self_)])?;
     ops::fill_scalar_(&self_, value)
 }
 
@@ -6855,7 +7143,7 @@ pub fn zero_(self_: &Tensor) -> Result<()> {
         return ops::zero_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(555), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(579), &mut [One(&mut self_)])?;
     ops::zero_(&self_)
 }
 
@@ -6868,7 +7156,7 @@ pub fn gather(self_: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(556), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(580), &mut [One(&mut self_), One(&mut index)])?;
     ops::gather(&self_, dim, &index)
 }
 
@@ -6882,7 +7170,7 @@ pub fn scatter_src(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Re
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(557), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(581), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_src(&self_, dim, &index, &src)
 }
 
@@ -6895,7 +7183,7 @@ pub fn scatter_value(self_: &Tensor, dim: i64, index: &Tensor, value: Scalar) ->
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(558), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(582), &mut [One(&mut self_), One(&mut index)])?;
     ops::scatter_value(&self_, dim, &index, value)
 }
 
@@ -6909,7 +7197,7 @@ pub fn scatter_add(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> Re
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(559), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(583), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_add(&self_, dim, &index, &src)
 }
 
@@ -6923,7 +7211,7 @@ pub fn scatter_src_(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> R
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(560), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(584), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_src_(&self_, dim, &index, &src)
 }
 
@@ -6936,7 +7224,7 @@ pub fn scatter_value_(self_: &Tensor, dim: i64, index: &Tensor, value: Scalar) -
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(561), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(585), &mut [One(&mut self_), One(&mut index)])?;
     ops::scatter_value_(&self_, dim, &index, value)
 }
 
@@ -6950,7 +7238,7 @@ pub fn scatter_add_(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor) -> R
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(562), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(586), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_add_(&self_, dim, &index, &src)
 }
 
@@ -6964,7 +7252,7 @@ pub fn scatter_reduce(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor, re
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(563), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(587), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_reduce(&self_, dim, &index, &src, reduce)
 }
 
@@ -6977,7 +7265,7 @@ pub fn scatter_value_reduce(self_: &Tensor, dim: i64, index: &Tensor, value: Sca
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(564), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(588), &mut [One(&mut self_), One(&mut index)])?;
     ops::scatter_value_reduce(&self_, dim, &index, value, reduce)
 }
 
@@ -6991,7 +7279,7 @@ pub fn scatter_reduce_two(self_: &Tensor, dim: i64, index: &Tensor, src: &Tensor
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(565), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(589), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_reduce_two(&self_, dim, &index, &src, reduce, include_self)
 }
 
@@ -7005,7 +7293,7 @@ pub fn scatter_reduce_two_(self_: &Tensor, dim: i64, index: &Tensor, src: &Tenso
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(566), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
+    let _op = enter(OpId(590), &mut [One(&mut self_), One(&mut index), One(&mut src)])?;
     ops::scatter_reduce_two_(&self_, dim, &index, &src, reduce, include_self)
 }
 
@@ -7019,7 +7307,7 @@ pub fn index_reduce(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor, r
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(567), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    let _op = enter(OpId(591), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
     ops::index_reduce(&self_, dim, &index, &source, reduce, include_self)
 }
 
@@ -7033,7 +7321,7 @@ pub fn index_reduce_(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor, 
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(568), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    let _op = enter(OpId(592), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
     ops::index_reduce_(&self_, dim, &index, &source, reduce, include_self)
 }
 
@@ -7045,7 +7333,7 @@ pub fn unravel_index(indices: &Tensor, shape: &[i64]) -> Result<Vec<Tensor>> {
         return ops::unravel_index(indices, shape);
     }
     let mut indices = indices.clone();
-    let _op = enter(OpId(569), &mut [One(&mut indices)])?;
+    let _op = enter(OpId(593), &mut [One(&mut indices)])?;
     ops::unravel_index(&indices, shape)
 }
 
@@ -7058,7 +7346,7 @@ pub fn index_select(self_: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> 
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(570), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(594), &mut [One(&mut self_), One(&mut index)])?;
     ops::index_select(&self_, dim, &index)
 }
 
@@ -7072,7 +7360,7 @@ pub fn index_add(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alph
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(571), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    let _op = enter(OpId(595), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
     ops::index_add(&self_, dim, &index, &source, alpha)
 }
 
@@ -7086,7 +7374,7 @@ pub fn index_add_(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor, alp
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(572), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    let _op = enter(OpId(596), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
     ops::index_add_(&self_, dim, &index, &source, alpha)
 }
 
@@ -7100,7 +7388,7 @@ pub fn index_copy(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor) -> 
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(573), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    let _op = enter(OpId(597), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
     ops::index_copy(&self_, dim, &index, &source)
 }
 
@@ -7114,7 +7402,7 @@ pub fn index_copy_(self_: &Tensor, dim: i64, index: &Tensor, source: &Tensor) ->
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(574), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    let _op = enter(OpId(598), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
     ops::index_copy_(&self_, dim, &index, &source)
 }
 
@@ -7128,7 +7416,7 @@ pub fn index_fill(self_: &Tensor, dim: i64, index: &Tensor, value: &Tensor) -> R
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut value = value.clone();
-    let _op = enter(OpId(575), &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
+    let _op = enter(OpId(599), &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
     ops::index_fill(&self_, dim, &index, &value)
 }
 
@@ -7141,7 +7429,7 @@ pub fn index_fill_scalar(self_: &Tensor, dim: i64, index: &Tensor, value: Scalar
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(576), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(600), &mut [One(&mut self_), One(&mut index)])?;
     ops::index_fill_scalar(&self_, dim, &index, value)
 }
 
@@ -7155,7 +7443,7 @@ pub fn index_fill_(self_: &Tensor, dim: i64, index: &Tensor, value: &Tensor) -> 
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut value = value.clone();
-    let _op = enter(OpId(577), &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
+    let _op = enter(OpId(601), &mut [One(&mut self_), One(&mut index), One(&mut value)])?;
     ops::index_fill_(&self_, dim, &index, &value)
 }
 
@@ -7168,7 +7456,7 @@ pub fn index_fill_scalar_(self_: &Tensor, dim: i64, index: &Tensor, value: Scala
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(578), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(602), &mut [One(&mut self_), One(&mut index)])?;
     ops::index_fill_scalar_(&self_, dim, &index, value)
 }
 
@@ -7181,7 +7469,7 @@ pub fn index(self_: &Tensor, indices: &[Option<Tensor>]) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut indices = indices.to_vec();
-    let _op = enter(OpId(579), &mut [One(&mut self_), OptList(&mut indices)])?;
+    let _op = enter(OpId(603), &mut [One(&mut self_), OptList(&mut indices)])?;
     ops::index(&self_, &indices)
 }
 
@@ -7195,7 +7483,7 @@ pub fn index_put(self_: &Tensor, indices: &[Option<Tensor>], values: &Tensor, ac
     let mut self_ = self_.clone();
     let mut indices = indices.to_vec();
     let mut values = values.clone();
-    let _op = enter(OpId(580), &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
+    let _op = enter(OpId(604), &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
     ops::index_put(&self_, &indices, &values, accumulate)
 }
 
@@ -7209,7 +7497,7 @@ pub fn index_put_(self_: &Tensor, indices: &[Option<Tensor>], values: &Tensor, a
     let mut self_ = self_.clone();
     let mut indices = indices.to_vec();
     let mut values = values.clone();
-    let _op = enter(OpId(581), &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
+    let _op = enter(OpId(605), &mut [One(&mut self_), OptList(&mut indices), One(&mut values)])?;
     ops::index_put_(&self_, &indices, &values, accumulate)
 }
 
@@ -7221,7 +7509,7 @@ pub fn nonzero(self_: &Tensor) -> Result<Tensor> {
         return ops::nonzero(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(582), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(606), &mut [One(&mut self_)])?;
     ops::nonzero(&self_)
 }
 
@@ -7233,7 +7521,7 @@ pub fn nonzero_static(self_: &Tensor, size: i64, fill_value: i64) -> Result<Tens
         return ops::nonzero_static(self_, size, fill_value);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(583), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(607), &mut [One(&mut self_)])?;
     ops::nonzero_static(&self_, size, fill_value)
 }
 
@@ -7245,7 +7533,7 @@ pub fn nonzero_numpy(self_: &Tensor) -> Result<Vec<Tensor>> {
         return ops::nonzero_numpy(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(584), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(608), &mut [One(&mut self_)])?;
     ops::nonzero_numpy(&self_)
 }
 
@@ -7258,7 +7546,7 @@ pub fn masked_select(self_: &Tensor, mask: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut mask = mask.clone();
-    let _op = enter(OpId(585), &mut [One(&mut self_), One(&mut mask)])?;
+    let _op = enter(OpId(609), &mut [One(&mut self_), One(&mut mask)])?;
     ops::masked_select(&self_, &mask)
 }
 
@@ -7271,7 +7559,7 @@ pub fn take(self_: &Tensor, index: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut index = index.clone();
-    let _op = enter(OpId(586), &mut [One(&mut self_), One(&mut index)])?;
+    let _op = enter(OpId(610), &mut [One(&mut self_), One(&mut index)])?;
     ops::take(&self_, &index)
 }
 
@@ -7284,7 +7572,7 @@ pub fn take_along_dim(self_: &Tensor, indices: &Tensor, dim: Option<i64>) -> Res
     }
     let mut self_ = self_.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(587), &mut [One(&mut self_), One(&mut indices)])?;
+    let _op = enter(OpId(611), &mut [One(&mut self_), One(&mut indices)])?;
     ops::take_along_dim(&self_, &indices, dim)
 }
 
@@ -7298,7 +7586,7 @@ pub fn put(self_: &Tensor, index: &Tensor, source: &Tensor, accumulate: bool) ->
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(588), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    let _op = enter(OpId(612), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
     ops::put(&self_, &index, &source, accumulate)
 }
 
@@ -7312,7 +7600,7 @@ pub fn put_(self_: &Tensor, index: &Tensor, source: &Tensor, accumulate: bool) -
     let mut self_ = self_.clone();
     let mut index = index.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(589), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
+    let _op = enter(OpId(613), &mut [One(&mut self_), One(&mut index), One(&mut source)])?;
     ops::put_(&self_, &index, &source, accumulate)
 }
 
@@ -7325,7 +7613,7 @@ pub fn embedding(weight: &Tensor, indices: &Tensor, padding_idx: i64) -> Result<
     }
     let mut weight = weight.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(590), &mut [One(&mut weight), One(&mut indices)])?;
+    let _op = enter(OpId(614), &mut [One(&mut weight), One(&mut indices)])?;
     ops::embedding(&weight, &indices, padding_idx)
 }
 
@@ -7338,7 +7626,7 @@ pub fn embedding_full(weight: &Tensor, indices: &Tensor, padding_idx: Option<i64
     }
     let mut weight = weight.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(591), &mut [One(&mut weight), One(&mut indices)])?;
+    let _op = enter(OpId(615), &mut [One(&mut weight), One(&mut indices)])?;
     ops::embedding_full(&weight, &indices, padding_idx, max_norm, norm_type, scale_grad_by_freq)
 }
 
@@ -7351,7 +7639,7 @@ pub fn embedding_renorm_(self_: &Tensor, indices: &Tensor, max_norm: f64, norm_t
     }
     let mut self_ = self_.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(592), &mut [One(&mut self_), One(&mut indices)])?;
+    let _op = enter(OpId(616), &mut [One(&mut self_), One(&mut indices)])?;
     ops::embedding_renorm_(&self_, &indices, max_norm, norm_type)
 }
 
@@ -7366,7 +7654,7 @@ pub fn embedding_bag(input: &Tensor, weight: &Tensor, offsets: Option<&Tensor>, 
     let mut weight = weight.clone();
     let mut offsets = offsets.cloned();
     let mut per_sample_weights = per_sample_weights.cloned();
-    let _op = enter(OpId(593), &mut [One(&mut input), One(&mut weight), Opt(&mut offsets), Opt(&mut per_sample_weights)])?;
+    let _op = enter(OpId(617), &mut [One(&mut input), One(&mut weight), Opt(&mut offsets), Opt(&mut per_sample_weights)])?;
     ops::embedding_bag(&input, &weight, offsets.as_ref(), max_norm, norm_type, scale_grad_by_freq, mode, sparse, per_sample_weights.as_ref(), include_last_offset, padding_idx)
 }
 
@@ -7378,7 +7666,7 @@ pub fn one_hot(self_: &Tensor, num_classes: i64) -> Result<Tensor> {
         return ops::one_hot(self_, num_classes);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(594), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(618), &mut [One(&mut self_)])?;
     ops::one_hot(&self_, num_classes)
 }
 
@@ -7391,7 +7679,7 @@ pub fn bincount(self_: &Tensor, weights: Option<&Tensor>, minlength: i64) -> Res
     }
     let mut self_ = self_.clone();
     let mut weights = weights.cloned();
-    let _op = enter(OpId(595), &mut [One(&mut self_), Opt(&mut weights)])?;
+    let _op = enter(OpId(619), &mut [One(&mut self_), Opt(&mut weights)])?;
     ops::bincount(&self_, weights.as_ref(), minlength)
 }
 
@@ -7403,7 +7691,7 @@ pub fn argwhere(self_: &Tensor) -> Result<Tensor> {
         return ops::argwhere(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(596), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(620), &mut [One(&mut self_)])?;
     ops::argwhere(&self_)
 }
 
@@ -7417,7 +7705,7 @@ pub fn masked_scatter(self_: &Tensor, mask: &Tensor, source: &Tensor) -> Result<
     let mut self_ = self_.clone();
     let mut mask = mask.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(597), &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
+    let _op = enter(OpId(621), &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
     ops::masked_scatter(&self_, &mask, &source)
 }
 
@@ -7431,7 +7719,7 @@ pub fn masked_scatter_(self_: &Tensor, mask: &Tensor, source: &Tensor) -> Result
     let mut self_ = self_.clone();
     let mut mask = mask.clone();
     let mut source = source.clone();
-    let _op = enter(OpId(598), &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
+    let _op = enter(OpId(622), &mut [One(&mut self_), One(&mut mask), One(&mut source)])?;
     ops::masked_scatter_(&self_, &mask, &source)
 }
 
@@ -7444,7 +7732,7 @@ pub fn select_scatter(self_: &Tensor, src: &Tensor, dim: i64, index: i64) -> Res
     }
     let mut self_ = self_.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(599), &mut [One(&mut self_), One(&mut src)])?;
+    let _op = enter(OpId(623), &mut [One(&mut self_), One(&mut src)])?;
     ops::select_scatter(&self_, &src, dim, index)
 }
 
@@ -7457,7 +7745,7 @@ pub fn slice_scatter(self_: &Tensor, src: &Tensor, dim: i64, start: Option<i64>,
     }
     let mut self_ = self_.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(600), &mut [One(&mut self_), One(&mut src)])?;
+    let _op = enter(OpId(624), &mut [One(&mut self_), One(&mut src)])?;
     ops::slice_scatter(&self_, &src, dim, start, end, step)
 }
 
@@ -7470,7 +7758,7 @@ pub fn diagonal_scatter(self_: &Tensor, src: &Tensor, offset: i64, dim1: i64, di
     }
     let mut self_ = self_.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(601), &mut [One(&mut self_), One(&mut src)])?;
+    let _op = enter(OpId(625), &mut [One(&mut self_), One(&mut src)])?;
     ops::diagonal_scatter(&self_, &src, offset, dim1, dim2)
 }
 
@@ -7483,7 +7771,7 @@ pub fn as_strided_scatter(self_: &Tensor, src: &Tensor, size: &[i64], stride: &[
     }
     let mut self_ = self_.clone();
     let mut src = src.clone();
-    let _op = enter(OpId(602), &mut [One(&mut self_), One(&mut src)])?;
+    let _op = enter(OpId(626), &mut [One(&mut self_), One(&mut src)])?;
     ops::as_strided_scatter(&self_, &src, size, stride, storage_offset)
 }
 
@@ -7495,7 +7783,7 @@ pub fn fill_diagonal_(self_: &Tensor, fill_value: Scalar, wrap: bool) -> Result<
         return ops::fill_diagonal_(self_, fill_value, wrap);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(603), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(627), &mut [One(&mut self_)])?;
     ops::fill_diagonal_(&self_, fill_value, wrap)
 }
 
@@ -7506,7 +7794,7 @@ pub fn tril_indices(row: i64, col: i64, offset: i64, dtype: Option<DType>, devic
     if watch::word() & watch::GATED == 0 {
         return ops::tril_indices(row, col, offset, dtype, device);
     }
-    let _op = enter(OpId(604), &mut [])?;
+    let _op = enter(OpId(628), &mut [])?;
     ops::tril_indices(row, col, offset, dtype, device)
 }
 
@@ -7517,7 +7805,7 @@ pub fn triu_indices(row: i64, col: i64, offset: i64, dtype: Option<DType>, devic
     if watch::word() & watch::GATED == 0 {
         return ops::triu_indices(row, col, offset, dtype, device);
     }
-    let _op = enter(OpId(605), &mut [])?;
+    let _op = enter(OpId(629), &mut [])?;
     ops::triu_indices(row, col, offset, dtype, device)
 }
 
@@ -7529,7 +7817,7 @@ pub fn diagflat(self_: &Tensor, offset: i64) -> Result<Tensor> {
         return ops::diagflat(self_, offset);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(606), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(630), &mut [One(&mut self_)])?;
     ops::diagflat(&self_, offset)
 }
 
@@ -7543,7 +7831,7 @@ pub fn searchsorted(sorted_sequence: &Tensor, self_: &Tensor, out_int32: bool, r
     let mut sorted_sequence = sorted_sequence.clone();
     let mut self_ = self_.clone();
     let mut sorter = sorter.cloned();
-    let _op = enter(OpId(607), &mut [One(&mut sorted_sequence), One(&mut self_), Opt(&mut sorter)])?;
+    let _op = enter(OpId(631), &mut [One(&mut sorted_sequence), One(&mut self_), Opt(&mut sorter)])?;
     ops::searchsorted(&sorted_sequence, &self_, out_int32, right, side, sorter.as_ref())
 }
 
@@ -7556,7 +7844,7 @@ pub fn searchsorted_scalar(sorted_sequence: &Tensor, self_: Scalar, out_int32: b
     }
     let mut sorted_sequence = sorted_sequence.clone();
     let mut sorter = sorter.cloned();
-    let _op = enter(OpId(608), &mut [One(&mut sorted_sequence), Opt(&mut sorter)])?;
+    let _op = enter(OpId(632), &mut [One(&mut sorted_sequence), Opt(&mut sorter)])?;
     ops::searchsorted_scalar(&sorted_sequence, self_, out_int32, right, side, sorter.as_ref())
 }
 
@@ -7569,7 +7857,7 @@ pub fn bucketize(self_: &Tensor, boundaries: &Tensor, out_int32: bool, right: bo
     }
     let mut self_ = self_.clone();
     let mut boundaries = boundaries.clone();
-    let _op = enter(OpId(609), &mut [One(&mut self_), One(&mut boundaries)])?;
+    let _op = enter(OpId(633), &mut [One(&mut self_), One(&mut boundaries)])?;
     ops::bucketize(&self_, &boundaries, out_int32, right)
 }
 
@@ -7581,7 +7869,7 @@ pub fn bucketize_scalar(self_: Scalar, boundaries: &Tensor, out_int32: bool, rig
         return ops::bucketize_scalar(self_, boundaries, out_int32, right);
     }
     let mut boundaries = boundaries.clone();
-    let _op = enter(OpId(610), &mut [One(&mut boundaries)])?;
+    let _op = enter(OpId(634), &mut [One(&mut boundaries)])?;
     ops::bucketize_scalar(self_, &boundaries, out_int32, right)
 }
 
@@ -7594,7 +7882,7 @@ pub fn isin_tensor_tensor(elements: &Tensor, test_elements: &Tensor, assume_uniq
     }
     let mut elements = elements.clone();
     let mut test_elements = test_elements.clone();
-    let _op = enter(OpId(611), &mut [One(&mut elements), One(&mut test_elements)])?;
+    let _op = enter(OpId(635), &mut [One(&mut elements), One(&mut test_elements)])?;
     ops::isin_tensor_tensor(&elements, &test_elements, assume_unique, invert)
 }
 
@@ -7606,7 +7894,7 @@ pub fn isin_tensor_scalar(elements: &Tensor, test_element: Scalar, assume_unique
         return ops::isin_tensor_scalar(elements, test_element, assume_unique, invert);
     }
     let mut elements = elements.clone();
-    let _op = enter(OpId(612), &mut [One(&mut elements)])?;
+    let _op = enter(OpId(636), &mut [One(&mut elements)])?;
     ops::isin_tensor_scalar(&elements, test_element, assume_unique, invert)
 }
 
@@ -7618,7 +7906,7 @@ pub fn isin_scalar_tensor(element: Scalar, test_elements: &Tensor, assume_unique
         return ops::isin_scalar_tensor(element, test_elements, assume_unique, invert);
     }
     let mut test_elements = test_elements.clone();
-    let _op = enter(OpId(613), &mut [One(&mut test_elements)])?;
+    let _op = enter(OpId(637), &mut [One(&mut test_elements)])?;
     ops::isin_scalar_tensor(element, &test_elements, assume_unique, invert)
 }
 
@@ -7630,7 +7918,7 @@ pub fn unique(self_: &Tensor, sorted: bool, return_inverse: bool, return_counts:
         return ops::unique(self_, sorted, return_inverse, return_counts);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(614), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(638), &mut [One(&mut self_)])?;
     ops::unique(&self_, sorted, return_inverse, return_counts)
 }
 
@@ -7642,7 +7930,7 @@ pub fn unique_dim(self_: &Tensor, dim: i64, sorted: bool, return_inverse: bool, 
         return ops::unique_dim(self_, dim, sorted, return_inverse, return_counts);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(615), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(639), &mut [One(&mut self_)])?;
     ops::unique_dim(&self_, dim, sorted, return_inverse, return_counts)
 }
 
@@ -7654,7 +7942,7 @@ pub fn unique_consecutive(self_: &Tensor, return_inverse: bool, return_counts: b
         return ops::unique_consecutive(self_, return_inverse, return_counts, dim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(616), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(640), &mut [One(&mut self_)])?;
     ops::unique_consecutive(&self_, return_inverse, return_counts, dim)
 }
 
@@ -7666,7 +7954,7 @@ pub fn histc(self_: &Tensor, bins: i64, min: Scalar, max: Scalar) -> Result<Tens
         return ops::histc(self_, bins, min, max);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(617), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(641), &mut [One(&mut self_)])?;
     ops::histc(&self_, bins, min, max)
 }
 
@@ -7679,7 +7967,7 @@ pub fn quantile(self_: &Tensor, q: &Tensor, dim: Option<i64>, keepdim: bool, int
     }
     let mut self_ = self_.clone();
     let mut q = q.clone();
-    let _op = enter(OpId(618), &mut [One(&mut self_), One(&mut q)])?;
+    let _op = enter(OpId(642), &mut [One(&mut self_), One(&mut q)])?;
     ops::quantile(&self_, &q, dim, keepdim, interpolation)
 }
 
@@ -7691,7 +7979,7 @@ pub fn quantile_scalar(self_: &Tensor, q: f64, dim: Option<i64>, keepdim: bool, 
         return ops::quantile_scalar(self_, q, dim, keepdim, interpolation);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(619), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(643), &mut [One(&mut self_)])?;
     ops::quantile_scalar(&self_, q, dim, keepdim, interpolation)
 }
 
@@ -7704,7 +7992,7 @@ pub fn nanquantile(self_: &Tensor, q: &Tensor, dim: Option<i64>, keepdim: bool, 
     }
     let mut self_ = self_.clone();
     let mut q = q.clone();
-    let _op = enter(OpId(620), &mut [One(&mut self_), One(&mut q)])?;
+    let _op = enter(OpId(644), &mut [One(&mut self_), One(&mut q)])?;
     ops::nanquantile(&self_, &q, dim, keepdim, interpolation)
 }
 
@@ -7716,7 +8004,7 @@ pub fn nanquantile_scalar(self_: &Tensor, q: f64, dim: Option<i64>, keepdim: boo
         return ops::nanquantile_scalar(self_, q, dim, keepdim, interpolation);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(621), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(645), &mut [One(&mut self_)])?;
     ops::nanquantile_scalar(&self_, q, dim, keepdim, interpolation)
 }
 
@@ -7729,7 +8017,7 @@ pub fn histogram(self_: &Tensor, bins: i64, min: Option<f64>, max: Option<f64>, 
     }
     let mut self_ = self_.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(622), &mut [One(&mut self_), Opt(&mut weight)])?;
+    let _op = enter(OpId(646), &mut [One(&mut self_), Opt(&mut weight)])?;
     ops::histogram(&self_, bins, min, max, weight.as_ref(), density)
 }
 
@@ -7743,7 +8031,7 @@ pub fn histogram_bins_tensor(self_: &Tensor, bins: &Tensor, weight: Option<&Tens
     let mut self_ = self_.clone();
     let mut bins = bins.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(623), &mut [One(&mut self_), One(&mut bins), Opt(&mut weight)])?;
+    let _op = enter(OpId(647), &mut [One(&mut self_), One(&mut bins), Opt(&mut weight)])?;
     ops::histogram_bins_tensor(&self_, &bins, weight.as_ref(), density)
 }
 
@@ -7755,7 +8043,7 @@ pub fn msort(self_: &Tensor) -> Result<Tensor> {
         return ops::msort(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(624), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(648), &mut [One(&mut self_)])?;
     ops::msort(&self_)
 }
 
@@ -7768,7 +8056,7 @@ pub fn complex(real: &Tensor, imag: &Tensor) -> Result<Tensor> {
     }
     let mut real = real.clone();
     let mut imag = imag.clone();
-    let _op = enter(OpId(625), &mut [One(&mut real), One(&mut imag)])?;
+    let _op = enter(OpId(649), &mut [One(&mut real), One(&mut imag)])?;
     ops::complex(&real, &imag)
 }
 
@@ -7781,7 +8069,7 @@ pub fn polar(abs: &Tensor, angle: &Tensor) -> Result<Tensor> {
     }
     let mut abs = abs.clone();
     let mut angle = angle.clone();
-    let _op = enter(OpId(626), &mut [One(&mut abs), One(&mut angle)])?;
+    let _op = enter(OpId(650), &mut [One(&mut abs), One(&mut angle)])?;
     ops::polar(&abs, &angle)
 }
 
@@ -7793,7 +8081,7 @@ pub fn real(self_: &Tensor) -> Result<Tensor> {
         return ops::real(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(627), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(651), &mut [One(&mut self_)])?;
     ops::real(&self_)
 }
 
@@ -7805,7 +8093,7 @@ pub fn imag(self_: &Tensor) -> Result<Tensor> {
         return ops::imag(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(628), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(652), &mut [One(&mut self_)])?;
     ops::imag(&self_)
 }
 
@@ -7817,7 +8105,7 @@ pub fn view_as_real(self_: &Tensor) -> Result<Tensor> {
         return ops::view_as_real(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(629), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(653), &mut [One(&mut self_)])?;
     ops::view_as_real(&self_)
 }
 
@@ -7829,7 +8117,7 @@ pub fn view_as_complex(self_: &Tensor) -> Result<Tensor> {
         return ops::view_as_complex(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(630), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(654), &mut [One(&mut self_)])?;
     ops::view_as_complex(&self_)
 }
 
@@ -7841,7 +8129,7 @@ pub fn conj(self_: &Tensor) -> Result<Tensor> {
         return ops::conj(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(631), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(655), &mut [One(&mut self_)])?;
     ops::conj(&self_)
 }
 
@@ -7853,7 +8141,7 @@ pub fn conj_physical(self_: &Tensor) -> Result<Tensor> {
         return ops::conj_physical(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(632), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(656), &mut [One(&mut self_)])?;
     ops::conj_physical(&self_)
 }
 
@@ -7865,7 +8153,7 @@ pub fn conj_physical_(self_: &Tensor) -> Result<()> {
         return ops::conj_physical_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(633), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(657), &mut [One(&mut self_)])?;
     ops::conj_physical_(&self_)
 }
 
@@ -7877,7 +8165,7 @@ pub fn adjoint(self_: &Tensor) -> Result<Tensor> {
         return ops::adjoint(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(634), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(658), &mut [One(&mut self_)])?;
     ops::adjoint(&self_)
 }
 
@@ -7889,7 +8177,7 @@ pub fn angle(self_: &Tensor) -> Result<Tensor> {
         return ops::angle(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(635), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(659), &mut [One(&mut self_)])?;
     ops::angle(&self_)
 }
 
@@ -7901,7 +8189,7 @@ pub fn isreal(self_: &Tensor) -> Result<Tensor> {
         return ops::isreal(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(636), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(660), &mut [One(&mut self_)])?;
     ops::isreal(&self_)
 }
 
@@ -7914,7 +8202,7 @@ pub fn vdot(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(637), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(661), &mut [One(&mut self_), One(&mut other)])?;
     ops::vdot(&self_, &other)
 }
 
@@ -7926,7 +8214,7 @@ pub fn deg2rad(self_: &Tensor) -> Result<Tensor> {
         return ops::deg2rad(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(638), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(662), &mut [One(&mut self_)])?;
     ops::deg2rad(&self_)
 }
 
@@ -7938,7 +8226,7 @@ pub fn deg2rad_(self_: &Tensor) -> Result<()> {
         return ops::deg2rad_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(639), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(663), &mut [One(&mut self_)])?;
     ops::deg2rad_(&self_)
 }
 
@@ -7950,7 +8238,7 @@ pub fn rad2deg(self_: &Tensor) -> Result<Tensor> {
         return ops::rad2deg(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(640), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(664), &mut [One(&mut self_)])?;
     ops::rad2deg(&self_)
 }
 
@@ -7962,7 +8250,7 @@ pub fn rad2deg_(self_: &Tensor) -> Result<()> {
         return ops::rad2deg_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(641), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(665), &mut [One(&mut self_)])?;
     ops::rad2deg_(&self_)
 }
 
@@ -7974,7 +8262,7 @@ pub fn positive(self_: &Tensor) -> Result<Tensor> {
         return ops::positive(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(642), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(666), &mut [One(&mut self_)])?;
     ops::positive(&self_)
 }
 
@@ -7986,7 +8274,7 @@ pub fn sgn(self_: &Tensor) -> Result<Tensor> {
         return ops::sgn(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(643), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(667), &mut [One(&mut self_)])?;
     ops::sgn(&self_)
 }
 
@@ -7998,7 +8286,7 @@ pub fn sgn_(self_: &Tensor) -> Result<()> {
         return ops::sgn_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(644), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(668), &mut [One(&mut self_)])?;
     ops::sgn_(&self_)
 }
 
@@ -8010,7 +8298,7 @@ pub fn signbit(self_: &Tensor) -> Result<Tensor> {
         return ops::signbit(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(645), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(669), &mut [One(&mut self_)])?;
     ops::signbit(&self_)
 }
 
@@ -8022,7 +8310,7 @@ pub fn isposinf(self_: &Tensor) -> Result<Tensor> {
         return ops::isposinf(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(646), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(670), &mut [One(&mut self_)])?;
     ops::isposinf(&self_)
 }
 
@@ -8034,7 +8322,7 @@ pub fn isneginf(self_: &Tensor) -> Result<Tensor> {
         return ops::isneginf(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(647), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(671), &mut [One(&mut self_)])?;
     ops::isneginf(&self_)
 }
 
@@ -8047,7 +8335,7 @@ pub fn copysign(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(648), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(672), &mut [One(&mut self_), One(&mut other)])?;
     ops::copysign(&self_, &other)
 }
 
@@ -8059,7 +8347,7 @@ pub fn copysign_scalar(self_: &Tensor, other: Scalar) -> Result<Tensor> {
         return ops::copysign_scalar(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(649), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(673), &mut [One(&mut self_)])?;
     ops::copysign_scalar(&self_, other)
 }
 
@@ -8072,7 +8360,7 @@ pub fn copysign_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(650), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(674), &mut [One(&mut self_), One(&mut other)])?;
     ops::copysign_(&self_, &other)
 }
 
@@ -8084,7 +8372,7 @@ pub fn copysign_scalar_(self_: &Tensor, other: Scalar) -> Result<()> {
         return ops::copysign_scalar_(self_, other);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(651), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(675), &mut [One(&mut self_)])?;
     ops::copysign_scalar_(&self_, other)
 }
 
@@ -8097,7 +8385,7 @@ pub fn heaviside(self_: &Tensor, values: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut values = values.clone();
-    let _op = enter(OpId(652), &mut [One(&mut self_), One(&mut values)])?;
+    let _op = enter(OpId(676), &mut [One(&mut self_), One(&mut values)])?;
     ops::heaviside(&self_, &values)
 }
 
@@ -8110,7 +8398,7 @@ pub fn heaviside_(self_: &Tensor, values: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut values = values.clone();
-    let _op = enter(OpId(653), &mut [One(&mut self_), One(&mut values)])?;
+    let _op = enter(OpId(677), &mut [One(&mut self_), One(&mut values)])?;
     ops::heaviside_(&self_, &values)
 }
 
@@ -8122,7 +8410,7 @@ pub fn nan_to_num(self_: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf:
         return ops::nan_to_num(self_, nan, posinf, neginf);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(654), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(678), &mut [One(&mut self_)])?;
     ops::nan_to_num(&self_, nan, posinf, neginf)
 }
 
@@ -8134,7 +8422,7 @@ pub fn nan_to_num_(self_: &Tensor, nan: Option<f64>, posinf: Option<f64>, neginf
         return ops::nan_to_num_(self_, nan, posinf, neginf);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(655), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(679), &mut [One(&mut self_)])?;
     ops::nan_to_num_(&self_, nan, posinf, neginf)
 }
 
@@ -8146,7 +8434,7 @@ pub fn sinc(self_: &Tensor) -> Result<Tensor> {
         return ops::sinc(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(656), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(680), &mut [One(&mut self_)])?;
     ops::sinc(&self_)
 }
 
@@ -8158,7 +8446,7 @@ pub fn sinc_(self_: &Tensor) -> Result<()> {
         return ops::sinc_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(657), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(681), &mut [One(&mut self_)])?;
     ops::sinc_(&self_)
 }
 
@@ -8171,7 +8459,7 @@ pub fn float_power(self_: &Tensor, exponent: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut exponent = exponent.clone();
-    let _op = enter(OpId(658), &mut [One(&mut self_), One(&mut exponent)])?;
+    let _op = enter(OpId(682), &mut [One(&mut self_), One(&mut exponent)])?;
     ops::float_power(&self_, &exponent)
 }
 
@@ -8183,7 +8471,7 @@ pub fn float_power_scalar(self_: &Tensor, exponent: Scalar) -> Result<Tensor> {
         return ops::float_power_scalar(self_, exponent);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(659), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(683), &mut [One(&mut self_)])?;
     ops::float_power_scalar(&self_, exponent)
 }
 
@@ -8196,7 +8484,7 @@ pub fn float_power_(self_: &Tensor, exponent: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut exponent = exponent.clone();
-    let _op = enter(OpId(660), &mut [One(&mut self_), One(&mut exponent)])?;
+    let _op = enter(OpId(684), &mut [One(&mut self_), One(&mut exponent)])?;
     ops::float_power_(&self_, &exponent)
 }
 
@@ -8208,7 +8496,7 @@ pub fn float_power_scalar_(self_: &Tensor, exponent: Scalar) -> Result<()> {
         return ops::float_power_scalar_(self_, exponent);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(661), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(685), &mut [One(&mut self_)])?;
     ops::float_power_scalar_(&self_, exponent)
 }
 
@@ -8221,7 +8509,7 @@ pub fn logaddexp2(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(662), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(686), &mut [One(&mut self_), One(&mut other)])?;
     ops::logaddexp2(&self_, &other)
 }
 
@@ -8234,7 +8522,7 @@ pub fn ldexp(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(663), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(687), &mut [One(&mut self_), One(&mut other)])?;
     ops::ldexp(&self_, &other)
 }
 
@@ -8247,7 +8535,7 @@ pub fn ldexp_(self_: &Tensor, other: &Tensor) -> Result<()> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(664), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(688), &mut [One(&mut self_), One(&mut other)])?;
     ops::ldexp_(&self_, &other)
 }
 
@@ -8259,7 +8547,7 @@ pub fn aminmax(self_: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<(Tenso
         return ops::aminmax(self_, dim, keepdim);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(665), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(689), &mut [One(&mut self_)])?;
     ops::aminmax(&self_, dim, keepdim)
 }
 
@@ -8271,7 +8559,7 @@ pub fn nanmean(self_: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option
         return ops::nanmean(self_, dim, keepdim, dtype);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(666), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(690), &mut [One(&mut self_)])?;
     ops::nanmean(&self_, dim, keepdim, dtype)
 }
 
@@ -8284,7 +8572,7 @@ pub fn inner(self_: &Tensor, other: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut other = other.clone();
-    let _op = enter(OpId(667), &mut [One(&mut self_), One(&mut other)])?;
+    let _op = enter(OpId(691), &mut [One(&mut self_), One(&mut other)])?;
     ops::inner(&self_, &other)
 }
 
@@ -8296,7 +8584,7 @@ pub fn hardtanh(self_: &Tensor, min_val: Scalar, max_val: Scalar) -> Result<Tens
         return ops::hardtanh(self_, min_val, max_val);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(668), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(692), &mut [One(&mut self_)])?;
     ops::hardtanh(&self_, min_val, max_val)
 }
 
@@ -8308,7 +8596,7 @@ pub fn hardtanh_(self_: &Tensor, min_val: Scalar, max_val: Scalar) -> Result<()>
         return ops::hardtanh_(self_, min_val, max_val);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(669), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(693), &mut [One(&mut self_)])?;
     ops::hardtanh_(&self_, min_val, max_val)
 }
 
@@ -8320,7 +8608,7 @@ pub fn selu(self_: &Tensor) -> Result<Tensor> {
         return ops::selu(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(670), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(694), &mut [One(&mut self_)])?;
     ops::selu(&self_)
 }
 
@@ -8332,7 +8620,7 @@ pub fn selu_(self_: &Tensor) -> Result<()> {
         return ops::selu_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(671), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(695), &mut [One(&mut self_)])?;
     ops::selu_(&self_)
 }
 
@@ -8344,7 +8632,7 @@ pub fn celu(self_: &Tensor, alpha: Scalar) -> Result<Tensor> {
         return ops::celu(self_, alpha);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(672), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(696), &mut [One(&mut self_)])?;
     ops::celu(&self_, alpha)
 }
 
@@ -8356,7 +8644,7 @@ pub fn celu_(self_: &Tensor, alpha: Scalar) -> Result<()> {
         return ops::celu_(self_, alpha);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(673), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(697), &mut [One(&mut self_)])?;
     ops::celu_(&self_, alpha)
 }
 
@@ -8368,7 +8656,7 @@ pub fn mish(self_: &Tensor) -> Result<Tensor> {
         return ops::mish(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(674), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(698), &mut [One(&mut self_)])?;
     ops::mish(&self_)
 }
 
@@ -8380,7 +8668,7 @@ pub fn softsign(self_: &Tensor) -> Result<Tensor> {
         return ops::softsign(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(675), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(699), &mut [One(&mut self_)])?;
     ops::softsign(&self_)
 }
 
@@ -8392,7 +8680,7 @@ pub fn tanhshrink(self_: &Tensor) -> Result<Tensor> {
         return ops::tanhshrink(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(676), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(700), &mut [One(&mut self_)])?;
     ops::tanhshrink(&self_)
 }
 
@@ -8404,7 +8692,7 @@ pub fn hardshrink(self_: &Tensor, lambd: Scalar) -> Result<Tensor> {
         return ops::hardshrink(self_, lambd);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(677), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(701), &mut [One(&mut self_)])?;
     ops::hardshrink(&self_, lambd)
 }
 
@@ -8416,7 +8704,7 @@ pub fn softshrink(self_: &Tensor, lambd: Scalar) -> Result<Tensor> {
         return ops::softshrink(self_, lambd);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(678), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(702), &mut [One(&mut self_)])?;
     ops::softshrink(&self_, lambd)
 }
 
@@ -8428,7 +8716,7 @@ pub fn threshold(self_: &Tensor, threshold: Scalar, value: Scalar) -> Result<Ten
         return ops::threshold(self_, threshold, value);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(679), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(703), &mut [One(&mut self_)])?;
     ops::threshold(&self_, threshold, value)
 }
 
@@ -8440,7 +8728,7 @@ pub fn threshold_(self_: &Tensor, threshold: Scalar, value: Scalar) -> Result<()
         return ops::threshold_(self_, threshold, value);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(680), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(704), &mut [One(&mut self_)])?;
     ops::threshold_(&self_, threshold, value)
 }
 
@@ -8453,7 +8741,7 @@ pub fn prelu(self_: &Tensor, weight: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut weight = weight.clone();
-    let _op = enter(OpId(681), &mut [One(&mut self_), One(&mut weight)])?;
+    let _op = enter(OpId(705), &mut [One(&mut self_), One(&mut weight)])?;
     ops::prelu(&self_, &weight)
 }
 
@@ -8465,7 +8753,7 @@ pub fn rrelu(self_: &Tensor, lower: Scalar, upper: Scalar, training: bool, gener
         return ops::rrelu(self_, lower, upper, training, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(682), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(706), &mut [One(&mut self_)])?;
     ops::rrelu(&self_, lower, upper, training, generator)
 }
 
@@ -8477,7 +8765,7 @@ pub fn rrelu_(self_: &Tensor, lower: Scalar, upper: Scalar, training: bool, gene
         return ops::rrelu_(self_, lower, upper, training, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(683), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(707), &mut [One(&mut self_)])?;
     ops::rrelu_(&self_, lower, upper, training, generator)
 }
 
@@ -8491,7 +8779,7 @@ pub fn conv1d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: &[
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(684), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(708), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv1d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)
 }
 
@@ -8505,7 +8793,7 @@ pub fn conv2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: &[
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(685), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(709), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv2d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)
 }
 
@@ -8519,7 +8807,7 @@ pub fn conv3d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: &[
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(686), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(710), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv3d(&input, &weight, bias.as_ref(), stride, padding, dilation, groups)
 }
 
@@ -8533,7 +8821,7 @@ pub fn conv_padded(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, strid
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(687), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(711), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_padded(&input, &weight, bias.as_ref(), stride, padding, dilation, groups, padding_mode, auto_padding)
 }
 
@@ -8547,7 +8835,7 @@ pub fn conv_transpose1d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, 
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(688), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(712), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_transpose1d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)
 }
 
@@ -8561,7 +8849,7 @@ pub fn conv_transpose2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, 
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(689), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(713), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_transpose2d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)
 }
 
@@ -8575,7 +8863,7 @@ pub fn conv_transpose3d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, 
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(690), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(714), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_transpose3d(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation)
 }
 
@@ -8589,7 +8877,7 @@ pub fn conv_transpose_sized(input: &Tensor, weight: &Tensor, bias: Option<&Tenso
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(691), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(715), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::conv_transpose_sized(&input, &weight, bias.as_ref(), stride, padding, output_padding, groups, dilation, output_size)
 }
 
@@ -8603,7 +8891,7 @@ pub fn conv_tbc(self_: &Tensor, weight: &Tensor, bias: &Tensor, pad: i64) -> Res
     let mut self_ = self_.clone();
     let mut weight = weight.clone();
     let mut bias = bias.clone();
-    let _op = enter(OpId(692), &mut [One(&mut self_), One(&mut weight), One(&mut bias)])?;
+    let _op = enter(OpId(716), &mut [One(&mut self_), One(&mut weight), One(&mut bias)])?;
     ops::conv_tbc(&self_, &weight, &bias, pad)
 }
 
@@ -8617,7 +8905,7 @@ pub fn convolution(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, strid
     let mut input = input.clone();
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(693), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(717), &mut [One(&mut input), One(&mut weight), Opt(&mut bias)])?;
     ops::convolution(&input, &weight, bias.as_ref(), stride, padding, dilation, transposed, output_padding, groups)
 }
 
@@ -8629,7 +8917,7 @@ pub fn max_pool1d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::max_pool1d(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(694), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(718), &mut [One(&mut self_)])?;
     ops::max_pool1d(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -8641,7 +8929,7 @@ pub fn max_pool2d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::max_pool2d(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(695), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(719), &mut [One(&mut self_)])?;
     ops::max_pool2d(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -8653,7 +8941,7 @@ pub fn max_pool3d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::max_pool3d(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(696), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(720), &mut [One(&mut self_)])?;
     ops::max_pool3d(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -8665,7 +8953,7 @@ pub fn max_pool2d_with_indices(self_: &Tensor, kernel_size: &[i64], stride: &[i6
         return ops::max_pool2d_with_indices(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(697), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(721), &mut [One(&mut self_)])?;
     ops::max_pool2d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -8677,7 +8965,7 @@ pub fn max_pool1d_with_indices(self_: &Tensor, kernel_size: &[i64], stride: &[i6
         return ops::max_pool1d_with_indices(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(698), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(722), &mut [One(&mut self_)])?;
     ops::max_pool1d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -8689,7 +8977,7 @@ pub fn max_pool3d_with_indices(self_: &Tensor, kernel_size: &[i64], stride: &[i6
         return ops::max_pool3d_with_indices(self_, kernel_size, stride, padding, dilation, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(699), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(723), &mut [One(&mut self_)])?;
     ops::max_pool3d_with_indices(&self_, kernel_size, stride, padding, dilation, ceil_mode)
 }
 
@@ -8701,7 +8989,7 @@ pub fn avg_pool1d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::avg_pool1d(self_, kernel_size, stride, padding, ceil_mode, count_include_pad);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(700), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(724), &mut [One(&mut self_)])?;
     ops::avg_pool1d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad)
 }
 
@@ -8713,7 +9001,7 @@ pub fn avg_pool2d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::avg_pool2d(self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(701), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(725), &mut [One(&mut self_)])?;
     ops::avg_pool2d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 }
 
@@ -8725,7 +9013,7 @@ pub fn avg_pool3d(self_: &Tensor, kernel_size: &[i64], stride: &[i64], padding: 
         return ops::avg_pool3d(self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(702), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(726), &mut [One(&mut self_)])?;
     ops::avg_pool3d(&self_, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 }
 
@@ -8737,7 +9025,7 @@ pub fn adaptive_avg_pool1d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_avg_pool1d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(703), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(727), &mut [One(&mut self_)])?;
     ops::adaptive_avg_pool1d(&self_, output_size)
 }
 
@@ -8749,7 +9037,7 @@ pub fn adaptive_avg_pool2d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_avg_pool2d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(704), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(728), &mut [One(&mut self_)])?;
     ops::adaptive_avg_pool2d(&self_, output_size)
 }
 
@@ -8761,7 +9049,7 @@ pub fn adaptive_avg_pool3d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_avg_pool3d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(705), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(729), &mut [One(&mut self_)])?;
     ops::adaptive_avg_pool3d(&self_, output_size)
 }
 
@@ -8773,7 +9061,7 @@ pub fn adaptive_max_pool1d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_max_pool1d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(706), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(730), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool1d(&self_, output_size)
 }
 
@@ -8785,7 +9073,7 @@ pub fn adaptive_max_pool1d_with_indices(self_: &Tensor, output_size: &[i64]) -> 
         return ops::adaptive_max_pool1d_with_indices(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(707), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(731), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool1d_with_indices(&self_, output_size)
 }
 
@@ -8797,7 +9085,7 @@ pub fn adaptive_max_pool2d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_max_pool2d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(708), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(732), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool2d(&self_, output_size)
 }
 
@@ -8809,7 +9097,7 @@ pub fn adaptive_max_pool2d_with_indices(self_: &Tensor, output_size: &[i64]) -> 
         return ops::adaptive_max_pool2d_with_indices(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(709), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(733), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool2d_with_indices(&self_, output_size)
 }
 
@@ -8821,7 +9109,7 @@ pub fn adaptive_max_pool3d(self_: &Tensor, output_size: &[i64]) -> Result<Tensor
         return ops::adaptive_max_pool3d(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(710), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(734), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool3d(&self_, output_size)
 }
 
@@ -8833,7 +9121,7 @@ pub fn adaptive_max_pool3d_with_indices(self_: &Tensor, output_size: &[i64]) -> 
         return ops::adaptive_max_pool3d_with_indices(self_, output_size);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(711), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(735), &mut [One(&mut self_)])?;
     ops::adaptive_max_pool3d_with_indices(&self_, output_size)
 }
 
@@ -8845,7 +9133,7 @@ pub fn lp_pool1d(self_: &Tensor, norm_type: f64, kernel_size: &[i64], stride: Op
         return ops::lp_pool1d(self_, norm_type, kernel_size, stride, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(712), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(736), &mut [One(&mut self_)])?;
     ops::lp_pool1d(&self_, norm_type, kernel_size, stride, ceil_mode)
 }
 
@@ -8857,7 +9145,7 @@ pub fn lp_pool2d(self_: &Tensor, norm_type: f64, kernel_size: &[i64], stride: Op
         return ops::lp_pool2d(self_, norm_type, kernel_size, stride, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(713), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(737), &mut [One(&mut self_)])?;
     ops::lp_pool2d(&self_, norm_type, kernel_size, stride, ceil_mode)
 }
 
@@ -8869,7 +9157,7 @@ pub fn lp_pool3d(self_: &Tensor, norm_type: f64, kernel_size: &[i64], stride: Op
         return ops::lp_pool3d(self_, norm_type, kernel_size, stride, ceil_mode);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(714), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(738), &mut [One(&mut self_)])?;
     ops::lp_pool3d(&self_, norm_type, kernel_size, stride, ceil_mode)
 }
 
@@ -8882,7 +9170,7 @@ pub fn max_unpool1d(self_: &Tensor, indices: &Tensor, kernel_size: &[i64], strid
     }
     let mut self_ = self_.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(715), &mut [One(&mut self_), One(&mut indices)])?;
+    let _op = enter(OpId(739), &mut [One(&mut self_), One(&mut indices)])?;
     ops::max_unpool1d(&self_, &indices, kernel_size, stride, padding, output_size)
 }
 
@@ -8895,7 +9183,7 @@ pub fn max_unpool2d(self_: &Tensor, indices: &Tensor, kernel_size: &[i64], strid
     }
     let mut self_ = self_.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(716), &mut [One(&mut self_), One(&mut indices)])?;
+    let _op = enter(OpId(740), &mut [One(&mut self_), One(&mut indices)])?;
     ops::max_unpool2d(&self_, &indices, kernel_size, stride, padding, output_size)
 }
 
@@ -8908,7 +9196,7 @@ pub fn max_unpool3d(self_: &Tensor, indices: &Tensor, kernel_size: &[i64], strid
     }
     let mut self_ = self_.clone();
     let mut indices = indices.clone();
-    let _op = enter(OpId(717), &mut [One(&mut self_), One(&mut indices)])?;
+    let _op = enter(OpId(741), &mut [One(&mut self_), One(&mut indices)])?;
     ops::max_unpool3d(&self_, &indices, kernel_size, stride, padding, output_size)
 }
 
@@ -8921,7 +9209,7 @@ pub fn fractional_max_pool2d_with_indices(self_: &Tensor, kernel_size: &[i64], o
     }
     let mut self_ = self_.clone();
     let mut random_samples = random_samples.cloned();
-    let _op = enter(OpId(718), &mut [One(&mut self_), Opt(&mut random_samples)])?;
+    let _op = enter(OpId(742), &mut [One(&mut self_), Opt(&mut random_samples)])?;
     ops::fractional_max_pool2d_with_indices(&self_, kernel_size, output_size, random_samples.as_ref(), generator)
 }
 
@@ -8934,7 +9222,7 @@ pub fn fractional_max_pool3d_with_indices(self_: &Tensor, kernel_size: &[i64], o
     }
     let mut self_ = self_.clone();
     let mut random_samples = random_samples.cloned();
-    let _op = enter(OpId(719), &mut [One(&mut self_), Opt(&mut random_samples)])?;
+    let _op = enter(OpId(743), &mut [One(&mut self_), Opt(&mut random_samples)])?;
     ops::fractional_max_pool3d_with_indices(&self_, kernel_size, output_size, random_samples.as_ref(), generator)
 }
 
@@ -8946,7 +9234,7 @@ pub fn im2col(self_: &Tensor, kernel_size: &[i64], dilation: &[i64], padding: &[
         return ops::im2col(self_, kernel_size, dilation, padding, stride);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(720), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(744), &mut [One(&mut self_)])?;
     ops::im2col(&self_, kernel_size, dilation, padding, stride)
 }
 
@@ -8958,7 +9246,7 @@ pub fn col2im(self_: &Tensor, output_size: &[i64], kernel_size: &[i64], dilation
         return ops::col2im(self_, output_size, kernel_size, dilation, padding, stride);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(721), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(745), &mut [One(&mut self_)])?;
     ops::col2im(&self_, output_size, kernel_size, dilation, padding, stride)
 }
 
@@ -8971,7 +9259,7 @@ pub fn grid_sample(input: &Tensor, grid: &Tensor, mode: &str, padding_mode: &str
     }
     let mut input = input.clone();
     let mut grid = grid.clone();
-    let _op = enter(OpId(722), &mut [One(&mut input), One(&mut grid)])?;
+    let _op = enter(OpId(746), &mut [One(&mut input), One(&mut grid)])?;
     ops::grid_sample(&input, &grid, mode, padding_mode, align_corners)
 }
 
@@ -8984,7 +9272,7 @@ pub fn grid_sampler(input: &Tensor, grid: &Tensor, interpolation_mode: i64, padd
     }
     let mut input = input.clone();
     let mut grid = grid.clone();
-    let _op = enter(OpId(723), &mut [One(&mut input), One(&mut grid)])?;
+    let _op = enter(OpId(747), &mut [One(&mut input), One(&mut grid)])?;
     ops::grid_sampler(&input, &grid, interpolation_mode, padding_mode, align_corners)
 }
 
@@ -8996,7 +9284,7 @@ pub fn affine_grid(theta: &Tensor, size: &[i64], align_corners: bool) -> Result<
         return ops::affine_grid(theta, size, align_corners);
     }
     let mut theta = theta.clone();
-    let _op = enter(OpId(724), &mut [One(&mut theta)])?;
+    let _op = enter(OpId(748), &mut [One(&mut theta)])?;
     ops::affine_grid(&theta, size, align_corners)
 }
 
@@ -9010,7 +9298,7 @@ pub fn layer_norm(input: &Tensor, normalized_shape: &[i64], weight: Option<&Tens
     let mut input = input.clone();
     let mut weight = weight.cloned();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(725), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(749), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
     ops::layer_norm(&input, normalized_shape, weight.as_ref(), bias.as_ref(), eps)
 }
 
@@ -9023,7 +9311,7 @@ pub fn rms_norm(input: &Tensor, normalized_shape: &[i64], weight: Option<&Tensor
     }
     let mut input = input.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(726), &mut [One(&mut input), Opt(&mut weight)])?;
+    let _op = enter(OpId(750), &mut [One(&mut input), Opt(&mut weight)])?;
     ops::rms_norm(&input, normalized_shape, weight.as_ref(), eps)
 }
 
@@ -9037,7 +9325,7 @@ pub fn group_norm(input: &Tensor, num_groups: i64, weight: Option<&Tensor>, bias
     let mut input = input.clone();
     let mut weight = weight.cloned();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(727), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(751), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
     ops::group_norm(&input, num_groups, weight.as_ref(), bias.as_ref(), eps)
 }
 
@@ -9053,7 +9341,7 @@ pub fn batch_norm(input: &Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>
     let mut bias = bias.cloned();
     let mut running_mean = running_mean.cloned();
     let mut running_var = running_var.cloned();
-    let _op = enter(OpId(728), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+    let _op = enter(OpId(752), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
     ops::batch_norm(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, momentum, eps)
 }
 
@@ -9067,7 +9355,7 @@ pub fn native_layer_norm(input: &Tensor, normalized_shape: &[i64], weight: Optio
     let mut input = input.clone();
     let mut weight = weight.cloned();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(729), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(753), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
     ops::native_layer_norm(&input, normalized_shape, weight.as_ref(), bias.as_ref(), eps)
 }
 
@@ -9081,7 +9369,7 @@ pub fn native_group_norm(input: &Tensor, weight: Option<&Tensor>, bias: Option<&
     let mut input = input.clone();
     let mut weight = weight.cloned();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(730), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(754), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
     ops::native_group_norm(&input, weight.as_ref(), bias.as_ref(), N, C, HxW, group, eps)
 }
 
@@ -9097,7 +9385,7 @@ pub fn native_batch_norm(input: &Tensor, weight: Option<&Tensor>, bias: Option<&
     let mut bias = bias.cloned();
     let mut running_mean = running_mean.cloned();
     let mut running_var = running_var.cloned();
-    let _op = enter(OpId(731), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+    let _op = enter(OpId(755), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
     ops::native_batch_norm(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, momentum, eps)
 }
 
@@ -9111,7 +9399,7 @@ pub fn instance_norm(input: &Tensor, weight: Option<&Tensor>, bias: Option<&Tens
     let mut input = input.clone();
     let mut weight = weight.cloned();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(732), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(756), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias)])?;
     ops::instance_norm(&input, weight.as_ref(), bias.as_ref(), eps)
 }
 
@@ -9128,7 +9416,7 @@ pub fn batch_norm_tracked(input: &Tensor, weight: Option<&Tensor>, bias: Option<
     let mut running_mean = running_mean.cloned();
     let mut running_var = running_var.cloned();
     let mut num_batches_tracked = num_batches_tracked.cloned();
-    let _op = enter(OpId(733), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var), Opt(&mut num_batches_tracked)])?;
+    let _op = enter(OpId(757), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var), Opt(&mut num_batches_tracked)])?;
     ops::batch_norm_tracked(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), num_batches_tracked.as_ref(), training, track_running_stats, momentum, eps)
 }
 
@@ -9144,7 +9432,7 @@ pub fn instance_norm_tracked(input: &Tensor, weight: Option<&Tensor>, bias: Opti
     let mut bias = bias.cloned();
     let mut running_mean = running_mean.cloned();
     let mut running_var = running_var.cloned();
-    let _op = enter(OpId(734), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
+    let _op = enter(OpId(758), &mut [One(&mut input), Opt(&mut weight), Opt(&mut bias), Opt(&mut running_mean), Opt(&mut running_var)])?;
     ops::instance_norm_tracked(&input, weight.as_ref(), bias.as_ref(), running_mean.as_ref(), running_var.as_ref(), training, track_running_stats, momentum, eps, dims)
 }
 
@@ -9156,7 +9444,7 @@ pub fn local_response_norm(input: &Tensor, size: i64, alpha: f64, beta: f64, k: 
         return ops::local_response_norm(input, size, alpha, beta, k);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(735), &mut [One(&mut input)])?;
+    let _op = enter(OpId(759), &mut [One(&mut input)])?;
     ops::local_response_norm(&input, size, alpha, beta, k)
 }
 
@@ -9168,7 +9456,7 @@ pub fn cross_map_lrn2d(input: &Tensor, size: i64, alpha: f64, beta: f64, k: f64)
         return ops::cross_map_lrn2d(input, size, alpha, beta, k);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(736), &mut [One(&mut input)])?;
+    let _op = enter(OpId(760), &mut [One(&mut input)])?;
     ops::cross_map_lrn2d(&input, size, alpha, beta, k)
 }
 
@@ -9180,7 +9468,7 @@ pub fn normalize(input: &Tensor, p: f64, dim: i64, eps: f64) -> Result<Tensor> {
         return ops::normalize(input, p, dim, eps);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(737), &mut [One(&mut input)])?;
+    let _op = enter(OpId(761), &mut [One(&mut input)])?;
     ops::normalize(&input, p, dim, eps)
 }
 
@@ -9193,7 +9481,7 @@ pub fn cosine_similarity(x1: &Tensor, x2: &Tensor, dim: i64, eps: f64) -> Result
     }
     let mut x1 = x1.clone();
     let mut x2 = x2.clone();
-    let _op = enter(OpId(738), &mut [One(&mut x1), One(&mut x2)])?;
+    let _op = enter(OpId(762), &mut [One(&mut x1), One(&mut x2)])?;
     ops::cosine_similarity(&x1, &x2, dim, eps)
 }
 
@@ -9206,7 +9494,7 @@ pub fn pairwise_distance(x1: &Tensor, x2: &Tensor, p: f64, eps: f64, keepdim: bo
     }
     let mut x1 = x1.clone();
     let mut x2 = x2.clone();
-    let _op = enter(OpId(739), &mut [One(&mut x1), One(&mut x2)])?;
+    let _op = enter(OpId(763), &mut [One(&mut x1), One(&mut x2)])?;
     ops::pairwise_distance(&x1, &x2, p, eps, keepdim)
 }
 
@@ -9218,7 +9506,7 @@ pub fn pad(input: &Tensor, pad: &[i64], mode: &str, value: Option<f64>) -> Resul
         return ops::pad(input, pad, mode, value);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(740), &mut [One(&mut input), Case(matches!((mode, pad.len()), ("reflect", 2 | 4) | ("replicate", 2 | 4 | 6)))])?;
+    let _op = enter(OpId(764), &mut [One(&mut input), Case(matches!((mode, pad.len()), ("reflect", 2 | 4) | ("replicate", 2 | 4 | 6)))])?;
     ops::pad(&input, pad, mode, value)
 }
 
@@ -9230,7 +9518,7 @@ pub fn constant_pad_nd(self_: &Tensor, pad: &[i64], value: Scalar) -> Result<Ten
         return ops::constant_pad_nd(self_, pad, value);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(741), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(765), &mut [One(&mut self_)])?;
     ops::constant_pad_nd(&self_, pad, value)
 }
 
@@ -9245,7 +9533,7 @@ pub fn scaled_dot_product_attention(query: &Tensor, key: &Tensor, value: &Tensor
     let mut key = key.clone();
     let mut value = value.clone();
     let mut attn_mask = attn_mask.cloned();
-    let _op = enter(OpId(742), &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut attn_mask)])?;
+    let _op = enter(OpId(766), &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut attn_mask)])?;
     ops::scaled_dot_product_attention(&query, &key, &value, attn_mask.as_ref(), dropout_p, is_causal, scale, enable_gqa)
 }
 
@@ -9256,7 +9544,7 @@ pub fn generate_square_subsequent_mask(sz: i64, dtype: Option<DType>, device: Op
     if watch::word() & watch::GATED == 0 {
         return ops::generate_square_subsequent_mask(sz, dtype, device);
     }
-    let _op = enter(OpId(743), &mut [])?;
+    let _op = enter(OpId(767), &mut [])?;
     ops::generate_square_subsequent_mask(sz, dtype, device)
 }
 
@@ -9283,7 +9571,7 @@ pub fn multi_head_attention_forward(query: &Tensor, key: &Tensor, value: &Tensor
     let mut v_proj_weight = v_proj_weight.cloned();
     let mut static_k = static_k.cloned();
     let mut static_v = static_v.cloned();
-    let _op = enter(OpId(744), &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut in_proj_weight), Opt(&mut in_proj_bias), Opt(&mut bias_k), Opt(&mut bias_v), One(&mut out_proj_weight), Opt(&mut out_proj_bias), Opt(&mut key_padding_mask), Opt(&mut attn_mask), Opt(&mut q_proj_weight), Opt(&mut k_proj_weight), Opt(&mut v_proj_weight), Opt(&mut static_k), Opt(&mut static_v)])?;
+    let _op = enter(OpId(768), &mut [One(&mut query), One(&mut key), One(&mut value), Opt(&mut in_proj_weight), Opt(&mut in_proj_bias), Opt(&mut bias_k), Opt(&mut bias_v), One(&mut out_proj_weight), Opt(&mut out_proj_bias), Opt(&mut key_padding_mask), Opt(&mut attn_mask), Opt(&mut q_proj_weight), Opt(&mut k_proj_weight), Opt(&mut v_proj_weight), Opt(&mut static_k), Opt(&mut static_v)])?;
     ops::multi_head_attention_forward(&query, &key, &value, embed_dim_to_check, num_heads, in_proj_weight.as_ref(), in_proj_bias.as_ref(), bias_k.as_ref(), bias_v.as_ref(), add_zero_attn, dropout_p, &out_proj_weight, out_proj_bias.as_ref(), training, key_padding_mask.as_ref(), need_weights, attn_mask.as_ref(), use_separate_proj_weight, q_proj_weight.as_ref(), k_proj_weight.as_ref(), v_proj_weight.as_ref(), static_k.as_ref(), static_v.as_ref(), average_attn_weights, is_causal)
 }
 
@@ -9295,7 +9583,7 @@ pub fn pixel_shuffle(self_: &Tensor, upscale_factor: i64) -> Result<Tensor> {
         return ops::pixel_shuffle(self_, upscale_factor);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(745), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(769), &mut [One(&mut self_)])?;
     ops::pixel_shuffle(&self_, upscale_factor)
 }
 
@@ -9307,7 +9595,7 @@ pub fn interpolate(input: &Tensor, size: Option<&[i64]>, scale_factor: Option<f6
         return ops::interpolate(input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias, scale_h, scale_w);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(746), &mut [One(&mut input)])?;
+    let _op = enter(OpId(770), &mut [One(&mut input)])?;
     ops::interpolate(&input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias, scale_h, scale_w)
 }
 
@@ -9319,7 +9607,7 @@ pub fn pixel_unshuffle(self_: &Tensor, downscale_factor: i64) -> Result<Tensor> 
         return ops::pixel_unshuffle(self_, downscale_factor);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(747), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(771), &mut [One(&mut self_)])?;
     ops::pixel_unshuffle(&self_, downscale_factor)
 }
 
@@ -9331,7 +9619,7 @@ pub fn channel_shuffle(self_: &Tensor, groups: i64) -> Result<Tensor> {
         return ops::channel_shuffle(self_, groups);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(748), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(772), &mut [One(&mut self_)])?;
     ops::channel_shuffle(&self_, groups)
 }
 
@@ -9345,7 +9633,7 @@ pub fn lstm(input: &Tensor, hx: &[Tensor], params: &[Tensor], has_biases: bool, 
     let mut input = input.clone();
     let mut hx = hx.to_vec();
     let mut params = params.to_vec();
-    let _op = enter(OpId(749), &mut [One(&mut input), List(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(773), &mut [One(&mut input), List(&mut hx), List(&mut params)])?;
     ops::lstm(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 }
 
@@ -9360,7 +9648,7 @@ pub fn lstm_data(data: &Tensor, batch_sizes: &Tensor, hx: &[Tensor], params: &[T
     let mut batch_sizes = batch_sizes.clone();
     let mut hx = hx.to_vec();
     let mut params = params.to_vec();
-    let _op = enter(OpId(750), &mut [One(&mut data), One(&mut batch_sizes), List(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(774), &mut [One(&mut data), One(&mut batch_sizes), List(&mut hx), List(&mut params)])?;
     ops::lstm_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)
 }
 
@@ -9374,7 +9662,7 @@ pub fn gru(input: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool, num
     let mut input = input.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(751), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(775), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
     ops::gru(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 }
 
@@ -9389,7 +9677,7 @@ pub fn gru_data(data: &Tensor, batch_sizes: &Tensor, hx: &Tensor, params: &[Tens
     let mut batch_sizes = batch_sizes.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(752), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(776), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
     ops::gru_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)
 }
 
@@ -9403,7 +9691,7 @@ pub fn rnn_tanh(input: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool
     let mut input = input.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(753), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(777), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
     ops::rnn_tanh(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 }
 
@@ -9418,7 +9706,7 @@ pub fn rnn_tanh_data(data: &Tensor, batch_sizes: &Tensor, hx: &Tensor, params: &
     let mut batch_sizes = batch_sizes.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(754), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(778), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
     ops::rnn_tanh_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)
 }
 
@@ -9432,7 +9720,7 @@ pub fn rnn_relu(input: &Tensor, hx: &Tensor, params: &[Tensor], has_biases: bool
     let mut input = input.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(755), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(779), &mut [One(&mut input), One(&mut hx), List(&mut params)])?;
     ops::rnn_relu(&input, &hx, &params, has_biases, num_layers, dropout, train, bidirectional, batch_first)
 }
 
@@ -9447,7 +9735,7 @@ pub fn rnn_relu_data(data: &Tensor, batch_sizes: &Tensor, hx: &Tensor, params: &
     let mut batch_sizes = batch_sizes.clone();
     let mut hx = hx.clone();
     let mut params = params.to_vec();
-    let _op = enter(OpId(756), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
+    let _op = enter(OpId(780), &mut [One(&mut data), One(&mut batch_sizes), One(&mut hx), List(&mut params)])?;
     ops::rnn_relu_data(&data, &batch_sizes, &hx, &params, has_biases, num_layers, dropout, train, bidirectional)
 }
 
@@ -9464,7 +9752,7 @@ pub fn lstm_cell(input: &Tensor, hx: &[Tensor], w_ih: &Tensor, w_hh: &Tensor, b_
     let mut w_hh = w_hh.clone();
     let mut b_ih = b_ih.cloned();
     let mut b_hh = b_hh.cloned();
-    let _op = enter(OpId(757), &mut [One(&mut input), List(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+    let _op = enter(OpId(781), &mut [One(&mut input), List(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
     ops::lstm_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())
 }
 
@@ -9481,7 +9769,7 @@ pub fn gru_cell(input: &Tensor, hx: &Tensor, w_ih: &Tensor, w_hh: &Tensor, b_ih:
     let mut w_hh = w_hh.clone();
     let mut b_ih = b_ih.cloned();
     let mut b_hh = b_hh.cloned();
-    let _op = enter(OpId(758), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+    let _op = enter(OpId(782), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
     ops::gru_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())
 }
 
@@ -9498,7 +9786,7 @@ pub fn rnn_tanh_cell(input: &Tensor, hx: &Tensor, w_ih: &Tensor, w_hh: &Tensor, 
     let mut w_hh = w_hh.clone();
     let mut b_ih = b_ih.cloned();
     let mut b_hh = b_hh.cloned();
-    let _op = enter(OpId(759), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+    let _op = enter(OpId(783), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
     ops::rnn_tanh_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())
 }
 
@@ -9515,7 +9803,7 @@ pub fn rnn_relu_cell(input: &Tensor, hx: &Tensor, w_ih: &Tensor, w_hh: &Tensor, 
     let mut w_hh = w_hh.clone();
     let mut b_ih = b_ih.cloned();
     let mut b_hh = b_hh.cloned();
-    let _op = enter(OpId(760), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
+    let _op = enter(OpId(784), &mut [One(&mut input), One(&mut hx), One(&mut w_ih), One(&mut w_hh), Opt(&mut b_ih), Opt(&mut b_hh)])?;
     ops::rnn_relu_cell(&input, &hx, &w_ih, &w_hh, b_ih.as_ref(), b_hh.as_ref())
 }
 
@@ -9528,7 +9816,7 @@ pub fn mse_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Result<Tens
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(761), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(785), &mut [One(&mut input), One(&mut target)])?;
     ops::mse_loss(&input, &target, reduction)
 }
 
@@ -9541,7 +9829,7 @@ pub fn l1_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Result<Tenso
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(762), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(786), &mut [One(&mut input), One(&mut target)])?;
     ops::l1_loss(&input, &target, reduction)
 }
 
@@ -9554,7 +9842,7 @@ pub fn smooth_l1_loss(input: &Tensor, target: &Tensor, reduction: &str, beta: f6
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(763), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(787), &mut [One(&mut input), One(&mut target)])?;
     ops::smooth_l1_loss(&input, &target, reduction, beta)
 }
 
@@ -9567,7 +9855,7 @@ pub fn huber_loss(input: &Tensor, target: &Tensor, reduction: &str, delta: f64) 
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(764), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(788), &mut [One(&mut input), One(&mut target)])?;
     ops::huber_loss(&input, &target, reduction, delta)
 }
 
@@ -9581,7 +9869,7 @@ pub fn binary_cross_entropy(input: &Tensor, target: &Tensor, weight: Option<&Ten
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(765), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(789), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::binary_cross_entropy(&input, &target, weight.as_ref(), reduction)
 }
 
@@ -9596,7 +9884,7 @@ pub fn binary_cross_entropy_with_logits(input: &Tensor, target: &Tensor, weight:
     let mut target = target.clone();
     let mut weight = weight.cloned();
     let mut pos_weight = pos_weight.cloned();
-    let _op = enter(OpId(766), &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
+    let _op = enter(OpId(790), &mut [One(&mut input), One(&mut target), Opt(&mut weight), Opt(&mut pos_weight)])?;
     ops::binary_cross_entropy_with_logits(&input, &target, weight.as_ref(), pos_weight.as_ref(), reduction)
 }
 
@@ -9609,7 +9897,7 @@ pub fn kl_div(input: &Tensor, target: &Tensor, reduction: &str, log_target: bool
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(767), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(791), &mut [One(&mut input), One(&mut target)])?;
     ops::kl_div(&input, &target, reduction, log_target)
 }
 
@@ -9623,7 +9911,7 @@ pub fn nll_loss(input: &Tensor, target: &Tensor, weight: Option<&Tensor>, ignore
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(768), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(792), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::nll_loss(&input, &target, weight.as_ref(), ignore_index, reduction)
 }
 
@@ -9637,7 +9925,7 @@ pub fn cross_entropy(input: &Tensor, target: &Tensor, weight: Option<&Tensor>, i
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(769), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(793), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::cross_entropy(&input, &target, weight.as_ref(), ignore_index, reduction, label_smoothing)
 }
 
@@ -9650,7 +9938,7 @@ pub fn hinge_embedding_loss(input: &Tensor, target: &Tensor, margin: f64, reduct
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(770), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(794), &mut [One(&mut input), One(&mut target)])?;
     ops::hinge_embedding_loss(&input, &target, margin, reduction)
 }
 
@@ -9663,7 +9951,7 @@ pub fn soft_margin_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Res
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(771), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(795), &mut [One(&mut input), One(&mut target)])?;
     ops::soft_margin_loss(&input, &target, reduction)
 }
 
@@ -9677,7 +9965,7 @@ pub fn margin_ranking_loss(input1: &Tensor, input2: &Tensor, target: &Tensor, ma
     let mut input1 = input1.clone();
     let mut input2 = input2.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(772), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+    let _op = enter(OpId(796), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
     ops::margin_ranking_loss(&input1, &input2, &target, margin, reduction)
 }
 
@@ -9691,7 +9979,7 @@ pub fn cosine_embedding_loss(input1: &Tensor, input2: &Tensor, target: &Tensor, 
     let mut input1 = input1.clone();
     let mut input2 = input2.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(773), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
+    let _op = enter(OpId(797), &mut [One(&mut input1), One(&mut input2), One(&mut target)])?;
     ops::cosine_embedding_loss(&input1, &input2, &target, margin, reduction)
 }
 
@@ -9705,7 +9993,7 @@ pub fn triplet_margin_loss(anchor: &Tensor, positive: &Tensor, negative: &Tensor
     let mut anchor = anchor.clone();
     let mut positive = positive.clone();
     let mut negative = negative.clone();
-    let _op = enter(OpId(774), &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
+    let _op = enter(OpId(798), &mut [One(&mut anchor), One(&mut positive), One(&mut negative)])?;
     ops::triplet_margin_loss(&anchor, &positive, &negative, margin, p, eps, swap, reduction)
 }
 
@@ -9719,7 +10007,7 @@ pub fn multilabel_soft_margin_loss(input: &Tensor, target: &Tensor, weight: Opti
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(775), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(799), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::multilabel_soft_margin_loss(&input, &target, weight.as_ref(), reduction)
 }
 
@@ -9733,7 +10021,7 @@ pub fn multi_margin_loss(input: &Tensor, target: &Tensor, p: Scalar, margin: f64
     let mut input = input.clone();
     let mut target = target.clone();
     let mut weight = weight.cloned();
-    let _op = enter(OpId(776), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
+    let _op = enter(OpId(800), &mut [One(&mut input), One(&mut target), Opt(&mut weight)])?;
     ops::multi_margin_loss(&input, &target, p, margin, weight.as_ref(), reduction)
 }
 
@@ -9746,7 +10034,7 @@ pub fn poisson_nll_loss(input: &Tensor, target: &Tensor, log_input: bool, full: 
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(777), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(801), &mut [One(&mut input), One(&mut target)])?;
     ops::poisson_nll_loss(&input, &target, log_input, full, eps, reduction)
 }
 
@@ -9760,7 +10048,7 @@ pub fn gaussian_nll_loss(input: &Tensor, target: &Tensor, var: &Tensor, full: bo
     let mut input = input.clone();
     let mut target = target.clone();
     let mut var = var.clone();
-    let _op = enter(OpId(778), &mut [One(&mut input), One(&mut target), One(&mut var)])?;
+    let _op = enter(OpId(802), &mut [One(&mut input), One(&mut target), One(&mut var)])?;
     ops::gaussian_nll_loss(&input, &target, &var, full, eps, reduction)
 }
 
@@ -9773,7 +10061,7 @@ pub fn multilabel_margin_loss(input: &Tensor, target: &Tensor, reduction: &str) 
     }
     let mut input = input.clone();
     let mut target = target.clone();
-    let _op = enter(OpId(779), &mut [One(&mut input), One(&mut target)])?;
+    let _op = enter(OpId(803), &mut [One(&mut input), One(&mut target)])?;
     ops::multilabel_margin_loss(&input, &target, reduction)
 }
 
@@ -9788,7 +10076,7 @@ pub fn ctc_loss(log_probs: &Tensor, targets: &Tensor, input_lengths: &Tensor, ta
     let mut targets = targets.clone();
     let mut input_lengths = input_lengths.clone();
     let mut target_lengths = target_lengths.clone();
-    let _op = enter(OpId(780), &mut [One(&mut log_probs), One(&mut targets), One(&mut input_lengths), One(&mut target_lengths)])?;
+    let _op = enter(OpId(804), &mut [One(&mut log_probs), One(&mut targets), One(&mut input_lengths), One(&mut target_lengths)])?;
     ops::ctc_loss(&log_probs, &targets, &input_lengths, &target_lengths, blank, reduction, zero_infinity)
 }
 
@@ -9801,7 +10089,7 @@ pub fn ctc_loss_int_list(log_probs: &Tensor, targets: &Tensor, input_lengths: &[
     }
     let mut log_probs = log_probs.clone();
     let mut targets = targets.clone();
-    let _op = enter(OpId(781), &mut [One(&mut log_probs), One(&mut targets)])?;
+    let _op = enter(OpId(805), &mut [One(&mut log_probs), One(&mut targets)])?;
     ops::ctc_loss_int_list(&log_probs, &targets, input_lengths, target_lengths, blank, reduction, zero_infinity)
 }
 
@@ -9812,7 +10100,7 @@ pub fn rand(size: &[i64], generator: Option<&Generator>, dtype: Option<DType>, d
     if watch::word() & watch::GATED == 0 {
         return ops::rand(size, generator, dtype, device);
     }
-    let _op = enter(OpId(782), &mut [])?;
+    let _op = enter(OpId(806), &mut [])?;
     ops::rand(size, generator, dtype, device)
 }
 
@@ -9824,7 +10112,7 @@ pub fn rand_like(self_: &Tensor, generator: Option<&Generator>, dtype: Option<DT
         return ops::rand_like(self_, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(783), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(807), &mut [One(&mut self_)])?;
     ops::rand_like(&self_, generator, dtype, device)
 }
 
@@ -9835,7 +10123,7 @@ pub fn randn(size: &[i64], generator: Option<&Generator>, dtype: Option<DType>, 
     if watch::word() & watch::GATED == 0 {
         return ops::randn(size, generator, dtype, device);
     }
-    let _op = enter(OpId(784), &mut [])?;
+    let _op = enter(OpId(808), &mut [])?;
     ops::randn(size, generator, dtype, device)
 }
 
@@ -9847,7 +10135,7 @@ pub fn randn_like(self_: &Tensor, generator: Option<&Generator>, dtype: Option<D
         return ops::randn_like(self_, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(785), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(809), &mut [One(&mut self_)])?;
     ops::randn_like(&self_, generator, dtype, device)
 }
 
@@ -9858,7 +10146,7 @@ pub fn randint(high: i64, size: &[i64], generator: Option<&Generator>, dtype: Op
     if watch::word() & watch::GATED == 0 {
         return ops::randint(high, size, generator, dtype, device);
     }
-    let _op = enter(OpId(786), &mut [])?;
+    let _op = enter(OpId(810), &mut [])?;
     ops::randint(high, size, generator, dtype, device)
 }
 
@@ -9869,7 +10157,7 @@ pub fn randint_low(low: i64, high: i64, size: &[i64], generator: Option<&Generat
     if watch::word() & watch::GATED == 0 {
         return ops::randint_low(low, high, size, generator, dtype, device);
     }
-    let _op = enter(OpId(787), &mut [])?;
+    let _op = enter(OpId(811), &mut [])?;
     ops::randint_low(low, high, size, generator, dtype, device)
 }
 
@@ -9881,7 +10169,7 @@ pub fn randint_like(self_: &Tensor, high: i64, generator: Option<&Generator>, dt
         return ops::randint_like(self_, high, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(788), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(812), &mut [One(&mut self_)])?;
     ops::randint_like(&self_, high, generator, dtype, device)
 }
 
@@ -9893,7 +10181,7 @@ pub fn randint_like_low(self_: &Tensor, low: i64, high: i64, generator: Option<&
         return ops::randint_like_low(self_, low, high, generator, dtype, device);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(789), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(813), &mut [One(&mut self_)])?;
     ops::randint_like_low(&self_, low, high, generator, dtype, device)
 }
 
@@ -9904,7 +10192,7 @@ pub fn randperm(n: i64, generator: Option<&Generator>, dtype: Option<DType>, dev
     if watch::word() & watch::GATED == 0 {
         return ops::randperm(n, generator, dtype, device);
     }
-    let _op = enter(OpId(790), &mut [])?;
+    let _op = enter(OpId(814), &mut [])?;
     ops::randperm(n, generator, dtype, device)
 }
 
@@ -9916,7 +10204,7 @@ pub fn normal_tensor_float(mean: &Tensor, std: f64, generator: Option<&Generator
         return ops::normal_tensor_float(mean, std, generator);
     }
     let mut mean = mean.clone();
-    let _op = enter(OpId(791), &mut [One(&mut mean)])?;
+    let _op = enter(OpId(815), &mut [One(&mut mean)])?;
     ops::normal_tensor_float(&mean, std, generator)
 }
 
@@ -9928,7 +10216,7 @@ pub fn normal_float_tensor(mean: f64, std: &Tensor, generator: Option<&Generator
         return ops::normal_float_tensor(mean, std, generator);
     }
     let mut std = std.clone();
-    let _op = enter(OpId(792), &mut [One(&mut std)])?;
+    let _op = enter(OpId(816), &mut [One(&mut std)])?;
     ops::normal_float_tensor(mean, &std, generator)
 }
 
@@ -9941,7 +10229,7 @@ pub fn normal_tensor_tensor(mean: &Tensor, std: &Tensor, generator: Option<&Gene
     }
     let mut mean = mean.clone();
     let mut std = std.clone();
-    let _op = enter(OpId(793), &mut [One(&mut mean), One(&mut std)])?;
+    let _op = enter(OpId(817), &mut [One(&mut mean), One(&mut std)])?;
     ops::normal_tensor_tensor(&mean, &std, generator)
 }
 
@@ -9952,7 +10240,7 @@ pub fn normal_float_float(mean: f64, std: f64, size: &[i64], generator: Option<&
     if watch::word() & watch::GATED == 0 {
         return ops::normal_float_float(mean, std, size, generator, dtype, device);
     }
-    let _op = enter(OpId(794), &mut [])?;
+    let _op = enter(OpId(818), &mut [])?;
     ops::normal_float_float(mean, std, size, generator, dtype, device)
 }
 
@@ -9964,7 +10252,7 @@ pub fn bernoulli(self_: &Tensor, generator: Option<&Generator>) -> Result<Tensor
         return ops::bernoulli(self_, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(795), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(819), &mut [One(&mut self_)])?;
     ops::bernoulli(&self_, generator)
 }
 
@@ -9976,7 +10264,7 @@ pub fn bernoulli_p(self_: &Tensor, p: f64, generator: Option<&Generator>) -> Res
         return ops::bernoulli_p(self_, p, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(796), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(820), &mut [One(&mut self_)])?;
     ops::bernoulli_p(&self_, p, generator)
 }
 
@@ -9988,7 +10276,7 @@ pub fn multinomial(self_: &Tensor, num_samples: i64, replacement: bool, generato
         return ops::multinomial(self_, num_samples, replacement, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(797), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(821), &mut [One(&mut self_)])?;
     ops::multinomial(&self_, num_samples, replacement, generator)
 }
 
@@ -10000,7 +10288,7 @@ pub fn poisson(self_: &Tensor, generator: Option<&Generator>) -> Result<Tensor> 
         return ops::poisson(self_, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(798), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(822), &mut [One(&mut self_)])?;
     ops::poisson(&self_, generator)
 }
 
@@ -10013,7 +10301,7 @@ pub fn binomial(count: &Tensor, prob: &Tensor, generator: Option<&Generator>) ->
     }
     let mut count = count.clone();
     let mut prob = prob.clone();
-    let _op = enter(OpId(799), &mut [One(&mut count), One(&mut prob)])?;
+    let _op = enter(OpId(823), &mut [One(&mut count), One(&mut prob)])?;
     ops::binomial(&count, &prob, generator)
 }
 
@@ -10025,7 +10313,7 @@ pub fn standard_gamma(self_: &Tensor, generator: Option<&Generator>) -> Result<T
         return ops::standard_gamma(self_, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(800), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(824), &mut [One(&mut self_)])?;
     ops::standard_gamma(&self_, generator)
 }
 
@@ -10037,7 +10325,7 @@ pub fn sample_dirichlet(self_: &Tensor, generator: Option<&Generator>) -> Result
         return ops::sample_dirichlet(self_, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(801), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(825), &mut [One(&mut self_)])?;
     ops::sample_dirichlet(&self_, generator)
 }
 
@@ -10050,7 +10338,7 @@ pub fn standard_gamma_grad(self_: &Tensor, output: &Tensor) -> Result<Tensor> {
     }
     let mut self_ = self_.clone();
     let mut output = output.clone();
-    let _op = enter(OpId(802), &mut [One(&mut self_), One(&mut output)])?;
+    let _op = enter(OpId(826), &mut [One(&mut self_), One(&mut output)])?;
     ops::standard_gamma_grad(&self_, &output)
 }
 
@@ -10064,7 +10352,7 @@ pub fn dirichlet_grad(x: &Tensor, alpha: &Tensor, total: &Tensor) -> Result<Tens
     let mut x = x.clone();
     let mut alpha = alpha.clone();
     let mut total = total.clone();
-    let _op = enter(OpId(803), &mut [One(&mut x), One(&mut alpha), One(&mut total)])?;
+    let _op = enter(OpId(827), &mut [One(&mut x), One(&mut alpha), One(&mut total)])?;
     ops::dirichlet_grad(&x, &alpha, &total)
 }
 
@@ -10076,7 +10364,7 @@ pub fn uniform_(self_: &Tensor, from_: f64, to: f64, generator: Option<&Generato
         return ops::uniform_(self_, from_, to, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(804), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(828), &mut [One(&mut self_)])?;
     ops::uniform_(&self_, from_, to, generator)
 }
 
@@ -10088,7 +10376,7 @@ pub fn normal_(self_: &Tensor, mean: f64, std: f64, generator: Option<&Generator
         return ops::normal_(self_, mean, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(805), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(829), &mut [One(&mut self_)])?;
     ops::normal_(&self_, mean, std, generator)
 }
 
@@ -10100,7 +10388,7 @@ pub fn log_normal_(self_: &Tensor, mean: f64, std: f64, generator: Option<&Gener
         return ops::log_normal_(self_, mean, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(806), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(830), &mut [One(&mut self_)])?;
     ops::log_normal_(&self_, mean, std, generator)
 }
 
@@ -10112,7 +10400,7 @@ pub fn cauchy_(self_: &Tensor, median: f64, sigma: f64, generator: Option<&Gener
         return ops::cauchy_(self_, median, sigma, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(807), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(831), &mut [One(&mut self_)])?;
     ops::cauchy_(&self_, median, sigma, generator)
 }
 
@@ -10124,7 +10412,7 @@ pub fn exponential_(self_: &Tensor, lambd: f64, generator: Option<&Generator>) -
         return ops::exponential_(self_, lambd, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(808), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(832), &mut [One(&mut self_)])?;
     ops::exponential_(&self_, lambd, generator)
 }
 
@@ -10136,7 +10424,7 @@ pub fn geometric_(self_: &Tensor, p: f64, generator: Option<&Generator>) -> Resu
         return ops::geometric_(self_, p, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(809), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(833), &mut [One(&mut self_)])?;
     ops::geometric_(&self_, p, generator)
 }
 
@@ -10148,7 +10436,7 @@ pub fn random_(self_: &Tensor, generator: Option<&Generator>) -> Result<()> {
         return ops::random_(self_, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(810), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(834), &mut [One(&mut self_)])?;
     ops::random_(&self_, generator)
 }
 
@@ -10160,7 +10448,7 @@ pub fn random_to_(self_: &Tensor, to: i64, generator: Option<&Generator>) -> Res
         return ops::random_to_(self_, to, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(811), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(835), &mut [One(&mut self_)])?;
     ops::random_to_(&self_, to, generator)
 }
 
@@ -10172,7 +10460,7 @@ pub fn random_from_(self_: &Tensor, from_: i64, to: Option<i64>, generator: Opti
         return ops::random_from_(self_, from_, to, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(812), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(836), &mut [One(&mut self_)])?;
     ops::random_from_(&self_, from_, to, generator)
 }
 
@@ -10185,7 +10473,7 @@ pub fn bernoulli_(self_: &Tensor, p: &Tensor, generator: Option<&Generator>) -> 
     }
     let mut self_ = self_.clone();
     let mut p = p.clone();
-    let _op = enter(OpId(813), &mut [One(&mut self_), One(&mut p)])?;
+    let _op = enter(OpId(837), &mut [One(&mut self_), One(&mut p)])?;
     ops::bernoulli_(&self_, &p, generator)
 }
 
@@ -10197,7 +10485,7 @@ pub fn bernoulli_float_(self_: &Tensor, p: f64, generator: Option<&Generator>) -
         return ops::bernoulli_float_(self_, p, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(814), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(838), &mut [One(&mut self_)])?;
     ops::bernoulli_float_(&self_, p, generator)
 }
 
@@ -10209,7 +10497,7 @@ pub fn dropout(input: &Tensor, p: f64, training: bool, generator: Option<&Genera
         return ops::dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(815), &mut [One(&mut input)])?;
+    let _op = enter(OpId(839), &mut [One(&mut input)])?;
     ops::dropout(&input, p, training, generator)
 }
 
@@ -10221,7 +10509,7 @@ pub fn dropout_(input: &Tensor, p: f64, training: bool, generator: Option<&Gener
         return ops::dropout_(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(816), &mut [One(&mut input)])?;
+    let _op = enter(OpId(840), &mut [One(&mut input)])?;
     ops::dropout_(&input, p, training, generator)
 }
 
@@ -10233,7 +10521,7 @@ pub fn alpha_dropout(input: &Tensor, p: f64, training: bool, generator: Option<&
         return ops::alpha_dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(817), &mut [One(&mut input)])?;
+    let _op = enter(OpId(841), &mut [One(&mut input)])?;
     ops::alpha_dropout(&input, p, training, generator)
 }
 
@@ -10245,7 +10533,7 @@ pub fn feature_dropout(input: &Tensor, p: f64, training: bool, generator: Option
         return ops::feature_dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(818), &mut [One(&mut input)])?;
+    let _op = enter(OpId(842), &mut [One(&mut input)])?;
     ops::feature_dropout(&input, p, training, generator)
 }
 
@@ -10257,7 +10545,7 @@ pub fn feature_alpha_dropout(input: &Tensor, p: f64, training: bool, generator: 
         return ops::feature_alpha_dropout(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(819), &mut [One(&mut input)])?;
+    let _op = enter(OpId(843), &mut [One(&mut input)])?;
     ops::feature_alpha_dropout(&input, p, training, generator)
 }
 
@@ -10269,7 +10557,7 @@ pub fn alpha_dropout_(input: &Tensor, p: f64, train: bool, generator: Option<&Ge
         return ops::alpha_dropout_(input, p, train, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(820), &mut [One(&mut input)])?;
+    let _op = enter(OpId(844), &mut [One(&mut input)])?;
     ops::alpha_dropout_(&input, p, train, generator)
 }
 
@@ -10281,7 +10569,7 @@ pub fn feature_dropout_(input: &Tensor, p: f64, train: bool, generator: Option<&
         return ops::feature_dropout_(input, p, train, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(821), &mut [One(&mut input)])?;
+    let _op = enter(OpId(845), &mut [One(&mut input)])?;
     ops::feature_dropout_(&input, p, train, generator)
 }
 
@@ -10293,7 +10581,7 @@ pub fn feature_alpha_dropout_(input: &Tensor, p: f64, train: bool, generator: Op
         return ops::feature_alpha_dropout_(input, p, train, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(822), &mut [One(&mut input)])?;
+    let _op = enter(OpId(846), &mut [One(&mut input)])?;
     ops::feature_alpha_dropout_(&input, p, train, generator)
 }
 
@@ -10305,7 +10593,7 @@ pub fn native_dropout(input: &Tensor, p: f64, train: Option<bool>, generator: Op
         return ops::native_dropout(input, p, train, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(823), &mut [One(&mut input)])?;
+    let _op = enter(OpId(847), &mut [One(&mut input)])?;
     ops::native_dropout(&input, p, train, generator)
 }
 
@@ -10317,7 +10605,7 @@ pub fn dropout1d(input: &Tensor, p: f64, training: bool, generator: Option<&Gene
         return ops::dropout1d(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(824), &mut [One(&mut input)])?;
+    let _op = enter(OpId(848), &mut [One(&mut input)])?;
     ops::dropout1d(&input, p, training, generator)
 }
 
@@ -10329,7 +10617,7 @@ pub fn dropout2d(input: &Tensor, p: f64, training: bool, generator: Option<&Gene
         return ops::dropout2d(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(825), &mut [One(&mut input)])?;
+    let _op = enter(OpId(849), &mut [One(&mut input)])?;
     ops::dropout2d(&input, p, training, generator)
 }
 
@@ -10341,7 +10629,7 @@ pub fn dropout3d(input: &Tensor, p: f64, training: bool, generator: Option<&Gene
         return ops::dropout3d(input, p, training, generator);
     }
     let mut input = input.clone();
-    let _op = enter(OpId(826), &mut [One(&mut input)])?;
+    let _op = enter(OpId(850), &mut [One(&mut input)])?;
     ops::dropout3d(&input, p, training, generator)
 }
 
@@ -10353,7 +10641,7 @@ pub fn gumbel_softmax(logits: &Tensor, tau: f64, hard: bool, dim: i64, generator
         return ops::gumbel_softmax(logits, tau, hard, dim, generator);
     }
     let mut logits = logits.clone();
-    let _op = enter(OpId(827), &mut [One(&mut logits)])?;
+    let _op = enter(OpId(851), &mut [One(&mut logits)])?;
     ops::gumbel_softmax(&logits, tau, hard, dim, generator)
 }
 
@@ -10365,7 +10653,7 @@ pub fn init_uniform_(self_: &Tensor, a: f64, b: f64, generator: Option<&Generato
         return ops::init_uniform_(self_, a, b, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(828), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(852), &mut [One(&mut self_)])?;
     ops::init_uniform_(&self_, a, b, generator)
 }
 
@@ -10377,7 +10665,7 @@ pub fn init_normal_(self_: &Tensor, mean: f64, std: f64, generator: Option<&Gene
         return ops::init_normal_(self_, mean, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(829), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(853), &mut [One(&mut self_)])?;
     ops::init_normal_(&self_, mean, std, generator)
 }
 
@@ -10389,7 +10677,7 @@ pub fn init_constant_(self_: &Tensor, val: f64) -> Result<()> {
         return ops::init_constant_(self_, val);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(830), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(854), &mut [One(&mut self_)])?;
     ops::init_constant_(&self_, val)
 }
 
@@ -10401,7 +10689,7 @@ pub fn init_ones_(self_: &Tensor) -> Result<()> {
         return ops::init_ones_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(831), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(855), &mut [One(&mut self_)])?;
     ops::init_ones_(&self_)
 }
 
@@ -10413,7 +10701,7 @@ pub fn init_zeros_(self_: &Tensor) -> Result<()> {
         return ops::init_zeros_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(832), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(856), &mut [One(&mut self_)])?;
     ops::init_zeros_(&self_)
 }
 
@@ -10425,7 +10713,7 @@ pub fn init_eye_(self_: &Tensor) -> Result<()> {
         return ops::init_eye_(self_);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(833), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(857), &mut [One(&mut self_)])?;
     ops::init_eye_(&self_)
 }
 
@@ -10437,7 +10725,7 @@ pub fn init_dirac_(self_: &Tensor, groups: i64) -> Result<()> {
         return ops::init_dirac_(self_, groups);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(834), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(858), &mut [One(&mut self_)])?;
     ops::init_dirac_(&self_, groups)
 }
 
@@ -10449,7 +10737,7 @@ pub fn init_xavier_uniform_(self_: &Tensor, gain: f64, generator: Option<&Genera
         return ops::init_xavier_uniform_(self_, gain, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(835), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(859), &mut [One(&mut self_)])?;
     ops::init_xavier_uniform_(&self_, gain, generator)
 }
 
@@ -10461,7 +10749,7 @@ pub fn init_xavier_normal_(self_: &Tensor, gain: f64, generator: Option<&Generat
         return ops::init_xavier_normal_(self_, gain, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(836), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(860), &mut [One(&mut self_)])?;
     ops::init_xavier_normal_(&self_, gain, generator)
 }
 
@@ -10473,7 +10761,7 @@ pub fn init_kaiming_uniform_(self_: &Tensor, a: f64, mode: &str, nonlinearity: &
         return ops::init_kaiming_uniform_(self_, a, mode, nonlinearity, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(837), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(861), &mut [One(&mut self_)])?;
     ops::init_kaiming_uniform_(&self_, a, mode, nonlinearity, generator)
 }
 
@@ -10485,7 +10773,7 @@ pub fn init_kaiming_normal_(self_: &Tensor, a: f64, mode: &str, nonlinearity: &s
         return ops::init_kaiming_normal_(self_, a, mode, nonlinearity, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(838), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(862), &mut [One(&mut self_)])?;
     ops::init_kaiming_normal_(&self_, a, mode, nonlinearity, generator)
 }
 
@@ -10497,7 +10785,7 @@ pub fn init_trunc_normal_(self_: &Tensor, mean: f64, std: f64, a: f64, b: f64, g
         return ops::init_trunc_normal_(self_, mean, std, a, b, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(839), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(863), &mut [One(&mut self_)])?;
     ops::init_trunc_normal_(&self_, mean, std, a, b, generator)
 }
 
@@ -10509,7 +10797,7 @@ pub fn init_orthogonal_(self_: &Tensor, gain: f64, generator: Option<&Generator>
         return ops::init_orthogonal_(self_, gain, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(840), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(864), &mut [One(&mut self_)])?;
     ops::init_orthogonal_(&self_, gain, generator)
 }
 
@@ -10521,7 +10809,7 @@ pub fn init_sparse_(self_: &Tensor, sparsity: f64, std: f64, generator: Option<&
         return ops::init_sparse_(self_, sparsity, std, generator);
     }
     let mut self_ = self_.clone();
-    let _op = enter(OpId(841), &mut [One(&mut self_)])?;
+    let _op = enter(OpId(865), &mut [One(&mut self_)])?;
     ops::init_sparse_(&self_, sparsity, std, generator)
 }
 
@@ -10534,7 +10822,7 @@ pub fn init_default_(weight: &Tensor, bias: Option<&Tensor>, generator: Option<&
     }
     let mut weight = weight.clone();
     let mut bias = bias.cloned();
-    let _op = enter(OpId(842), &mut [One(&mut weight), Opt(&mut bias)])?;
+    let _op = enter(OpId(866), &mut [One(&mut weight), Opt(&mut bias)])?;
     ops::init_default_(&weight, bias.as_ref(), generator)
 }
 
@@ -10545,7 +10833,7 @@ pub fn calculate_gain(nonlinearity: &str, param: Option<f64>) -> Result<f64> {
     if watch::word() & watch::GATED == 0 {
         return ops::calculate_gain(nonlinearity, param);
     }
-    let _op = enter(OpId(843), &mut [])?;
+    let _op = enter(OpId(867), &mut [])?;
     ops::calculate_gain(nonlinearity, param)
 }
 
@@ -10557,7 +10845,7 @@ pub fn clip_grad_norm_(parameters: &[Tensor], max_norm: f64, norm_type: f64, err
         return ops::clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite);
     }
     let mut parameters = parameters.to_vec();
-    let _op = enter(OpId(844), &mut [List(&mut parameters)])?;
+    let _op = enter(OpId(868), &mut [List(&mut parameters)])?;
     ops::clip_grad_norm_(&parameters, max_norm, norm_type, error_if_nonfinite)
 }
 
@@ -10569,7 +10857,7 @@ pub fn clip_grad_value_(parameters: &[Tensor], clip_value: f64) -> Result<()> {
         return ops::clip_grad_value_(parameters, clip_value);
     }
     let mut parameters = parameters.to_vec();
-    let _op = enter(OpId(845), &mut [List(&mut parameters)])?;
+    let _op = enter(OpId(869), &mut [List(&mut parameters)])?;
     ops::clip_grad_value_(&parameters, clip_value)
 }
 
@@ -10583,7 +10871,7 @@ pub fn fused_sgd_(params: &[Tensor], grads: &[Tensor], momentum_buffers: &[Tenso
     let mut params = params.to_vec();
     let mut grads = grads.to_vec();
     let mut momentum_buffers = momentum_buffers.to_vec();
-    let _op = enter(OpId(846), &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
+    let _op = enter(OpId(870), &mut [List(&mut params), List(&mut grads), List(&mut momentum_buffers)])?;
     ops::fused_sgd_(&params, &grads, &momentum_buffers, lr, momentum, dampening, weight_decay, nesterov, maximize, is_first_step)
 }
 
@@ -10599,6 +10887,6 @@ pub fn fused_adam_(params: &[Tensor], grads: &[Tensor], exp_avgs: &[Tensor], exp
     let mut exp_avgs = exp_avgs.to_vec();
     let mut exp_avg_sqs = exp_avg_sqs.to_vec();
     let mut max_exp_avg_sqs = max_exp_avg_sqs.to_vec();
-    let _op = enter(OpId(847), &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
+    let _op = enter(OpId(871), &mut [List(&mut params), List(&mut grads), List(&mut exp_avgs), List(&mut exp_avg_sqs), List(&mut max_exp_avg_sqs)])?;
     ops::fused_adam_(&params, &grads, &exp_avgs, &exp_avg_sqs, &max_exp_avg_sqs, lr, beta1, beta2, eps, weight_decay, amsgrad, maximize, decoupled, step)
 }

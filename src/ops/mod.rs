@@ -21,6 +21,7 @@ mod create;
 mod distance;
 mod einsum;
 mod factor;
+mod fft;
 mod fold;
 pub mod fused;
 mod gather;
@@ -53,6 +54,7 @@ mod search;
 mod sequence;
 mod shape;
 mod special;
+mod stft;
 #[rustfmt::skip]
 #[allow(clippy::excessive_precision)]
 mod special_gen;
@@ -80,6 +82,11 @@ pub use create::*;
 pub use distance::*;
 pub use einsum::einsum;
 pub use factor::*;
+pub use fft::{
+    fft_fft, fft_fft2, fft_fftfreq, fft_fftn, fft_fftshift, fft_hfft, fft_hfft2, fft_hfftn, fft_ifft, fft_ifft2,
+    fft_ifftn, fft_ifftshift, fft_ihfft, fft_ihfft2, fft_ihfftn, fft_irfft, fft_irfft2, fft_irfftn, fft_rfft,
+    fft_rfft2, fft_rfftfreq, fft_rfftn,
+};
 pub use fold::*;
 pub use fused::{fused_adam_, fused_sgd_};
 pub use gather::*;
@@ -108,6 +115,7 @@ pub use scatter_reduce::*;
 pub use search::*;
 pub use shape::*;
 pub use special::*;
+pub use stft::{istft, stft};
 pub use unary::*;
 pub use written::*;
 

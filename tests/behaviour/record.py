@@ -34,8 +34,9 @@ def answer(case, op):
     if case.grad:
         leaf.requires_grad_()
     places = (torch, torch.nn.functional, torch.Tensor)
-    if op.name.startswith("linalg_"):
-        f = getattr(torch.linalg, op.name.removeprefix("linalg_"))
+    family, _, rest = op.name.partition("_")
+    if family in ("linalg", "fft"):
+        f = getattr(getattr(torch, family), rest)
     else:
         f = OTHERS.get(case.op) or next(getattr(p, op.name) for p in places if hasattr(p, op.name))
     try:

@@ -495,8 +495,9 @@ torch.set_default_device(os.environ["TAPER_TEST_DEVICE"])
 
 
 def function(name):
-    if name.startswith("linalg_"):
-        return getattr(torch.linalg, name.removeprefix("linalg_"))
+    family, _, rest = name.partition("_")
+    if family in ("linalg", "fft"):
+        return getattr(getattr(torch, family), rest)
     return next(getattr(place, name) for place in (torch, F, torch.Tensor) if hasattr(place, name))
 
 

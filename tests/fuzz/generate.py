@@ -68,7 +68,7 @@ TEXTS = {
     "path": "PATH", "folder": "PATH", "stem": "NAME", "prefix": "NAME", "format": "FORMAT", "name": "NAME", "key": "NAME", "equation": "EQUATION", "reduction": "REDUCTION",
     "rounding_mode": "ROUNDING", "approximate": "APPROXIMATE", "reduce": "REDUCE", "nonlinearity": "NONLINEARITY",
     "side": "SIDE", "indexing": "INDEXING", "profile": "PROFILE", "precision": "PRECISION",
-    "interpolation": "INTERPOLATION", "padding_mode": "PADDING_MODE", "mode": "MODE",
+    "interpolation": "INTERPOLATION", "padding_mode": "PADDING_MODE", "mode": "MODE", "pad_mode": "MODE", "norm": "NORM",
 }  # fmt: skip
 
 # Options structs that a function of special.h or options_gen.h draws.

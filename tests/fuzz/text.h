@@ -9,7 +9,7 @@
 #define WORDS_OF(...) (const char *const[]){__VA_ARGS__, NULL}
 enum { TEXT_PATH, TEXT_NAME, TEXT_EQUATION, TEXT_DEVICE, TEXT_REDUCTION, TEXT_MODE, TEXT_ROUNDING, TEXT_APPROXIMATE, TEXT_REDUCE,
        TEXT_NONLINEARITY, TEXT_INIT_MODE, TEXT_SIDE, TEXT_INDEXING, TEXT_PROFILE, TEXT_PRECISION, TEXT_INTERPOLATION,
-       TEXT_PADDING_MODE, TEXT_FORMAT, TEXT_ANY, TEXTS };
+       TEXT_PADDING_MODE, TEXT_FORMAT, TEXT_NORM, TEXT_ANY, TEXTS };
 static const char *const words_path[] = {"a", "b", "c.safetensors", "no/such/folder/file", ".", "", "x/../a", "mutated", NULL};
 static const char *const words_name[] = {"weight", "bias", "0", "1", "0.weight", "1.bias", "fc", "fc.weight", "a.b.c", ".", "x", "training", NULL};
 static const char *const words_equation[] = {"ij,jk->ik", "ii->i", "ii", "bij,bjk->bik", "...ij,...jk->...ik", "i,j->ij", "ij->ji", "ij", "a,a->", "ij,ij->j", "...->...", "ab...,b...->a...", "i j -> j i", NULL};
@@ -28,10 +28,11 @@ static const char *const words_precision[] = {"highest", "high", "medium", NULL}
 static const char *const words_interpolation[] = {"linear", "lower", "higher", "midpoint", "nearest", NULL};
 static const char *const words_padding_mode[] = {"zeros", "border", "reflection", NULL};
 static const char *const words_format[] = {"safetensors", "pt", "npz", "npz_compressed", "npy", NULL};
+static const char *const words_norm[] = {"backward", "ortho", "forward", NULL};
 static const char *const words_any[] = {"", "x", "some text", "0", "-1", "{}", "[", "\"", "\\u0000", NULL};
 static const char *const *const words_of[TEXTS] = {words_path, words_name, words_equation, words_device, words_reduction, words_mode,
     words_rounding, words_approximate, words_reduce, words_nonlinearity, words_init_mode, words_side, words_indexing, words_profile,
-    words_precision, words_interpolation, words_padding_mode, words_format, words_any};
+    words_precision, words_interpolation, words_padding_mode, words_format, words_norm, words_any};
 
 static const char *pick_word(int what)
 {

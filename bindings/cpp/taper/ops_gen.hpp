@@ -1827,6 +1827,18 @@ T matrix_exp() const {
     detail::check(taper_matrix_exp(this->raw_handle(), &out_));
     return T::adopt(out_);
 }
+/// The transforms of pieces of n_fft samples, hop_length apart (n_fft / 4), times the window: [.., frequencies, pieces]; complex, or with return_complex false a last dimension of two.
+T stft(int64_t n_fft, std::optional<int64_t> hop_length = std::nullopt, std::optional<int64_t> win_length = std::nullopt, const T &window = {}, bool center = true, const std::string &pad_mode = "reflect", bool normalized = false, std::optional<bool> onesided = std::nullopt, std::optional<bool> return_complex = std::nullopt, std::optional<bool> align_to_window = std::nullopt) const {
+    taper_tensor *out_{};
+    detail::check(taper_stft(this->raw_handle(), n_fft, hop_length ? &*hop_length : nullptr, win_length ? &*win_length : nullptr, window.handle(), center, detail::text(pad_mode), normalized, onesided ? &*onesided : nullptr, return_complex ? &*return_complex : nullptr, align_to_window ? &*align_to_window : nullptr, &out_));
+    return T::adopt(out_);
+}
+/// The signals of the transforms of their pieces, as stft makes them.
+T istft(int64_t n_fft, std::optional<int64_t> hop_length = std::nullopt, std::optional<int64_t> win_length = std::nullopt, const T &window = {}, bool center = true, bool normalized = false, std::optional<bool> onesided = std::nullopt, std::optional<int64_t> length = std::nullopt, bool return_complex = false) const {
+    taper_tensor *out_{};
+    detail::check(taper_istft(this->raw_handle(), n_fft, hop_length ? &*hop_length : nullptr, win_length ? &*win_length : nullptr, window.handle(), center, normalized, onesided ? &*onesided : nullptr, length ? &*length : nullptr, return_complex, &out_));
+    return T::adopt(out_);
+}
 /// The same elements with another shape, never copied; one size may be -1.
 typename ViewOf<T>::One view(const IntList &size) const {
     taper_tensor *out_{};
@@ -5582,6 +5594,172 @@ inline Tensor nuclear_norm(const Tensor &self, bool keepdim = false) {
 inline Tensor nuclear_norm(const Tensor &self, const IntList &dim, bool keepdim = false) {
     taper_tensor *out_{};
     detail::check(taper_nuclear_norm_dim(self.handle(), dim.data(), dim.size(), keepdim, &out_));
+    return Tensor::adopt(out_);
+}
+/// The transform of one dimension, cut or filled with zeros to n elements; norm is 'backward' (the inverse is divided by n), 'ortho' (both by its root) or 'forward'.
+inline Tensor fft_fft(const Tensor &self, std::optional<int64_t> n = std::nullopt, int64_t dim = -1, const std::optional<std::string> &norm = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_fft_fft(self.handle(), n ? &*n : nullptr, dim, norm ? detail::text(*norm) : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// The inverse of fft_fft.
+inline Tensor fft_ifft(const Tensor &self, std::optional<int64_t> n = std::nullopt, int64_t dim = -1, const std::optional<std::string> &norm = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_fft_ifft(self.handle(), n ? &*n : nullptr, dim, norm ? detail::text(*norm) : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// The first n / 2 + 1 elements of a real tensor's transform.
+inline Tensor fft_rfft(const Tensor &self, std::optional<int64_t> n = std::nullopt, int64_t dim = -1, const std::optional<std::string> &norm = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_fft_rfft(self.handle(), n ? &*n : nullptr, dim, norm ? detail::text(*norm) : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// The inverse of fft_rfft: n real elements, by default an even number of them.
+inline Tensor fft_irfft(const Tensor &self, std::optional<int64_t> n = std::nullopt, int64_t dim = -1, const std::optional<std::string> &norm = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_fft_irfft(self.handle(), n ? &*n : nullptr, dim, norm ? detail::text(*norm) : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// The real transform of a Hermitian signal whose first half is given: n elements, by default an even number of them.
+inline Tensor fft_hfft(const Tensor &self, std::optional<int64_t> n = std::nullopt, int64_t dim = -1, const std::optional<std::string> &norm = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_fft_hfft(self.handle(), n ? &*n : nullptr, dim, norm ? detail::text(*norm) : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// The inverse of fft_hfft.
+inline Tensor fft_ihfft(const Tensor &self, std::optional<int64_t> n = std::nullopt, int64_t dim = -1, const std::optional<std::string> &norm = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_fft_ihfft(self.handle(), n ? &*n : nullptr, dim, norm ? detail::text(*norm) : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// fft_fftn of two dimensions.
+inline Tensor fft_fft2(const Tensor &self, const OptionalIntList &s = std::nullopt, const IntList &dim = IntList{-2, -1}, const std::optional<std::string> &norm = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_fft_fft2(self.handle(), s ? s->data() : nullptr, s ? s->size() : 0, dim.data(), dim.size(), norm ? detail::text(*norm) : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// The inverse of fft_fft2.
+inline Tensor fft_ifft2(const Tensor &self, const OptionalIntList &s = std::nullopt, const IntList &dim = IntList{-2, -1}, const std::optional<std::string> &norm = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_fft_ifft2(self.handle(), s ? s->data() : nullptr, s ? s->size() : 0, dim.data(), dim.size(), norm ? detail::text(*norm) : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// fft_rfftn of two dimensions.
+inline Tensor fft_rfft2(const Tensor &self, const OptionalIntList &s = std::nullopt, const IntList &dim = IntList{-2, -1}, const std::optional<std::string> &norm = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_fft_rfft2(self.handle(), s ? s->data() : nullptr, s ? s->size() : 0, dim.data(), dim.size(), norm ? detail::text(*norm) : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// The inverse of fft_rfft2.
+inline Tensor fft_irfft2(const Tensor &self, const OptionalIntList &s = std::nullopt, const IntList &dim = IntList{-2, -1}, const std::optional<std::string> &norm = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_fft_irfft2(self.handle(), s ? s->data() : nullptr, s ? s->size() : 0, dim.data(), dim.size(), norm ? detail::text(*norm) : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// fft_hfftn of two dimensions.
+inline Tensor fft_hfft2(const Tensor &self, const OptionalIntList &s = std::nullopt, const IntList &dim = IntList{-2, -1}, const std::optional<std::string> &norm = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_fft_hfft2(self.handle(), s ? s->data() : nullptr, s ? s->size() : 0, dim.data(), dim.size(), norm ? detail::text(*norm) : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// The inverse of fft_hfft2.
+inline Tensor fft_ihfft2(const Tensor &self, const OptionalIntList &s = std::nullopt, const IntList &dim = IntList{-2, -1}, const std::optional<std::string> &norm = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_fft_ihfft2(self.handle(), s ? s->data() : nullptr, s ? s->size() : 0, dim.data(), dim.size(), norm ? detail::text(*norm) : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// The transform of several dimensions: all, those of dim, or the last ones, as many as s has sizes (-1 keeps a size).
+inline Tensor fft_fftn(const Tensor &self, const OptionalIntList &s = std::nullopt, const OptionalIntList &dim = std::nullopt, const std::optional<std::string> &norm = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_fft_fftn(self.handle(), s ? s->data() : nullptr, s ? s->size() : 0, dim ? dim->data() : nullptr, dim ? dim->size() : 0, norm ? detail::text(*norm) : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// The inverse of fft_fftn.
+inline Tensor fft_ifftn(const Tensor &self, const OptionalIntList &s = std::nullopt, const OptionalIntList &dim = std::nullopt, const std::optional<std::string> &norm = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_fft_ifftn(self.handle(), s ? s->data() : nullptr, s ? s->size() : 0, dim ? dim->data() : nullptr, dim ? dim->size() : 0, norm ? detail::text(*norm) : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// The transform of a real tensor, with half a spectrum in the last of the dimensions.
+inline Tensor fft_rfftn(const Tensor &self, const OptionalIntList &s = std::nullopt, const OptionalIntList &dim = std::nullopt, const std::optional<std::string> &norm = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_fft_rfftn(self.handle(), s ? s->data() : nullptr, s ? s->size() : 0, dim ? dim->data() : nullptr, dim ? dim->size() : 0, norm ? detail::text(*norm) : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// The inverse of fft_rfftn.
+inline Tensor fft_irfftn(const Tensor &self, const OptionalIntList &s = std::nullopt, const OptionalIntList &dim = std::nullopt, const std::optional<std::string> &norm = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_fft_irfftn(self.handle(), s ? s->data() : nullptr, s ? s->size() : 0, dim ? dim->data() : nullptr, dim ? dim->size() : 0, norm ? detail::text(*norm) : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// The real transform of a Hermitian signal of which half is given in the last of the dimensions.
+inline Tensor fft_hfftn(const Tensor &self, const OptionalIntList &s = std::nullopt, const OptionalIntList &dim = std::nullopt, const std::optional<std::string> &norm = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_fft_hfftn(self.handle(), s ? s->data() : nullptr, s ? s->size() : 0, dim ? dim->data() : nullptr, dim ? dim->size() : 0, norm ? detail::text(*norm) : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// The inverse of fft_hfftn.
+inline Tensor fft_ihfftn(const Tensor &self, const OptionalIntList &s = std::nullopt, const OptionalIntList &dim = std::nullopt, const std::optional<std::string> &norm = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_fft_ihfftn(self.handle(), s ? s->data() : nullptr, s ? s->size() : 0, dim ? dim->data() : nullptr, dim ? dim->size() : 0, norm ? detail::text(*norm) : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+#ifdef TAPER_OPS_OPTIONS
+/// The frequencies of a transform's elements, of n samples d apart: 0, 1, .., and the negative ones.
+inline Tensor fft_fftfreq(int64_t n, double d = 1.0, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_fft_fftfreq(n, d, detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
+/// The frequencies of a transform's elements, of n samples d apart: 0, 1, .., and the negative ones.
+inline Tensor fft_fftfreq(int64_t n, double d = 1.0, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_fft_fftfreq(n, d, detail::raw(dtype), detail::raw(device), &out_));
+    return Tensor::adopt(out_);
+}
+#endif
+#ifdef TAPER_OPS_OPTIONS
+/// The frequencies of half a spectrum's elements, of n samples d apart.
+inline Tensor fft_rfftfreq(int64_t n, double d = 1.0, const TensorOptions &options = {}) {
+    const std::optional<DType> dtype = options.dtype_opt();
+    const std::optional<Device> device = options.device_opt();
+    taper_tensor *out_{};
+    detail::check(taper_fft_rfftfreq(n, d, detail::raw(dtype), detail::raw(device), &out_));
+    return options.finish(Tensor::adopt(out_));
+}
+#else
+/// The frequencies of half a spectrum's elements, of n samples d apart.
+inline Tensor fft_rfftfreq(int64_t n, double d = 1.0, std::optional<DType> dtype = std::nullopt, std::optional<Device> device = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_fft_rfftfreq(n, d, detail::raw(dtype), detail::raw(device), &out_));
+    return Tensor::adopt(out_);
+}
+#endif
+/// Frequency 0 in the middle.
+inline Tensor fft_fftshift(const Tensor &self, const OptionalIntList &dim = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_fft_fftshift(self.handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, &out_));
+    return Tensor::adopt(out_);
+}
+/// The inverse of fft_fftshift.
+inline Tensor fft_ifftshift(const Tensor &self, const OptionalIntList &dim = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_fft_ifftshift(self.handle(), dim ? dim->data() : nullptr, dim ? dim->size() : 0, &out_));
+    return Tensor::adopt(out_);
+}
+/// The transforms of pieces of n_fft samples, hop_length apart (n_fft / 4), times the window: [.., frequencies, pieces]; complex, or with return_complex false a last dimension of two.
+inline Tensor stft(const Tensor &self, int64_t n_fft, std::optional<int64_t> hop_length = std::nullopt, std::optional<int64_t> win_length = std::nullopt, const Tensor &window = {}, bool center = true, const std::string &pad_mode = "reflect", bool normalized = false, std::optional<bool> onesided = std::nullopt, std::optional<bool> return_complex = std::nullopt, std::optional<bool> align_to_window = std::nullopt) {
+    taper_tensor *out_{};
+    detail::check(taper_stft(self.handle(), n_fft, hop_length ? &*hop_length : nullptr, win_length ? &*win_length : nullptr, window.handle(), center, detail::text(pad_mode), normalized, onesided ? &*onesided : nullptr, return_complex ? &*return_complex : nullptr, align_to_window ? &*align_to_window : nullptr, &out_));
+    return Tensor::adopt(out_);
+}
+/// The signals of the transforms of their pieces, as stft makes them.
+inline Tensor istft(const Tensor &self, int64_t n_fft, std::optional<int64_t> hop_length = std::nullopt, std::optional<int64_t> win_length = std::nullopt, const Tensor &window = {}, bool center = true, bool normalized = false, std::optional<bool> onesided = std::nullopt, std::optional<int64_t> length = std::nullopt, bool return_complex = false) {
+    taper_tensor *out_{};
+    detail::check(taper_istft(self.handle(), n_fft, hop_length ? &*hop_length : nullptr, win_length ? &*win_length : nullptr, window.handle(), center, normalized, onesided ? &*onesided : nullptr, length ? &*length : nullptr, return_complex, &out_));
     return Tensor::adopt(out_);
 }
 /// The same elements with another shape, a view where possible; one size may be -1.

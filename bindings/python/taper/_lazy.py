@@ -74,7 +74,7 @@ _FUNCTION_ONLY = frozenset(
 )
 _METHOD_ONLY = frozenset(("div_", "clamp_", "lerp_", "squeeze_", "scatter_", "random_", "polygamma_"))
 # Ops that are in the table for the bindings' own use.
-_INTERNAL = ("init_", "fused_", "clip_grad_", "linalg_")
+_INTERNAL = ("init_", "fused_", "clip_grad_", "linalg_", "fft_")
 # Functions and methods of `_seldom.py`; what the table has goes first.
 _SELDOM_FUNCTIONS = frozenset(
     "affine_grid_generator alias_copy as_strided_copy compiled_with_cxx11_abi cond detach_copy "

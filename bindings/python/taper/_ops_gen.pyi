@@ -917,6 +917,10 @@ def nuclear_norm(input: Tensor, keepdim: _bool = ..., *, out: Any = ...) -> Tens
 @overload
 def nuclear_norm(input: Tensor, dim: _Ints, keepdim: _bool = ..., *, out: Any = ...) -> Tensor:
     """The sum of singular values of the matrices in two dimensions. On the CPU alone."""
+def stft(input: Tensor, n_fft: _int, hop_length: Optional[_int] = ..., win_length: Optional[_int] = ..., window: Optional[Tensor] = ..., center: _bool = ..., pad_mode: _str = ..., normalized: _bool = ..., onesided: Optional[_bool] = ..., return_complex: Optional[_bool] = ..., align_to_window: Optional[_bool] = ..., *, out: Any = ...) -> Tensor:
+    """The transforms of pieces of n_fft samples, hop_length apart (n_fft / 4), times the window: [.., frequencies, pieces]; complex, or with return_complex false a last dimension of two."""
+def istft(input: Tensor, n_fft: _int, hop_length: Optional[_int] = ..., win_length: Optional[_int] = ..., window: Optional[Tensor] = ..., center: _bool = ..., normalized: _bool = ..., onesided: Optional[_bool] = ..., length: Optional[_int] = ..., return_complex: _bool = ..., *, out: Any = ...) -> Tensor:
+    """The signals of the transforms of their pieces, as stft makes them."""
 def reshape(input: Tensor, *shape: _Ints) -> Tensor:
     """The same elements with another shape, a view where possible; one size may be -1."""
 def flatten(input: Tensor, start_dim: _int = ..., end_dim: _int = ...) -> Tensor:
@@ -2015,6 +2019,10 @@ class TensorOps:
         """The pseudoinverse, by the singular values above rcond times the largest. On the CPU alone."""
     def matrix_exp(self) -> Tensor:
         """e to the power of square matrices."""
+    def stft(self, n_fft: _int, hop_length: Optional[_int] = ..., win_length: Optional[_int] = ..., window: Optional[Tensor] = ..., center: _bool = ..., pad_mode: _str = ..., normalized: _bool = ..., onesided: Optional[_bool] = ..., return_complex: Optional[_bool] = ..., align_to_window: Optional[_bool] = ...) -> Tensor:
+        """The transforms of pieces of n_fft samples, hop_length apart (n_fft / 4), times the window: [.., frequencies, pieces]; complex, or with return_complex false a last dimension of two."""
+    def istft(self, n_fft: _int, hop_length: Optional[_int] = ..., win_length: Optional[_int] = ..., window: Optional[Tensor] = ..., center: _bool = ..., normalized: _bool = ..., onesided: Optional[_bool] = ..., length: Optional[_int] = ..., return_complex: _bool = ...) -> Tensor:
+        """The signals of the transforms of their pieces, as stft makes them."""
     def view(self, *size: _Ints) -> Tensor:
         """The same elements with another shape, never copied; one size may be -1."""
     def view_as(self, other: Tensor) -> Tensor:

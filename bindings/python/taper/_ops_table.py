@@ -74,11 +74,15 @@ linalg_cond_p_str:VZV matrix_exp:VV linalg_matrix_exp:VV linalg_matrix_power:VIV
 linalg_multi_dot:VNV linalg_tensorsolve:VVVNV linalg_tensorinv:VIV linalg_vander:VVV linalg_vecdot:VVIV
 linalg_cross:VVIV linalg_diagonal:VIIIV! linalg_norm:VVVNBCV linalg_norm_ord_str:VZVNBCV linalg_vector_norm:VSVNBCV
 linalg_matrix_norm:VSVNBCV linalg_matrix_norm_str_ord:VZVNBCV frobenius_norm:VVNBV nuclear_norm:VBV
-nuclear_norm_dim:VVNBV view:VVNV! view_as:VVV! view_dtype:VCV! reshape:VVNV reshape_as:VVV flatten:VIIV ravel:VV
-unflatten:VIVNV! permute:VVNV! transpose:VIIV! t:VV! numpy_t:VV! mt:VV! movedim:VVNVNV! unsqueeze:VIV! squeeze:VV!
-squeeze_dim:VIV! squeeze_dims:VVNV! expand:VVNV! expand_as:VVV! broadcast_to:VVNV! broadcast_tensors:VNV
-select:VIIV! slice:VIVVIV! narrow:VIIIV! narrow_copy:VIIIV diagonal:VIIIV! diag:VIV diag_embed:VIIIV unbind:VIV
-split:VIIV split_with_sizes:VVNIV chunk:VIIV tensor_split_sections:VIIV tensor_split_indices:VVNIV hsplit_int:VIV
+nuclear_norm_dim:VVNBV fft_fft:VVIZV fft_ifft:VVIZV fft_rfft:VVIZV fft_irfft:VVIZV fft_hfft:VVIZV fft_ihfft:VVIZV
+fft_fft2:VVNVNZV fft_ifft2:VVNVNZV fft_rfft2:VVNVNZV fft_irfft2:VVNVNZV fft_hfft2:VVNVNZV fft_ihfft2:VVNVNZV
+fft_fftn:VVNVNZV fft_ifftn:VVNVNZV fft_rfftn:VVNVNZV fft_irfftn:VVNVNZV fft_hfftn:VVNVNZV fft_ihfftn:VVNVNZV
+fft_fftfreq:IFCDV fft_rfftfreq:IFCDV fft_fftshift:VVNV fft_ifftshift:VVNV stft:VIVVVBZBVVVV istft:VIVVVBBVVBV
+view:VVNV! view_as:VVV! view_dtype:VCV! reshape:VVNV reshape_as:VVV flatten:VIIV ravel:VV unflatten:VIVNV!
+permute:VVNV! transpose:VIIV! t:VV! numpy_t:VV! mt:VV! movedim:VVNVNV! unsqueeze:VIV! squeeze:VV! squeeze_dim:VIV!
+squeeze_dims:VVNV! expand:VVNV! expand_as:VVV! broadcast_to:VVNV! broadcast_tensors:VNV select:VIIV! slice:VIVVIV!
+narrow:VIIIV! narrow_copy:VIIIV diagonal:VIIIV! diag:VIV diag_embed:VIIIV unbind:VIV split:VIIV
+split_with_sizes:VVNIV chunk:VIIV tensor_split_sections:VIIV tensor_split_indices:VVNIV hsplit_int:VIV
 hsplit_array:VVNV vsplit_int:VIV vsplit_array:VVNV dsplit_int:VIV dsplit_array:VVNV unfold:VIIIV!
 as_strided:VVNVNVV! as_strided_:VVNVNV alias:VV! detach:VV! detach_:V unsqueeze_:VI squeeze_:V squeeze_dim_:VI
 transpose_:VII t_:V cat:VNIV stack:VNIV atleast_1d:VV atleast_2d:VV atleast_3d:VV hstack:VNV vstack:VNV dstack:VNV
@@ -187,6 +191,9 @@ op_linalg_pinv_atol_rtol_tensor pinverse op_linalg_matrix_rank op_linalg_matrix_
 op_linalg_matrix_rank_atol_rtol_tensor linalg_cond matrix_exp linalg_matrix_exp linalg_matrix_power linalg_matmul
 linalg_multi_dot linalg_tensorsolve linalg_tensorinv linalg_vander linalg_vecdot linalg_cross linalg_diagonal
 linalg_norm linalg_vector_norm linalg_matrix_norm frobenius_norm op_nuclear_norm op_nuclear_norm_dim""".split(),
+    "fourier_gen": """fft_fft fft_ifft fft_rfft fft_irfft fft_hfft fft_ihfft fft_fft2 fft_ifft2 fft_rfft2 fft_irfft2 fft_hfft2 fft_ihfft2
+fft_fftn fft_ifftn fft_rfftn fft_irfftn fft_hfftn fft_ihfftn fft_fftfreq fft_rfftfreq fft_fftshift fft_ifftshift
+stft istft""".split(),
     "views_gen": """view view_as view_dtype reshape reshape_as flatten ravel unflatten permute transpose t numpy_t mt movedim unsqueeze
 squeeze expand expand_as broadcast_to broadcast_tensors select slice narrow narrow_copy diagonal diag diag_embed
 unbind split split_with_sizes chunk tensor_split op_hsplit_int op_hsplit_array op_vsplit_int op_vsplit_array
@@ -263,14 +270,16 @@ cholesky_inverse linalg_ldl_factor linalg_ldl_factor_ex linalg_ldl_solve linalg_
 orgqr ormqr linalg_eigh linalg_eigvalsh linalg_svd linalg_svdvals svd linalg_polar linalg_matrix_sqrth linalg_lstsq
 pinverse linalg_cond matrix_exp linalg_matrix_exp linalg_matrix_power linalg_matmul linalg_multi_dot
 linalg_tensorsolve linalg_tensorinv linalg_vander linalg_vecdot linalg_cross linalg_diagonal linalg_norm
-linalg_vector_norm linalg_matrix_norm frobenius_norm reshape flatten ravel unflatten permute transpose t movedim
-unsqueeze squeeze broadcast_to broadcast_tensors select narrow narrow_copy diagonal diag diag_embed unbind split
-split_with_sizes chunk tensor_split as_strided as_strided_ detach detach_ cat stack atleast_1d atleast_2d
-atleast_3d hstack vstack dstack column_stack block_diag cartesian_prod combinations tile flip fliplr flipud rot90
-roll meshgrid repeat_interleave clone fill fill_ zero_ gather scatter scatter_add scatter_ scatter_add_
-scatter_reduce scatter_reduce_ index_reduce index_reduce_ unravel_index index_select index_add index_add_
-index_copy index_copy_ index_fill index_fill_ index_put index_put_ nonzero nonzero_static masked_select take
-take_along_dim put embedding embedding_full embedding_renorm_ bincount argwhere masked_scatter masked_scatter_
+linalg_vector_norm linalg_matrix_norm frobenius_norm fft_fft fft_ifft fft_rfft fft_irfft fft_hfft fft_ihfft
+fft_fft2 fft_ifft2 fft_rfft2 fft_irfft2 fft_hfft2 fft_ihfft2 fft_fftn fft_ifftn fft_rfftn fft_irfftn fft_hfftn
+fft_ihfftn fft_fftfreq fft_rfftfreq fft_fftshift fft_ifftshift stft istft reshape flatten ravel unflatten permute
+transpose t movedim unsqueeze squeeze broadcast_to broadcast_tensors select narrow narrow_copy diagonal diag
+diag_embed unbind split split_with_sizes chunk tensor_split as_strided as_strided_ detach detach_ cat stack
+atleast_1d atleast_2d atleast_3d hstack vstack dstack column_stack block_diag cartesian_prod combinations tile flip
+fliplr flipud rot90 roll meshgrid repeat_interleave clone fill fill_ zero_ gather scatter scatter_add scatter_
+scatter_add_ scatter_reduce scatter_reduce_ index_reduce index_reduce_ unravel_index index_select index_add
+index_add_ index_copy index_copy_ index_fill index_fill_ index_put index_put_ nonzero nonzero_static masked_select
+take take_along_dim put embedding embedding_full embedding_renorm_ bincount argwhere masked_scatter masked_scatter_
 select_scatter slice_scatter diagonal_scatter as_strided_scatter tril_indices triu_indices diagflat searchsorted
 bucketize isin unique unique_dim unique_consecutive histc quantile nanquantile histogram msort complex polar real
 imag view_as_real view_as_complex conj conj_physical adjoint angle isreal vdot deg2rad deg2rad_ rad2deg rad2deg_
@@ -299,11 +308,11 @@ any all count_nonzero max amax argmax min amin argmin logsumexp norm dist cumsum
 logcumsumexp cummax cummin sort argsort topk kthvalue median nanmedian cov corrcoef renorm renorm_ mode matmul mm
 bmm mv dot outer addmm addmm_ baddbmm baddbmm_ matrix_power trace cross kron addmv addmv_ addr addr_ addbmm addbmm_
 inverse det slogdet logdet triangular_solve lu_solve cholesky_solve cholesky_inverse geqrf orgqr ormqr svd pinverse
-matrix_exp view view_as view_dtype reshape reshape_as flatten ravel unflatten permute transpose t numpy_t mt
-movedim unsqueeze squeeze expand expand_as broadcast_to select slice narrow narrow_copy diagonal diag diag_embed
-unbind split split_with_sizes chunk tensor_split unfold as_strided as_strided_ alias detach detach_ unsqueeze_
-squeeze_ transpose_ t_ repeat tile flip fliplr flipud rot90 roll repeat_interleave cast to to_device clone
-contiguous copy_ fill_ zero_ gather scatter scatter_add scatter_ scatter_add_ scatter_reduce scatter_reduce_
+matrix_exp stft istft view view_as view_dtype reshape reshape_as flatten ravel unflatten permute transpose t
+numpy_t mt movedim unsqueeze squeeze expand expand_as broadcast_to select slice narrow narrow_copy diagonal diag
+diag_embed unbind split split_with_sizes chunk tensor_split unfold as_strided as_strided_ alias detach detach_
+unsqueeze_ squeeze_ transpose_ t_ repeat tile flip fliplr flipud rot90 roll repeat_interleave cast to to_device
+clone contiguous copy_ fill_ zero_ gather scatter scatter_add scatter_ scatter_add_ scatter_reduce scatter_reduce_
 index_reduce index_reduce_ index_select index_add index_add_ index_copy index_copy_ index_fill index_fill_ index
 index_put index_put_ nonzero nonzero_static nonzero_numpy masked_select take take_along_dim put put_ bincount
 argwhere masked_scatter masked_scatter_ select_scatter slice_scatter diagonal_scatter as_strided_scatter

@@ -146,8 +146,12 @@ pub trait Lanes: Copy {
     unsafe fn tanh(self) -> Self;
     /// `load_n` with `fill` in the lanes beyond `n`.
     unsafe fn load_or(p: *const Self::T, n: usize, fill: Self) -> Self;
-    /// Every other lane of this and then of `b`, from the first.
-    unsafe fn evens(self, b: Self) -> Self;
+    /// Every second of these lanes and then those of `b`, from the first and from the second on.
+    unsafe fn split(self, b: Self) -> (Self, Self);
+    /// The lanes of `self` and `b` in turns, 2 N numbers.
+    unsafe fn zip(self, b: Self, p: *mut Self::T);
+    /// The lanes from the last to the first.
+    unsafe fn reversed(self) -> Self;
     /// Sum of the lanes, in a fixed order.
     unsafe fn sum(self) -> Self::T;
     /// The largest lane, NaN left out.
@@ -240,8 +244,19 @@ impl<T: Real, const N: usize> Lanes for Portable<T, N> {
         Portable(v)
     }
     #[inline(always)]
-    unsafe fn evens(self, b: Self) -> Self {
-        Portable(std::array::from_fn(|i| if 2 * i < N { self.0[2 * i] } else { b.0[2 * i - N] }))
+    unsafe fn split(self, b: Self) -> (Self, Self) {
+        let at = |i: usize| if i < N { self.0[i] } else { b.0[i - N] };
+        (Portable(std::array::from_fn(|i| at(2 * i))), Portable(std::array::from_fn(|i| at(2 * i + 1))))
+    }
+    #[inline(always)]
+    unsafe fn zip(self, b: Self, p: *mut T) {
+        let at = |i: usize| if i % 2 == 0 { self.0[i / 2] } else { b.0[i / 2] };
+        Portable::<T, N>(std::array::from_fn(at)).store(p);
+        Portable::<T, N>(std::array::from_fn(|i| at(i + N))).store(p.add(N));
+    }
+    #[inline(always)]
+    unsafe fn reversed(self) -> Self {
+        Portable(std::array::from_fn(|i| self.0[N - 1 - i]))
     }
     #[inline(always)]
     unsafe fn largest(self) -> T {
@@ -276,7 +291,8 @@ mod x86 {
          $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident, $mul:ident,
          $sub:ident, $max:ident, $div:ident, $tanh:ident, load_or: |$op:ident, $on:ident, $of:ident| $load_or:expr,
          load_n: |$lp:ident, $ln:ident| $load_n:expr, store_n: |$sv:ident, $sp:ident, $sn:ident| $store_n:expr,
-         sum: |$v:ident| $sum:expr, evens: |$ea:ident, $eb:ident| $evens:expr $(, exp_low: |$ev:ident| $exp_low:expr)?) => {
+         split: |$pa:ident, $pb:ident| $split:expr, zip: |$za:ident, $zb:ident| $zip:expr,
+         reversed: |$rv:ident| $reversed:expr, sum: |$v:ident| $sum:expr $(, exp_low: |$ev:ident| $exp_low:expr)?) => {
             #[derive(Clone, Copy)]
             pub struct $name($raw);
             impl Lanes for $name {
@@ -353,9 +369,22 @@ mod x86 {
                     $name($exp_low)
                 })?
                 #[inline(always)]
-                unsafe fn evens(self, b: Self) -> Self {
-                    let ($ea, $eb) = (self.0, b.0);
-                    $name($evens)
+                unsafe fn split(self, b: Self) -> (Self, Self) {
+                    let ($pa, $pb) = (self.0, b.0);
+                    let (a, b) = $split;
+                    ($name(a), $name(b))
+                }
+                #[inline(always)]
+                unsafe fn zip(self, b: Self, p: *mut $t) {
+                    let ($za, $zb) = (self.0, b.0);
+                    let (a, b) = $zip;
+                    $store(p, a);
+                    $store(p.add($n), b);
+                }
+                #[inline(always)]
+                unsafe fn reversed(self) -> Self {
+                    let $rv = self.0;
+                    $name($reversed)
                 }
                 #[inline(always)]
                 unsafe fn sum(self) -> $t {
@@ -500,37 +529,90 @@ mod x86 {
         ((1u32 << n.min(8)) - 1) as __mmask8
     }
 
+    /// Places `first`, `first + step`, .. of two vectors.
+    #[inline(always)]
+    unsafe fn steps16(first: i32, step: i32) -> __m512i {
+        let mut at = [0i32; 16];
+        for (i, x) in at.iter_mut().enumerate() {
+            *x = first + i as i32 * step;
+        }
+        _mm512_loadu_si512(at.as_ptr().cast())
+    }
+    /// Places of two vectors in turns, from place `first` of each on.
+    #[inline(always)]
+    unsafe fn turns16(first: i32) -> __m512i {
+        let mut at = [0i32; 16];
+        for (i, x) in at.iter_mut().enumerate() {
+            *x = first + i as i32 / 2 + (i as i32 % 2) * 16;
+        }
+        _mm512_loadu_si512(at.as_ptr().cast())
+    }
+    #[inline(always)]
+    unsafe fn steps8(first: i64, step: i64) -> __m512i {
+        let mut at = [0i64; 8];
+        for (i, x) in at.iter_mut().enumerate() {
+            *x = first + i as i64 * step;
+        }
+        _mm512_loadu_si512(at.as_ptr().cast())
+    }
+    #[inline(always)]
+    unsafe fn turns8(first: i64) -> __m512i {
+        let mut at = [0i64; 8];
+        for (i, x) in at.iter_mut().enumerate() {
+            *x = first + i as i64 / 2 + (i as i64 % 2) * 8;
+        }
+        _mm512_loadu_si512(at.as_ptr().cast())
+    }
+
     lanes!(F32x16, __m512, f32, 16, 24, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps,
         _mm512_add_ps, _mm512_mul_ps,
         _mm512_sub_ps, _mm512_max_ps, _mm512_div_ps, tanh16, load_or: |p, n, f| _mm512_mask_loadu_ps(f, bits16(n), p),
         load_n: |p, n| _mm512_maskz_loadu_ps(bits16(n), p),
         store_n: |v, p, n| _mm512_mask_storeu_ps(p, bits16(n), v),
+        split: |a, b| (_mm512_permutex2var_ps(a, steps16(0, 2), b), _mm512_permutex2var_ps(a, steps16(1, 2), b)),
+        zip: |a, b| (_mm512_permutex2var_ps(a, turns16(0), b), _mm512_permutex2var_ps(a, turns16(8), b)),
+        reversed: |v| _mm512_permutexvar_ps(steps16(15, -1), v),
         sum: |v| sum8(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1))),
-        evens: |a, b| _mm512_permutex2var_ps(a,
-            _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30), b),
         exp_low: |v| exp_low16(v));
     lanes!(F64x8, __m512d, f64, 8, 24, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd,
         _mm512_add_pd, _mm512_mul_pd,
         _mm512_sub_pd, _mm512_max_pd, _mm512_div_pd, tanh_8, load_or: |p, n, f| _mm512_mask_loadu_pd(f, bits8(n), p),
         load_n: |p, n| _mm512_maskz_loadu_pd(bits8(n), p),
         store_n: |v, p, n| _mm512_mask_storeu_pd(p, bits8(n), v),
-        sum: |v| sum4(_mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd(v, 1))),
-        evens: |a, b| _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b));
+        split: |a, b| (_mm512_permutex2var_pd(a, steps8(0, 2), b), _mm512_permutex2var_pd(a, steps8(1, 2), b)),
+        zip: |a, b| (_mm512_permutex2var_pd(a, turns8(0), b), _mm512_permutex2var_pd(a, turns8(4), b)),
+        reversed: |v| _mm512_permutexvar_pd(steps8(7, -1), v),
+        sum: |v| sum4(_mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd(v, 1))));
     lanes!(F32x8, __m256, f32, 8, 12, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps,
         _mm256_add_ps, _mm256_mul_ps,
         _mm256_sub_ps, _mm256_max_ps, _mm256_div_ps, tanh8, load_or: |p, n, f| _mm256_blendv_ps(f, _mm256_maskload_ps(p, mask8(n)), _mm256_castsi256_ps(mask8(n))),
         load_n: |p, n| _mm256_maskload_ps(p, mask8(n)),
         store_n: |v, p, n| _mm256_maskstore_ps(p, mask8(n), v),
+        split: |a, b| {
+            let order = |v| _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xd8));
+            (order(_mm256_shuffle_ps(a, b, 0x88)), order(_mm256_shuffle_ps(a, b, 0xdd)))
+        },
+        zip: |a, b| {
+            let (x, y) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            (_mm256_permute2f128_ps(x, y, 0x20), _mm256_permute2f128_ps(x, y, 0x31))
+        },
+        reversed: |v| _mm256_permutevar8x32_ps(v, _mm256_setr_epi32(7, 6, 5, 4, 3, 2, 1, 0)),
         sum: |v| sum8(v),
-        evens: |a, b| _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(_mm256_shuffle_ps(a, b, 0b10_00_10_00)), 0b11_01_10_00)),
         exp_low: |v| exp_low8(v));
     lanes!(F64x4, __m256d, f64, 4, 12, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_fmadd_pd,
         _mm256_add_pd, _mm256_mul_pd,
         _mm256_sub_pd, _mm256_max_pd, _mm256_div_pd, tanh_4, load_or: |p, n, f| _mm256_blendv_pd(f, _mm256_maskload_pd(p, mask4(n)), _mm256_castsi256_pd(mask4(n))),
         load_n: |p, n| _mm256_maskload_pd(p, mask4(n)),
         store_n: |v, p, n| _mm256_maskstore_pd(p, mask4(n), v),
-        sum: |v| sum4(v),
-        evens: |a, b| _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), 0b11_01_10_00));
+        split: |a, b| {
+            (_mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), 0xd8), _mm256_permute4x64_pd(_mm256_unpackhi_pd(a, b), 0xd8))
+        },
+        zip: |a, b| {
+            let (x, y) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+            (_mm256_permute2f128_pd(x, y, 0x20), _mm256_permute2f128_pd(x, y, 0x31))
+        },
+        reversed: |v| _mm256_permute4x64_pd(v, 0x1b),
+        sum: |v| sum4(v));
 }
 #[cfg(target_arch = "x86_64")]
 pub use x86::*;

@@ -7,6 +7,7 @@ pub(crate) mod bench;
 pub(crate) mod conv;
 pub mod dense;
 pub(crate) mod elementwise;
+pub mod fft;
 pub(crate) mod gemm;
 pub(crate) mod geometry;
 pub(crate) mod index;
@@ -60,6 +61,7 @@ impl Backend for CpuBackend {
         alloc::memory_stats()
     }
     fn empty_cache(&self) {
+        fft::forget();
         alloc::empty_cache()
     }
     fn memory_info(&self) -> Result<(u64, u64)> {

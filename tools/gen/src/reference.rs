@@ -139,8 +139,10 @@ fn python(sources: &Sources, op: &Op) -> String {
     if let Some(init) = name.strip_prefix("init_") {
         return format!("`torch.nn.init.{init}`");
     }
-    if let Some(f) = name.strip_prefix("linalg_") {
-        return format!("`torch.linalg.{f}`");
+    for family in ["linalg", "fft"] {
+        if let Some(f) = name.strip_prefix(family).and_then(|f| f.strip_prefix('_')) {
+            return format!("`torch.{family}.{f}`");
+        }
     }
     if stubs::internal(name) {
         return "inside other functions".into();

@@ -118,7 +118,7 @@ pub fn by_hand(name: &str) -> bool {
 
 /// Whether no user of Python calls an op by this name.
 pub fn internal(name: &str) -> bool {
-    ["_", "init_", "fused_", "clip_grad_", "linalg_"].iter().any(|p| name.starts_with(p))
+    ["_", "init_", "fused_", "clip_grad_", "linalg_", "fft_"].iter().any(|p| name.starts_with(p))
 }
 
 fn groups(ops: &[Op]) -> Vec<(&str, Vec<&Op>)> {

@@ -393,6 +393,28 @@ pub fn functional(root: &Path, ops: &[Op]) -> Result<Option<String>, String> {
                         op.base_name
                     )
                     .unwrap();
+                    // A list in braces has no type for a template to find.
+                    let is_list = |i: usize| {
+                        op.args.get(i).is_some_and(|a| matches!(a.ty, Type::IntList(_) | Type::OptIntList(_)))
+                    };
+                    let list = "std::initializer_list<int64_t>";
+                    let mut forms = Vec::new();
+                    if is_list(1) {
+                        forms.push((format!("{list} a"), "IntList(a)"));
+                    }
+                    if is_list(1) && is_list(2) {
+                        forms.push((format!("{list} a, {list} b"), "IntList(a), IntList(b)"));
+                        forms.push((format!("std::nullopt_t a, {list} b"), "a, IntList(b)"));
+                    }
+                    for (taken, given) in forms {
+                        writeln!(
+                            s,
+                            "template <class... A> auto {n}(const Tensor &self, {taken}, A &&...more) \
+                             {{ return torch::{}(self, {given}, std::forward<A>(more)...); }}",
+                            op.base_name
+                        )
+                        .unwrap();
+                    }
                 }
             }
         }

@@ -3124,6 +3124,66 @@ template <class... A> auto vector_norm(A &&...a) { return torch::linalg_vector_n
 template <class... A> auto matrix_norm(A &&...a) { return torch::linalg_matrix_norm(std::forward<A>(a)...); }
 } // namespace linalg
 namespace fft {
+template <class... A> auto fft(A &&...a) { return torch::fft_fft(std::forward<A>(a)...); }
+template <class... A> auto ifft(A &&...a) { return torch::fft_ifft(std::forward<A>(a)...); }
+template <class... A> auto rfft(A &&...a) { return torch::fft_rfft(std::forward<A>(a)...); }
+template <class... A> auto irfft(A &&...a) { return torch::fft_irfft(std::forward<A>(a)...); }
+template <class... A> auto hfft(A &&...a) { return torch::fft_hfft(std::forward<A>(a)...); }
+template <class... A> auto ihfft(A &&...a) { return torch::fft_ihfft(std::forward<A>(a)...); }
+template <class... A> auto fft2(A &&...a) { return torch::fft_fft2(std::forward<A>(a)...); }
+template <class... A> auto fft2(const Tensor &self, std::initializer_list<int64_t> a, A &&...more) { return torch::fft_fft2(self, IntList(a), std::forward<A>(more)...); }
+template <class... A> auto fft2(const Tensor &self, std::initializer_list<int64_t> a, std::initializer_list<int64_t> b, A &&...more) { return torch::fft_fft2(self, IntList(a), IntList(b), std::forward<A>(more)...); }
+template <class... A> auto fft2(const Tensor &self, std::nullopt_t a, std::initializer_list<int64_t> b, A &&...more) { return torch::fft_fft2(self, a, IntList(b), std::forward<A>(more)...); }
+template <class... A> auto ifft2(A &&...a) { return torch::fft_ifft2(std::forward<A>(a)...); }
+template <class... A> auto ifft2(const Tensor &self, std::initializer_list<int64_t> a, A &&...more) { return torch::fft_ifft2(self, IntList(a), std::forward<A>(more)...); }
+template <class... A> auto ifft2(const Tensor &self, std::initializer_list<int64_t> a, std::initializer_list<int64_t> b, A &&...more) { return torch::fft_ifft2(self, IntList(a), IntList(b), std::forward<A>(more)...); }
+template <class... A> auto ifft2(const Tensor &self, std::nullopt_t a, std::initializer_list<int64_t> b, A &&...more) { return torch::fft_ifft2(self, a, IntList(b), std::forward<A>(more)...); }
+template <class... A> auto rfft2(A &&...a) { return torch::fft_rfft2(std::forward<A>(a)...); }
+template <class... A> auto rfft2(const Tensor &self, std::initializer_list<int64_t> a, A &&...more) { return torch::fft_rfft2(self, IntList(a), std::forward<A>(more)...); }
+template <class... A> auto rfft2(const Tensor &self, std::initializer_list<int64_t> a, std::initializer_list<int64_t> b, A &&...more) { return torch::fft_rfft2(self, IntList(a), IntList(b), std::forward<A>(more)...); }
+template <class... A> auto rfft2(const Tensor &self, std::nullopt_t a, std::initializer_list<int64_t> b, A &&...more) { return torch::fft_rfft2(self, a, IntList(b), std::forward<A>(more)...); }
+template <class... A> auto irfft2(A &&...a) { return torch::fft_irfft2(std::forward<A>(a)...); }
+template <class... A> auto irfft2(const Tensor &self, std::initializer_list<int64_t> a, A &&...more) { return torch::fft_irfft2(self, IntList(a), std::forward<A>(more)...); }
+template <class... A> auto irfft2(const Tensor &self, std::initializer_list<int64_t> a, std::initializer_list<int64_t> b, A &&...more) { return torch::fft_irfft2(self, IntList(a), IntList(b), std::forward<A>(more)...); }
+template <class... A> auto irfft2(const Tensor &self, std::nullopt_t a, std::initializer_list<int64_t> b, A &&...more) { return torch::fft_irfft2(self, a, IntList(b), std::forward<A>(more)...); }
+template <class... A> auto hfft2(A &&...a) { return torch::fft_hfft2(std::forward<A>(a)...); }
+template <class... A> auto hfft2(const Tensor &self, std::initializer_list<int64_t> a, A &&...more) { return torch::fft_hfft2(self, IntList(a), std::forward<A>(more)...); }
+template <class... A> auto hfft2(const Tensor &self, std::initializer_list<int64_t> a, std::initializer_list<int64_t> b, A &&...more) { return torch::fft_hfft2(self, IntList(a), IntList(b), std::forward<A>(more)...); }
+template <class... A> auto hfft2(const Tensor &self, std::nullopt_t a, std::initializer_list<int64_t> b, A &&...more) { return torch::fft_hfft2(self, a, IntList(b), std::forward<A>(more)...); }
+template <class... A> auto ihfft2(A &&...a) { return torch::fft_ihfft2(std::forward<A>(a)...); }
+template <class... A> auto ihfft2(const Tensor &self, std::initializer_list<int64_t> a, A &&...more) { return torch::fft_ihfft2(self, IntList(a), std::forward<A>(more)...); }
+template <class... A> auto ihfft2(const Tensor &self, std::initializer_list<int64_t> a, std::initializer_list<int64_t> b, A &&...more) { return torch::fft_ihfft2(self, IntList(a), IntList(b), std::forward<A>(more)...); }
+template <class... A> auto ihfft2(const Tensor &self, std::nullopt_t a, std::initializer_list<int64_t> b, A &&...more) { return torch::fft_ihfft2(self, a, IntList(b), std::forward<A>(more)...); }
+template <class... A> auto fftn(A &&...a) { return torch::fft_fftn(std::forward<A>(a)...); }
+template <class... A> auto fftn(const Tensor &self, std::initializer_list<int64_t> a, A &&...more) { return torch::fft_fftn(self, IntList(a), std::forward<A>(more)...); }
+template <class... A> auto fftn(const Tensor &self, std::initializer_list<int64_t> a, std::initializer_list<int64_t> b, A &&...more) { return torch::fft_fftn(self, IntList(a), IntList(b), std::forward<A>(more)...); }
+template <class... A> auto fftn(const Tensor &self, std::nullopt_t a, std::initializer_list<int64_t> b, A &&...more) { return torch::fft_fftn(self, a, IntList(b), std::forward<A>(more)...); }
+template <class... A> auto ifftn(A &&...a) { return torch::fft_ifftn(std::forward<A>(a)...); }
+template <class... A> auto ifftn(const Tensor &self, std::initializer_list<int64_t> a, A &&...more) { return torch::fft_ifftn(self, IntList(a), std::forward<A>(more)...); }
+template <class... A> auto ifftn(const Tensor &self, std::initializer_list<int64_t> a, std::initializer_list<int64_t> b, A &&...more) { return torch::fft_ifftn(self, IntList(a), IntList(b), std::forward<A>(more)...); }
+template <class... A> auto ifftn(const Tensor &self, std::nullopt_t a, std::initializer_list<int64_t> b, A &&...more) { return torch::fft_ifftn(self, a, IntList(b), std::forward<A>(more)...); }
+template <class... A> auto rfftn(A &&...a) { return torch::fft_rfftn(std::forward<A>(a)...); }
+template <class... A> auto rfftn(const Tensor &self, std::initializer_list<int64_t> a, A &&...more) { return torch::fft_rfftn(self, IntList(a), std::forward<A>(more)...); }
+template <class... A> auto rfftn(const Tensor &self, std::initializer_list<int64_t> a, std::initializer_list<int64_t> b, A &&...more) { return torch::fft_rfftn(self, IntList(a), IntList(b), std::forward<A>(more)...); }
+template <class... A> auto rfftn(const Tensor &self, std::nullopt_t a, std::initializer_list<int64_t> b, A &&...more) { return torch::fft_rfftn(self, a, IntList(b), std::forward<A>(more)...); }
+template <class... A> auto irfftn(A &&...a) { return torch::fft_irfftn(std::forward<A>(a)...); }
+template <class... A> auto irfftn(const Tensor &self, std::initializer_list<int64_t> a, A &&...more) { return torch::fft_irfftn(self, IntList(a), std::forward<A>(more)...); }
+template <class... A> auto irfftn(const Tensor &self, std::initializer_list<int64_t> a, std::initializer_list<int64_t> b, A &&...more) { return torch::fft_irfftn(self, IntList(a), IntList(b), std::forward<A>(more)...); }
+template <class... A> auto irfftn(const Tensor &self, std::nullopt_t a, std::initializer_list<int64_t> b, A &&...more) { return torch::fft_irfftn(self, a, IntList(b), std::forward<A>(more)...); }
+template <class... A> auto hfftn(A &&...a) { return torch::fft_hfftn(std::forward<A>(a)...); }
+template <class... A> auto hfftn(const Tensor &self, std::initializer_list<int64_t> a, A &&...more) { return torch::fft_hfftn(self, IntList(a), std::forward<A>(more)...); }
+template <class... A> auto hfftn(const Tensor &self, std::initializer_list<int64_t> a, std::initializer_list<int64_t> b, A &&...more) { return torch::fft_hfftn(self, IntList(a), IntList(b), std::forward<A>(more)...); }
+template <class... A> auto hfftn(const Tensor &self, std::nullopt_t a, std::initializer_list<int64_t> b, A &&...more) { return torch::fft_hfftn(self, a, IntList(b), std::forward<A>(more)...); }
+template <class... A> auto ihfftn(A &&...a) { return torch::fft_ihfftn(std::forward<A>(a)...); }
+template <class... A> auto ihfftn(const Tensor &self, std::initializer_list<int64_t> a, A &&...more) { return torch::fft_ihfftn(self, IntList(a), std::forward<A>(more)...); }
+template <class... A> auto ihfftn(const Tensor &self, std::initializer_list<int64_t> a, std::initializer_list<int64_t> b, A &&...more) { return torch::fft_ihfftn(self, IntList(a), IntList(b), std::forward<A>(more)...); }
+template <class... A> auto ihfftn(const Tensor &self, std::nullopt_t a, std::initializer_list<int64_t> b, A &&...more) { return torch::fft_ihfftn(self, a, IntList(b), std::forward<A>(more)...); }
+template <class... A> auto fftfreq(A &&...a) { return torch::fft_fftfreq(std::forward<A>(a)...); }
+template <class... A> auto rfftfreq(A &&...a) { return torch::fft_rfftfreq(std::forward<A>(a)...); }
+template <class... A> auto fftshift(A &&...a) { return torch::fft_fftshift(std::forward<A>(a)...); }
+template <class... A> auto fftshift(const Tensor &self, std::initializer_list<int64_t> a, A &&...more) { return torch::fft_fftshift(self, IntList(a), std::forward<A>(more)...); }
+template <class... A> auto ifftshift(A &&...a) { return torch::fft_ifftshift(std::forward<A>(a)...); }
+template <class... A> auto ifftshift(const Tensor &self, std::initializer_list<int64_t> a, A &&...more) { return torch::fft_ifftshift(self, IntList(a), std::forward<A>(more)...); }
 } // namespace fft
 namespace special {
 template <class... A> auto bessel_j0(A &&...a) { return torch::special_bessel_j0(std::forward<A>(a)...); }

@@ -1,6 +1,7 @@
 // What libtorch's programs meet in Taper alone: refusals with a way out, files that a failure leaves alone.
 #include <torch/script.h>
 
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 
@@ -60,6 +61,24 @@ int main(int, char **argv) {
     torch::nn::Embedding embedding(3, 3);
     tied->weight = embedding->weight;
     CHECK(torch::allclose((tied(torch::ones({1, 3})) - tied->bias).detach().flatten(), embedding->weight.sum(1).detach()));
+
+    // Fourier transforms, with lists in braces too.
+    auto signal = torch::arange(24, torch::kDouble).sin().requires_grad_();
+    CHECK(torch::allclose(torch::fft::irfft(torch::fft::rfft(signal), 24), signal));
+    CHECK(torch::fft::fft(signal).scalar_type() == torch::kComplexDouble);
+    auto picture = signal.detach().reshape({4, 6});
+    CHECK(torch::allclose(torch::real(torch::fft::ifft2(torch::fft::fftn(picture))), picture));
+    CHECK(torch::fft::rfftn(picture, {4, 8}).sizes() == torch::IntArrayRef({4, 5}));
+    CHECK(torch::fft::fftn(picture, {3}, {0}, "ortho").size(0) == 3);
+    CHECK(torch::fft::fftn(picture, std::nullopt, {1}).size(1) == 6);
+    CHECK(torch::fft::fftshift(torch::arange(3), {0})[0].item<int64_t>() == 2);
+    CHECK(torch::fft::fftfreq(4, 0.5, torch::kDouble)[1].item<double>() == 0.5);
+    CHECK(has(thrown([&] { torch::fft::fft(picture, 0); }), "Invalid number of data points (0) specified"));
+    torch::real(torch::fft::fft(signal)).sum().backward();
+    CHECK(std::abs(signal.grad()[0].item<double>() - 24) < 1e-9);
+    auto pieces = torch::stft(picture.flatten(), 8, 2, 8, torch::hann_window(8, torch::kDouble), true, "reflect", false, true, true);
+    CHECK(pieces.size(0) == 5);
+    CHECK(torch::allclose(torch::istft(pieces, 8, 2, 8, torch::hann_window(8, torch::kDouble)), picture.flatten()));
     std::puts(failures ? "FAILED" : "libtorch's programs: ok");
     return failures ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -282,17 +282,17 @@ unsafe fn every_other<C: Real, V: Lanes<T = C>>(from: *const C, to: *mut C, n: u
     if n < V::N {
         let there = 2 * n - 1;
         let (a, b) = (V::load_n(from, there.min(V::N)), V::load_n(from.wrapping_add(V::N), there.saturating_sub(V::N)));
-        return a.evens(b).store_n(to, n);
+        return a.split(b).0.store_n(to, n);
     }
     let mut i = 0;
     while i + V::N < n {
         let from = from.add(2 * i);
-        V::load(from).evens(V::load(from.add(V::N))).store(to.add(i));
+        V::load(from).split(V::load(from.add(V::N))).0.store(to.add(i));
         i += V::N;
     }
     // The last vector overlaps the one before it.
     let from = from.add(2 * (n - V::N));
-    V::load(from).evens(V::load_n(from.add(V::N), V::N - 1)).store(to.add(n - V::N));
+    V::load(from).split(V::load_n(from.add(V::N), V::N - 1)).0.store(to.add(n - V::N));
 }
 
 #[inline(always)]
