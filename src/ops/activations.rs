@@ -15,6 +15,11 @@ fn number(v: f64) -> Scalar {
 /// x limited to [min_val, max_val].
 pub fn hardtanh(a: &Tensor, min_val: Scalar, max_val: Scalar) -> Result<Tensor> {
     ensure!(a.dtype() != DType::Bool, Runtime, "Bool inputs not supported for hardtanh");
+    ensure!(
+        min_val.to_f64() <= max_val.to_f64() || min_val.to_f64().is_nan() || max_val.to_f64().is_nan(),
+        Value,
+        "min_val cannot be greater than max_val"
+    );
     // Of integers only integers come out.
     let bound = |v: Scalar| if a.dtype().is_float() || !v.is_float() { v } else { Scalar::Int(v.to_i64()) };
     clamp_passing(a, bound(min_val), bound(max_val), Passes::NaN)
@@ -56,10 +61,25 @@ pub fn hardshrink(a: &Tensor, lambd: Scalar) -> Result<Tensor> {
     }
     masked_fill_scalar(a, &le_scalar(&abs(&detach(a)?)?, lambd)?, Scalar::Int(0))
 }
+/// The largest number of a dtype, in six digits, as C++ prints it.
+fn shown(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F16 => "65504",
+        DType::BF16 => "3.38953e+38",
+        DType::F32 => "3.40282e+38",
+        _ => "1.79769e+308",
+    }
+}
 /// x moved towards zero by lambd, 0 within it.
 pub fn softshrink(a: &Tensor, lambd: Scalar) -> Result<Tensor> {
     let l = lambd.to_f64();
-    ensure!(l >= 0.0, Runtime, "lambda must be greater or equal to 0, but found to be {l}.");
+    ensure!(
+        l >= 0.0,
+        Runtime,
+        "lambda must be in range [0, {}] for input dtype {}, but found {l}",
+        shown(a.dtype()),
+        a.dtype().scalar_name()
+    );
     if a.dtype().is_float() {
         // What is beyond a clamp.
         let x = Src::Input(0);
@@ -86,6 +106,12 @@ pub fn threshold(a: &Tensor, threshold: Scalar, value: Scalar) -> Result<Tensor>
 /// x where positive, else weight * x; one weight, or one per channel (dimension 1).
 pub fn prelu(a: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let mut w = weight.clone();
+    ensure!(
+        weight.ndim() <= 1,
+        Runtime,
+        "prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {}",
+        weight.ndim()
+    );
     if weight.numel() != 1 {
         let channels = if a.ndim() > 1 { a.size(1)? } else { 1 };
         ensure!(a.ndim() > 0, Runtime, "Not allow zero-dim input tensor.");

@@ -269,7 +269,14 @@ fn div_mode_impl(a: &Tensor, b: Arg, mode: Option<&str>, dest: Dest) -> Result<T
 fn rounded(op: Opcode, name: &'static str, a: &Tensor, b: Arg, dest: Dest) -> Result<Tensor> {
     let ty = promote(&[a.into(), b]);
     ensure!(ty != DType::Bool, NotImplemented, "\"{name}\" not implemented for 'Bool'");
-    let out = pointwise(op, ty, ty, &[a.into(), b], dest)?;
+    let out = match b {
+        // PyTorch rounds the quotient of halves before it is cut, but for one divisor of all.
+        Arg::T(t) if op == Opcode::TruncDiv && matches!(ty, DType::F16 | DType::BF16) && t.ndim() > 0 => {
+            let quotient = pointwise(Opcode::Div, ty, ty, &[a.into(), b], None)?;
+            pointwise(Opcode::Trunc, ty, ty, &[(&quotient).into()], dest)?
+        }
+        _ => pointwise(op, ty, ty, &[a.into(), b], dest)?,
+    };
     match b {
         Arg::S(_) => record(name, &[a], out, |_, _| |_, g| Ok(grads![Some(zeros_like_of(g)?)])),
         Arg::T(b) => record(name, &[a, b], out, |_, _| {

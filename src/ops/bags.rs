@@ -309,29 +309,42 @@ fn max_unpool(
 ) -> Result<Tensor> {
     let shape = x.shape();
     ensure!(
-        shape.len() == n + 1 || shape.len() == n + 2,
-        Runtime,
-        "{name}: Expected {}D or {}D input, but got: {:?}",
-        n + 1,
-        n + 2,
-        &shape[..]
-    );
-    ensure!(
         indices.dtype() == DType::I64,
         Runtime,
-        "{name}: elements in indices should be type int64 but got: {}",
+        "elements in indices should be type int64 but got: {}",
         indices.dtype().scalar_name()
+    );
+    // A row is a plane of one column, as PyTorch has it.
+    let (m, seen) = (n.max(2), |t: &Tensor| {
+        let mut s = t.shape();
+        if n == 1 {
+            s.push(1);
+        }
+        s
+    });
+    ensure!(
+        shape.len() == n + 1 || shape.len() == n + 2,
+        Runtime,
+        "Input to max_unpooling{m}d should be a {}d or {}d Tensor, but got a tensor with {} dimensions.",
+        m + 1,
+        m + 2,
+        seen(x).len()
     );
     ensure!(
         indices.shape() == shape,
         Runtime,
-        "{name}: Expected shape of indices to be: {:?} but got: {:?}",
-        &shape[..],
-        &indices.shape()[..]
+        "Expected shape of indices to be same as that of the input tensor ({:?}) but got indices tensor with shape: {:?}",
+        &seen(x)[..],
+        &seen(indices)[..]
     );
     let kernel = spread(name, "kernel_size", kernel, n)?;
     let stride = if stride.is_empty() { kernel.clone() } else { spread(name, "stride", stride, n)? };
     let padding = spread(name, "padding", padding, n)?;
+    ensure!(
+        n < 3 || stride.iter().all(|s| *s > 0),
+        Runtime,
+        "strides should be greater than zero, but got stride: {stride:?}"
+    );
     let lead = shape.len() - n;
     let usual: Vec<i64> = (0..n)
         .map(|i| {
@@ -566,6 +579,12 @@ pub fn multilabel_margin_loss(input: &Tensor, target: &Tensor, reduction: &str) 
         Runtime,
         "inconsistent target size: {:?} for input of size: {:?}",
         &target.shape()[..],
+        &s[..]
+    );
+    ensure!(
+        s.len() != 1 || s[0] != 0,
+        Runtime,
+        "Expected non-empty vector or matrix with optional 0-dim batch size, but got: {:?}",
         &s[..]
     );
     ensure!(

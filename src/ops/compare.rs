@@ -134,6 +134,14 @@ fn masked_fill_impl(a: &Tensor, mask: &Tensor, value: Arg, dest: Dest) -> Result
             t.ndim()
         ),
     }
+    if let Arg::T(t) = value {
+        ensure!(
+            ty.is_complex() || !t.dtype().is_complex(),
+            Runtime,
+            "value cannot be converted to type {} without overflow",
+            ty.c_name()
+        );
+    }
     let out = pointwise(Opcode::Where, ty, ty, &[mask.into(), value, a.into()], dest)?;
     let back = |m: &Saved, c: &Ctx, g: &Tensor| -> Result<(Tensor, Tensor)> { Ok((m.get(c)?, g.clone())) };
     match value {
@@ -318,6 +326,9 @@ pub fn clamp_max_(a: &Tensor, max: Scalar) -> Result<()> {
 /// |self - other| <= atol + rtol * |other|, elementwise; equal infinities are close.
 pub fn isclose(a: &Tensor, b: &Tensor, rtol: f64, atol: f64, equal_nan: bool) -> Result<Tensor> {
     ensure!(a.dtype() == b.dtype(), Runtime, "{} did not match {}", a.dtype().scalar_name(), b.dtype().scalar_name());
+    for (name, v) in [("rtol", rtol), ("atol", atol)] {
+        ensure!(v >= 0.0, Runtime, "{name} must be greater than or equal to zero, but got {v}");
+    }
     autograd::no_grad(|| {
         let mut close = eq(a, b)?;
         if equal_nan && a.dtype().is_inexact() {

@@ -206,6 +206,19 @@ pub fn ldexp(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 }
 /// The smallest and the largest elements.
 pub fn aminmax(a: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<(Tensor, Tensor)> {
+    ensure!(
+        dim.is_some() || a.numel() > 0,
+        Runtime,
+        "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity."
+    );
+    if let Some(d) = dim {
+        let d = wrap_dim(d, a.ndim())?;
+        ensure!(
+            a.ndim() == 0 || a.shape()[d] != 0,
+            Index,
+            "aminmax: Expected reduction dim {d} to have non-zero size."
+        );
+    }
     let dims: Vec<i64> = dim.into_iter().collect();
     Ok((amin(a, &dims, keepdim)?, amax(a, &dims, keepdim)?))
 }

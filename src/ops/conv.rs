@@ -81,9 +81,14 @@ fn conv_geometry(
     ensure!(dilation.iter().all(|d| *d > 0), Runtime, "{op}: non-positive dilation is not supported, got {dilation:?}");
     window(op, [("stride", &stride), ("padding", &padding), ("dilation", &dilation), ("output_padding", &[])])?;
     ensure!(
-        weight[0] >= groups && weight[0] % groups == 0,
+        weight[0] >= groups,
         Runtime,
-        "Given groups={groups}, expected weight to be at least {groups} at dimension 0 and divisible by it, but got weight of size {weight:?} instead"
+        "Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight of size {weight:?} instead"
+    );
+    ensure!(
+        weight[0] % groups == 0,
+        Runtime,
+        "Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of size [{weight:?}] instead"
     );
     ensure!(
         input[1] == weight[1] * groups,
@@ -115,6 +120,16 @@ fn conv_geometry(
     }
     Ok(Conv { params: ConvParams { stride, padding, dilation, groups }, out })
 }
+/// A dtype as PyTorch's messages about convolutions name it.
+fn c_type(dtype: DType) -> &'static str {
+    match dtype {
+        DType::I64 => "long int",
+        DType::I16 => "short int",
+        DType::I8 => "signed char",
+        DType::U8 => "unsigned char",
+        other => other.c_name(),
+    }
+}
 /// Convolution over n spatial dimensions.
 fn conv_nd(
     op: &str,
@@ -128,6 +143,7 @@ fn conv_nd(
     groups: i64,
 ) -> Result<Tensor> {
     let dims = input.ndim();
+    ensure!(weight.ndim() >= 3, Runtime, "weight should have at least three dimensions");
     ensure!(
         dims == n + 2 || dims == n + 1,
         Runtime,
@@ -141,13 +157,14 @@ fn conv_nd(
         return squeeze_dim(&out, 0);
     }
     pointwise::same_device(input, weight)?;
-    for t in [Some(weight), bias].into_iter().flatten() {
+    for (what, t) in [("weight", Some(weight)), ("bias", bias)] {
+        let Some(t) = t else { continue };
         ensure!(
             t.dtype() == input.dtype(),
             Runtime,
-            "Input type ({}) and weight or bias type ({}) should be the same",
-            input.dtype(),
-            t.dtype()
+            "Input type ({}) and {what} type ({}) should be the same",
+            c_type(input.dtype()),
+            c_type(t.dtype())
         );
     }
     let geo = conv_geometry(op, n, &input.shape(), &weight.shape(), bias, stride, padding, dilation, groups)?;

@@ -265,7 +265,9 @@ fn contract(operands: Vec<(Vec<Label>, Tensor)>, output: &[Label], sizes: &[(Lab
         };
         let x = arrange(&labels, &a, [&batch, &left, &inner])?;
         let y = arrange(&ol, &b, [&batch, &inner, &right])?;
-        let product = bmm(&x, &y)?;
+        // What was summed may be of a wider dtype.
+        let ty = pointwise::promote(&[(&x).into(), (&y).into()]);
+        let product = bmm(&cast(&x, ty)?, &cast(&y, ty)?)?;
         let new: Vec<Label> = batch.iter().chain(&left).chain(&right).copied().collect();
         let shape: Vec<i64> = new
             .iter()

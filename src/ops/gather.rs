@@ -23,7 +23,7 @@ pub fn gather(a: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
         return reshape(&gather(&at_least_1d(a)?, 0, &at_least_1d(index)?)?, &index.shape());
     }
     let (s, si) = (a.shape(), index.shape());
-    for k in 0..s.len() {
+    for k in 0..if si.contains(&0) { 0 } else { s.len() } {
         ensure!(
             k == d || si[k] <= s[k],
             Runtime,
@@ -48,6 +48,10 @@ pub fn gather(a: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
         let index = s.save(index);
         move |c, g| {
             let zero = zeros(&shape, Some(g.dtype()), Some(g.device()))?;
+            if g.numel() == 0 {
+                // No places, whose number of dimensions may be another.
+                return Ok(grads![Some(zero)]);
+            }
             Ok(grads![Some(scatter_add(&zero, d as i64, &index.get(c)?, g)?)])
         }
     })
@@ -90,16 +94,15 @@ pub(super) fn scatter_args(name: &str, a: &Tensor, dim: i64, index: &Tensor, src
     ensure!(
         a.dtype() == src.dtype(),
         Runtime,
-        "{name}(): Expected self.dtype to be equal to src.dtype, got {} and {}",
-        a.dtype(),
-        src.dtype()
+        "{}(): Expected self.dtype to be equal to src.dtype",
+        name.strip_suffix("_add").unwrap_or(name)
     );
     let d = wrap_dim(dim, a.ndim())?;
     let (s, si, ss) = (a.shape(), index.shape(), src.shape());
     ensure!(
         ss.len().max(1) == si.len().max(1),
         Runtime,
-        "{name}(): Index tensor must have the same number of dimensions as src tensor"
+        "Index tensor must have the same number of dimensions as src tensor"
     );
     // A 0-dim tensor counts as one of one element.
     let [s, si, ss] = [s, si, ss].map(|s| if s.is_empty() { Dims::from_slice(&[1]) } else { s });
@@ -238,15 +241,15 @@ fn index_add_args(
     let index = index_vector("index_add", index)?;
     let d = wrap_dim(dim, a.ndim())?;
     ensure!(
-        source.ndim() == a.ndim() && source.shape()[d] == index.numel() as i64,
+        source.ndim() <= d || source.shape()[d] == index.numel() as i64,
         Runtime,
-        "index_add_(): Number of indices ({}) should be equal to source.size(dim) for source of shape {:?}, dim {d}",
+        "index_add_(): Number of indices ({}) should be equal to source.size(dim): ({}), for dim: {d}",
         index.numel(),
-        &source.shape()[..]
+        source.shape()[d]
     );
     let rest = |t: &Tensor| t.shape().iter().enumerate().filter(|(i, _)| *i != d).map(|(_, n)| *n).collect::<Dims>();
     ensure!(
-        rest(a) == rest(source),
+        source.ndim() == a.ndim() && rest(a) == rest(source),
         Runtime,
         "source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = {:?} \
          source.shape = {:?}",

@@ -444,11 +444,10 @@ pub(super) fn index_dtype(name: &str, index: &Tensor) -> Result<()> {
 }
 pub(super) fn same_rank(name: &str, a: &Tensor, index: &Tensor) -> Result<()> {
     ensure!(
-        a.ndim().max(1) == index.ndim().max(1),
+        a.ndim().max(1) == index.ndim().max(1) || (index.numel() == 0 && name == "gather"),
         Runtime,
-        "{name}(): Index tensor must have the same number of dimensions as input tensor: {} and {}",
-        index.ndim(),
-        a.ndim()
+        "Index tensor must have the same number of dimensions as {} tensor",
+        if name == "gather" { "input" } else { "self" }
     );
     Ok(())
 }

@@ -134,6 +134,13 @@ pub fn dot(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         y.len()
     );
     ensure!(
+        a.dtype() == b.dtype(),
+        Runtime,
+        "dot : expected both vectors to have same dtype, but found {} and {}",
+        a.dtype().scalar_name(),
+        b.dtype().scalar_name()
+    );
+    ensure!(
         x == y,
         Runtime,
         "inconsistent tensor size, expected tensor [{}] and src [{}] to have the same number of elements, but got {} and {} elements respectively",
@@ -273,6 +280,6 @@ fn combine(a: &Tensor, product: Tensor, beta: Scalar, alpha: Scalar) -> Result<T
 }
 /// Sum of the diagonal.
 pub fn trace(a: &Tensor) -> Result<Tensor> {
-    ensure!(a.ndim() == 2, Runtime, "trace: expected a matrix, but got {}-D", a.ndim());
+    ensure!(a.ndim() == 2, Runtime, "trace: expected a matrix, but got tensor with dim {}", a.ndim());
     sum(&diagonal(a, 0, 0, 1)?, None)
 }

@@ -20,7 +20,7 @@ pub fn hinge_embedding_loss(input: &Tensor, target: &Tensor, margin: f64, reduct
 /// log(1 + exp(-target * input)).
 pub fn soft_margin_loss(input: &Tensor, target: &Tensor, reduction: &str) -> Result<Tensor> {
     check_reduction(reduction)?;
-    in_float([input, target], |[x, t]| reduce_loss(softplus(&mul(&neg(t)?, x)?, ONE, Scalar::Int(20))?, reduction))
+    in_float([input, target], |[x, t]| reduce_loss(softplus(&mul(x, &neg(t)?)?, ONE, Scalar::Int(20))?, reduction))
 }
 /// max(0, -target * (input1 - input2) + margin).
 pub fn margin_ranking_loss(
@@ -140,6 +140,15 @@ pub fn multi_margin_loss(
     let power = p.to_f64();
     ensure!(power == 1.0 || power == 2.0, Value, "only p == 1 and p == 2 supported");
     let single = input.ndim() < 2;
+    ensure!(
+        input.ndim() <= 2 && input.shape().last() != Some(&0),
+        Runtime,
+        "Expected non-empty vector or matrix with optional 0-dim batch size, but got: {:?}",
+        &input.shape()[..]
+    );
+    if let Some(w) = weight {
+        ensure!(w.ndim() == 1, Value, "weight must be one-dimensional");
+    }
     let (x, y) =
         if single { (reshape(input, &[1, -1])?, reshape(target, &[-1])?) } else { (input.clone(), target.clone()) };
     let n = x.shape()[0];
@@ -160,6 +169,7 @@ pub fn multi_margin_loss(
             &w.shape()[..]
         );
     }
+    ensure!(y.dtype() == DType::I64, Runtime, "expected scalar type Long but found {}", y.dtype().scalar_name());
     in_float_some([Some(&x), weight], |[x, w]| {
         let x = x.expect("given");
         let at = unsqueeze(&y, 1)?;

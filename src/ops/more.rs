@@ -60,8 +60,13 @@ pub fn nextafter(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         DType::BF16 => next_half(a, b, ty, bf16::from_bits, bf16::to_bits)?,
         _ => pointwise(Opcode::Nextafter, ty, ty, &[a.into(), b.into()], None)?,
     };
-    record("NextafterBackward0", &[a, b], out, |_, _| {
-        |_, g| Ok(grads![Some(g.clone()), Some(zeros_like(g, None, None)?)])
+    record("NextafterBackward0", &[a, b], out, |s, _| {
+        let (x, y) = (s.save(a), s.save(b));
+        move |c, g| {
+            // Where both are equal the result is the second.
+            let same = eq(&detach(&x.get(c)?)?, &detach(&y.get(c)?)?)?;
+            Ok(grads![Some(masked_fill_scalar(g, &same, ZERO)?), Some(zeros_like(g, None, None)?)])
+        }
     })
 }
 
@@ -95,8 +100,8 @@ pub fn nanmedian(a: &Tensor) -> Result<Tensor> {
     if !a.dtype().is_float() || a.numel() == 0 {
         return median(a);
     }
-    let flat = reshape(a, &[-1])?;
-    Ok(nanmedian_dim(&flat, 0, false)?.0)
+    let out = autograd::no_grad(|| Ok(nanmedian_dim(&reshape(a, &[-1])?, 0, false)?.0))?;
+    reduce::record_share("NanmedianBackward0", a, out)
 }
 /// The same along a dimension; NaN where nothing else is.
 pub fn nanmedian_dim(a: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
@@ -213,7 +218,8 @@ pub fn cov(a: &Tensor, correction: i64, fweights: Option<&Tensor>, aweights: Opt
         (Some(f), Some(a)) => Some(mul(f, a)?),
         (f, a) => f.or(a).cloned(),
     };
-    let w = w.map(|w| cast(&reshape(&w, &[-1])?, numbers)).transpose()?;
+    // Weights keep their dtype: those in float32 of a half widen the result, as in PyTorch.
+    let w = w.map(|w| reshape(&w, &[-1])).transpose()?;
     let total = match &w {
         Some(w) => sum(w, None)?,
         None => create::scalar_tensor(Scalar::Int(n), numbers, x.device())?,
@@ -226,7 +232,7 @@ pub fn cov(a: &Tensor, correction: i64, fweights: Option<&Tensor>, aweights: Opt
     // How far each kind of weights lowers the count.
     let by = match (&w, aweights) {
         (Some(w), Some(a)) => {
-            let own = mul(w, &cast(&reshape(a, &[-1])?, numbers)?)?;
+            let own = mul(w, &reshape(a, &[-1])?)?;
             let lost = div(&mul_scalar(&sum(&own, None)?, Scalar::Int(correction))?, &total)?;
             sub(&total, &lost, ONE)?
         }
@@ -464,6 +470,13 @@ pub fn gradient_tensorarray(
 ) -> Result<Vec<Tensor>> {
     slopes(a, dim, edge_order, |i, n| {
         ensure!(
+            spacing.len() == n || dim.is_none(),
+            Runtime,
+            "torch.gradient expected spacing to be unspecified, a scalar or it's spacing and dim arguments to have the same \
+             length, but got a spacing argument of length {} and a dim argument of length {n}.",
+            spacing.len()
+        );
+        ensure!(
             spacing.len() == n,
             Runtime,
             "torch.gradient expected spacing to be unspecified, a scalar, or a list of length equal to 'self.dim() = {n}', but \
@@ -557,8 +570,10 @@ pub fn renorm(a: &Tensor, p: Scalar, dim: i64, maxnorm: Scalar) -> Result<Tensor
     let d = wrap_dim(dim, a.ndim())? as i64;
     let others: Vec<i64> = (0..a.ndim() as i64).filter(|i| *i != d).collect();
     in_float([a], |[a]| {
-        let norm = norm_dim(a, Some(p), Some(&others), true)?;
-        let over = gt_scalar(&detach(&norm)?, maxnorm)?;
+        let over = autograd::no_grad(|| gt_scalar(&norm_dim(a, Some(p), Some(&others), true)?, maxnorm))?;
+        // A row that stays as it is gets its gradient as it is, even where its norm is NaN.
+        let long = masked_fill_scalar(a, &logical_not(&over)?, ZERO)?;
+        let norm = norm_dim(&long, Some(p), Some(&others), true)?;
         let by = div(
             &full_like(&norm, Scalar::Float(maxnorm.to_f64()), None, None)?,
             &add_scalar(&norm, Scalar::Float(1e-7), ONE)?,

@@ -36,7 +36,8 @@ fn check_normalized(
     ensure!(
         s.len() >= shape.len() && s[s.len() - shape.len()..] == *shape,
         Runtime,
-        "Given normalized_shape={shape:?}, expected input with shape [*, {}], but got input of size{:?} ({op})",
+        "Given normalized_shape={shape:?}, expected input with shape [*{}{}], but got input of size{:?}",
+        if op == "rms_norm" { "" } else { ", " },
         shape.iter().map(i64::to_string).collect::<Vec<_>>().join(", "),
         &s[..]
     );
@@ -218,6 +219,8 @@ pub fn group_norm(
     complex::no_kernel("GroupNormKernelImpl", input)?;
     let s = input.shape();
     ensure!(s.len() >= 2, Runtime, "Expected at least 2 dimensions for input tensor but received {}", s.len());
+    ensure!(s[1] > 0, Runtime, "Expected number of channels to be greater than 0, got 0");
+    ensure!(!s[2..].contains(&0), Runtime, "Expected HxW to be greater than 0, got 0");
     ensure!(
         num_groups > 0 && s[1] % num_groups == 0,
         Runtime,

@@ -4,7 +4,7 @@ use super::conv::spread;
 use super::*;
 use crate::autograd::record;
 use crate::backend::{self, memory, PoolParams};
-use crate::{ensure, grads, Dims};
+use crate::{bail, ensure, grads, Dims};
 
 fn pool_geometry(
     op: &str,
@@ -17,34 +17,50 @@ fn pool_geometry(
     ceil_mode: bool,
 ) -> Result<(PoolParams, Dims)> {
     let s = input.shape();
-    ensure!(
-        op != "max_pool2d" || s.len() == 3 || s.len() == 4,
-        Runtime,
-        "max_pool2d: non-empty 3D or 4D (batch mode) tensor expected for input, but got {:?}",
-        &s[..]
-    );
-    ensure!(
-        s.len() == n + 1 || s.len() == n + 2,
-        Runtime,
-        "{op}: Expected {}D or {}D input (with optional 0 dim batch size for input), but got: {:?}",
-        n + 1,
-        n + 2,
-        &s[..]
-    );
+    pool_input(op, n, &s)?;
     let kernel = spread(op, "kernel_size", kernel, n)?;
     let stride = if stride.is_empty() { kernel.clone() } else { spread(op, "stride", stride, n)? };
     let (padding, dilation) = (spread(op, "padding", padding, n)?, spread(op, "dilation", dilation, n)?);
+    if op == "max_pool1d" {
+        for (what, v) in [("kernel_size", &kernel), ("stride", &stride), ("dilation", &dilation)] {
+            ensure!(v[0] > 0, Runtime, "max_pool1d() {what} must be greater than zero, but got {}", v[0]);
+        }
+    }
     ensure!(
         kernel.iter().all(|k| *k > 0),
         Runtime,
         "{op}: kernel size should be greater than zero, but got {kernel:?}"
     );
-    ensure!(stride.iter().all(|k| *k > 0), Runtime, "{op}: stride should not be zero, but got {stride:?}");
+    ensure!(stride.iter().all(|k| *k > 0), Runtime, "stride should not be zero");
     ensure!(
         dilation.iter().all(|k| *k > 0),
         Runtime,
         "{op}: dilation should be greater than zero, but got {dilation:?}"
     );
+    for i in 0..n {
+        let (p, k, d) = (padding[i], kernel[i], dilation[i]);
+        // Of what does not fit into 64 bits the window is larger than any input.
+        let window = d.checked_mul(k - 1).and_then(|w| w.checked_add(1));
+        ensure!(
+            window.is_some() || op != "max_pool1d",
+            Runtime,
+            "effective kernel size overflows, but got kernel_size={k} and dilation={d}"
+        );
+        let window = window.unwrap_or(i64::MAX);
+        ensure!(p >= 0, Runtime, "pad must be non-negative, but got pad: {p}");
+        ensure!(
+            p <= window / 2,
+            Runtime,
+            "pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and dilation={d}"
+        );
+        let size = s[s.len() - n + i];
+        ensure!(
+            op != "max_pool1d" || size >= window || ceil_mode || p > 0 || window <= i32::MAX as i64,
+            Runtime,
+            "max_pool1d() Invalid computed output size: {}",
+            (size - window).div_euclid(stride[i]) + 1
+        );
+    }
     for (what, v) in [("kernel_size", &kernel), ("stride", &stride), ("padding", &padding), ("dilation", &dilation)] {
         ensure!(v.iter().all(|v| *v <= i32::MAX as i64), Runtime, "{op}: {what} {v:?}: integer out of range");
     }
@@ -52,14 +68,6 @@ fn pool_geometry(
     for i in 0..n {
         let size = s[s.len() - n + i];
         ensure!(size <= 1 << 62, Runtime, "{op}: an input of size {:?} is too large", &s[..]);
-        ensure!(
-            padding[i] >= 0 && padding[i] <= ((kernel[i] - 1) * dilation[i] + 1) / 2,
-            Runtime,
-            "{op}: pad should be at most half of effective kernel size, but got pad={}, kernel_size={} and dilation={}",
-            padding[i],
-            kernel[i],
-            dilation[i]
-        );
         let room = size + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1;
         let mut o =
             if ceil_mode { (room + stride[i] - 1).div_euclid(stride[i]) } else { room.div_euclid(stride[i]) } + 1;
@@ -67,15 +75,75 @@ fn pool_geometry(
         if ceil_mode && (o - 1) * stride[i] >= size + padding[i] {
             o -= 1;
         }
-        ensure!(
-            o > 0,
-            Runtime,
-            "{op}: Given input size: {:?}. Calculated output size would be {o} at dimension {i}. Output size is too small",
-            &s[..]
-        );
+        ensure!(o > 0 || op != "max_pool1d", Runtime, "max_pool1d() Invalid computed output size: {o}");
         out.push(o);
     }
+    if out[s.len() - n..].iter().any(|o| *o <= 0) {
+        let planes = s[s.len() - n - 1];
+        let text = |sizes: &[i64]| {
+            let all: Vec<String> = std::iter::once(&planes).chain(sizes).map(|v| v.to_string()).collect();
+            all.join("x")
+        };
+        bail!(
+            Runtime,
+            "Given input size: ({}). Calculated output size: ({}). Output size is too small",
+            text(&s[s.len() - n..]),
+            text(&out[s.len() - n..])
+        );
+    }
     Ok((PoolParams { kernel, stride, padding, dilation }, out))
+}
+/// The shapes that a pooling over n dimensions takes: only a batch may be empty.
+fn pool_input(op: &str, n: usize, s: &[i64]) -> Result<()> {
+    let fits = s.len() == n + 1 || s.len() == n + 2;
+    match op {
+        "max_pool1d" | "max_pool2d" | "avg_pool2d" => {
+            ensure!(
+                fits || op != "max_pool2d",
+                Runtime,
+                "max_pool2d: non-empty 3D or 4D (batch mode) tensor expected for input, but got {s:?}"
+            );
+            let place = if op == "max_pool1d" { "max_pool1d: " } else { "" };
+            ensure!(
+                fits && s[s.len() - n - 1..].iter().all(|v| *v != 0),
+                Runtime,
+                "{place}Expected {}D or {}D (batch mode) tensor with optional 0 dim batch size for input, but got:{s:?}",
+                n + 1,
+                n + 2
+            );
+        }
+        "max_pool3d" | "avg_pool3d" => {
+            let place = if op == "max_pool3d" { "max_pool3d_with_indices_out_cpu_template()" } else { "avg_pool3d()" };
+            ensure!(fits, Runtime, "non-empty 4D or 5D (batch mode) tensor expected for input");
+            let from = s.len() - n - 1;
+            if let Some(d) = (from..s.len()).find(|d| s[*d] == 0) {
+                bail!(
+                    Runtime,
+                    "{place}: Expected input to have non-zero size for non-batch dimensions, but input has sizes {s:?} with \
+                     dimension {d} being empty"
+                );
+            }
+        }
+        _ => ensure!(
+            fits,
+            Runtime,
+            "Expected {} to {} dimensions, but got {}-dimensional tensor for argument #1 'self' (while checking arguments for {op})",
+            n + 1,
+            n + 2,
+            s.len()
+        ),
+    }
+    Ok(())
+}
+/// The sizes that an adaptive pooling is asked for.
+fn adaptive_sizes(n: usize, op: &str, input: &Tensor, output_size: &[i64]) -> Result<Vec<i64>> {
+    let dims = input.ndim();
+    ensure!(
+        n > 1 || dims == 2 || dims == 3,
+        Runtime,
+        "Expected 2 to 3 dimensions, but got {dims}-dimensional tensor for argument #1 'self' (while checking arguments for {op})"
+    );
+    spread(op, "output_size", output_size, n)
 }
 fn max_pool_nd(
     op: &str,
@@ -316,6 +384,7 @@ pub fn avg_pool3d(
 /// Mean over evenly spread windows that give the output size asked for (-1 keeps a size).
 fn adaptive_avg_nd(n: usize, input: &Tensor, output_size: &[i64]) -> Result<Tensor> {
     let s = input.shape();
+    let sizes = adaptive_sizes(n, &format!("adaptive_avg_pool{n}d"), input, output_size)?;
     ensure!(
         s.len() == n + 1 || s.len() == n + 2,
         Runtime,
@@ -324,7 +393,16 @@ fn adaptive_avg_nd(n: usize, input: &Tensor, output_size: &[i64]) -> Result<Tens
         n + 2,
         &s[..]
     );
-    let sizes = spread(&format!("adaptive_avg_pool{n}d"), "output_size", output_size, n)?;
+    if let Some(i) = sizes.iter().position(|o| *o < -1) {
+        let at: Vec<String> = sizes.iter().map(|v| v.to_string()).collect();
+        let all = if n == 1 { format!("1, {}", at[0]) } else { at.join(", ") };
+        bail!(
+            Runtime,
+            "adaptive_avg_pool{}d: elements of output_size must be greater than or equal to 0 but received {{{all}}} ({})",
+            n.max(2),
+            sizes[i]
+        );
+    }
     for (d, size) in s.iter().enumerate().skip(s.len() - n) {
         ensure!(
             *size > 0,
@@ -349,11 +427,6 @@ fn means_by_dimension(n: usize, input: &Tensor, sizes: &[i64]) -> Result<Tensor>
         if o == -1 || o == size {
             continue;
         }
-        ensure!(
-            o >= 0,
-            Runtime,
-            "adaptive_avg_pool{n}d: elements of output_size must be greater than or equal to 0, but received {o}"
-        );
         // The result must exist: no work towards one that cannot.
         let mut shape = out.shape();
         shape[d as usize] = o;
@@ -446,6 +519,7 @@ fn choice(a: &Tensor, dim: i64) -> Result<Tensor> {
 /// all.
 fn adaptive_max_nd(n: usize, input: &Tensor, output_size: &[i64]) -> Result<(Tensor, Tensor)> {
     let s = input.shape();
+    let mut sizes = adaptive_sizes(n, &format!("adaptive_max_pool{n}d"), input, output_size)?;
     ensure!(
         s.len() == n + 1 || s.len() == n + 2,
         Runtime,
@@ -464,7 +538,6 @@ fn adaptive_max_nd(n: usize, input: &Tensor, output_size: &[i64]) -> Result<(Ten
             &s[..]
         );
     }
-    let mut sizes = spread(&format!("adaptive_max_pool{n}d"), "output_size", output_size, n)?;
     for (i, o) in sizes.iter_mut().enumerate() {
         if *o == -1 {
             *o = s[lead + i];

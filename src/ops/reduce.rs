@@ -137,6 +137,9 @@ pub fn sum_dim(a: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option<DTy
 /// Sums down to a shape that broadcasts to the tensor's own.
 pub fn sum_to_size(a: &Tensor, size: &[i64]) -> Result<Tensor> {
     let s = a.shape();
+    if size.is_empty() {
+        return sum(a, None);
+    }
     if &s[..] == size {
         return Ok(a.clone());
     }
@@ -168,7 +171,8 @@ fn mean_marks(a: &Tensor, marks: Vec<bool>, keepdim: bool, dtype: Option<DType>,
     ensure!(
         d.is_inexact(),
         NotImplemented,
-        "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: {}",
+        "mean(): could not infer output dtype. {} dtype must be either a floating point or complex dtype. Got: {}",
+        if dtype.is_some() { "Optional" } else { "Input" },
         d.scalar_name()
     );
     let converted;
@@ -397,7 +401,21 @@ fn not_empty(name: &str, a: &Tensor, marks: &[bool]) -> Result<()> {
 /// amax / amin: the gradient is shared evenly among equal extremes.
 fn extreme(max: bool, a: &Tensor, marks: Vec<bool>, keepdim: bool, name: &'static str) -> Result<Tensor> {
     ensure!(a.ndim() > 0 || !marks.contains(&false), Runtime, "{name}: bad dims");
-    not_empty(if max { "max" } else { "min" }, a, &marks)?;
+    not_empty(
+        if name.starts_with("Amax") || name.starts_with("Amin") {
+            if max {
+                "amax"
+            } else {
+                "amin"
+            }
+        } else if max {
+            "max"
+        } else {
+            "min"
+        },
+        a,
+        &marks,
+    )?;
     let out = reduce_raw(if max { ReduceOp::Max } else { ReduceOp::Min }, a, &marks, keepdim, a.dtype())?;
     let shape = a.shape();
     record(name, &[a], out, |s, out| {
@@ -433,7 +451,7 @@ fn whole(max: bool, a: &Tensor) -> Result<Tensor> {
     record_share(if max { "MaxBackward1" } else { "MinBackward1" }, a, out)
 }
 /// Notes a result that is one of the elements: those that are equal to it, or NaN as it is, share its gradient.
-fn record_share(name: &'static str, a: &Tensor, out: Tensor) -> Result<Tensor> {
+pub(super) fn record_share(name: &'static str, a: &Tensor, out: Tensor) -> Result<Tensor> {
     record(name, &[a], out, |s, out| {
         let (x, y) = (s.save(a), s.save_output(out, 0));
         move |c, g| {

@@ -80,6 +80,12 @@ pub fn as_strided_scatter(
 }
 /// A copy of a part of a dimension.
 pub fn narrow_copy(a: &Tensor, dim: i64, start: i64, length: i64) -> Result<Tensor> {
+    ensure!(
+        dim < a.ndim() as i64,
+        Runtime,
+        "Expected dim < static_cast<int64_t>(self_sizes.size()) to be true, but got false.  (Could this error message be \
+         improved?  If so, please report an enhancement request to PyTorch.)"
+    );
     let part = narrow(a, dim, start, length)?;
     clone(&part)
 }
@@ -456,6 +462,19 @@ pub fn native_group_norm(
         "native_group_norm: N = {n}, C = {c} and HxW = {hxw} do not fit an input of shape {:?}",
         &s[..]
     );
+    if input.numel() == 0 {
+        // Of nothing there are no statistics, and weights have gradients of zeros.
+        let mut out = clone(input)?;
+        if let Some(w) = super::norm::per_channel(weight, s.len())? {
+            out = mul(&out, &w)?;
+        }
+        if let Some(b) = super::norm::per_channel(bias, s.len())? {
+            out = add(&out, &b, ONE)?;
+        }
+        let grouped = reshape(input, &[n, group, (c / group.max(1)) * hxw])?;
+        let mean = sum_dim(&grouped, Some(&[2]), false, None)?;
+        return Ok((out, clone(&mean)?, mean));
+    }
     let out = group_norm(input, group, weight, bias, eps)?;
     let grouped = reshape(input, &[n, group, (c / group) * hxw])?;
     let (mean, rstd) = statistics(&grouped, &[2], false, eps)?;

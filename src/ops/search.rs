@@ -95,7 +95,7 @@ pub fn bucketize(a: &Tensor, boundaries: &Tensor, out_int32: bool, right: bool) 
     ensure!(
         boundaries.ndim() == 1,
         Runtime,
-        "bucketize(): boundaries tensor must be 1 dimension, but got dim({})",
+        "boundaries tensor must be 1 dimension, but got dim({})",
         boundaries.ndim()
     );
     searchsorted(boundaries, a, out_int32, right, None, None)
@@ -328,15 +328,19 @@ pub fn mode(a: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
         let at = reshape(&arange(Scalar::Int(n), Some(DType::I64), Some(a.device()))?, &shape)?;
         // Where each run of equal elements begins; an element's distance from there is the longest at the run's end.
         let (these, before) = (narrow(&sorted, d, 1, n - 1)?, narrow(&sorted, d, 0, n - 1)?);
-        let mut begins = ne(&these, &before)?;
-        if a.dtype().is_float() {
-            // All NaN are one run, at the end.
-            begins = logical_and(&begins, &logical_not(&isnan(&before)?)?)?;
-        }
+        let begins = ne(&these, &before)?;
         let begins = mul(&narrow(&at, d, 1, n - 1)?, &cast(&begins, DType::I64)?)?;
         let begins = cat(&[zeros_like(&narrow(&place, d, 0, 1)?, None, None)?, begins], d)?;
         let distance = sub(&at, &cummax(&begins, d)?.0, Scalar::Int(1))?;
-        gather(&place, d, &argmax(&distance, Some(d), true)?)
+        let index = gather(&place, d, &argmax(&distance, Some(d), true)?)?;
+        if !a.dtype().is_float() {
+            return Ok(index);
+        }
+        // No NaN equals another; where nothing is there twice the first of them comes before all numbers.
+        let missing = isnan(a)?;
+        let single = eq_scalar(&amax(&distance, &[d], true)?, Scalar::Int(0))?;
+        let first = argmax(&cast(&missing, DType::U8)?, Some(d), true)?;
+        where_(&logical_and(&single, &any_dim(&missing, d, true)?)?, &first, &index)
     })?;
     let values = gather(a, d, &index)?;
     if keepdim {

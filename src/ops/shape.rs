@@ -35,7 +35,12 @@ fn infer_shape(shape: &[i64], numel: usize) -> Result<Dims> {
         ensure!(
             known != 0,
             Runtime,
-            "cannot reshape tensor of {numel} elements into shape {shape:?} because the unspecified dimension size -1 can be any value and is ambiguous"
+            "{}",
+            if numel == 0 {
+                format!("cannot reshape tensor of 0 elements into shape {shape:?} because the unspecified dimension size -1 can be any value and is ambiguous")
+            } else {
+                format!("shape '{shape:?}' is invalid for input of size {numel}")
+            }
         );
         out[i] = numel / known;
         known *= out[i];
@@ -181,13 +186,16 @@ pub fn movedim(a: &Tensor, source: &[i64], destination: &[i64]) -> Result<Tensor
     // A 0-dim tensor counts as one of one dimension.
     let mut order: Vec<Option<usize>> = vec![None; n.max(1)];
     let mut used = vec![false; n.max(1)];
+    for (what, dims) in [("source", source), ("destination", destination)] {
+        let mut seen = vec![false; n.max(1)];
+        for &d in dims {
+            let d = dim_at(if what == "source" { 1 } else { 2 }, d, n)?;
+            ensure!(!seen[d], Runtime, "movedim: repeated dim in `{what}` ({dims:?})");
+            seen[d] = true;
+        }
+    }
     for (&s, &d) in source.iter().zip(destination) {
         let (s, d) = (dim_at(1, s, n)?, dim_at(2, d, n)?);
-        ensure!(
-            !used[s] && order[d].is_none(),
-            Runtime,
-            "movedim: repeated dim in source {source:?} or destination {destination:?}"
-        );
         used[s] = true;
         order[d] = Some(s);
     }
@@ -490,18 +498,21 @@ pub fn as_strided(a: &Tensor, size: &[i64], stride: &[i64], storage_offset: Opti
 /// Where windows overlap, gradients add up; elements of the base that are one in memory share theirs evenly.
 pub(crate) fn as_strided_backward(g: &Tensor, base: &Layout, view: &Layout) -> Result<Tensor> {
     let overlapping = overlaps(view);
-    let out = Layout { offset: 0, ..base.clone() };
-    let n = out.required_elements();
+    // The memory that counts begins where the first of both does; the window may lie before the base, or end behind it.
+    let from = view.offset.min(0);
+    let (out, view) =
+        (&Layout { offset: -from, ..base.clone() }, &Layout { offset: view.offset - from, ..view.clone() });
+    let n = out.required_elements().max(view.required_elements());
     let memory = zeros(&[n], Some(g.dtype()), Some(g.device()))?;
     if overlapping {
         let positions = arange(Scalar::Int(n), Some(DType::I64), Some(g.device()))?;
         let index = autograd::no_grad(|| reshape(&positions.alias(view.clone())?, &[-1]))?;
         let summed = index_add(&memory, 0, &index, &reshape(g, &[-1])?, Scalar::Int(1))?;
-        return as_strided(&shared(&summed, &out)?, &out.shape, &out.strides, None);
+        return as_strided(&shared(&summed, out)?, &out.shape, &out.strides, Some(out.offset));
     }
     let window = as_strided(&memory, &view.shape, &view.strides, Some(view.offset))?;
     copy_(&window, g)?;
-    as_strided(&shared(&memory, &out)?, &out.shape, &out.strides, None)
+    as_strided(&shared(&memory, out)?, &out.shape, &out.strides, Some(out.offset))
 }
 /// The memory's values, each divided by the number of elements of the layout that lie there.
 fn shared(memory: &Tensor, layout: &Layout) -> Result<Tensor> {

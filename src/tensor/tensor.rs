@@ -152,7 +152,7 @@ impl Tensor {
                 && layout.strides.iter().all(|s| *s >= 0)
                 && need.checked_mul(dtype.size() as i64).is_some_and(|b| b as usize <= storage.nbytes()),
             Runtime,
-            "setStorage: sizes {:?}, strides {:?}, storage offset {} and itemsize {} require a storage of at least {} bytes, but it has {}",
+            "setStorage: sizes {:?}, strides {:?}, storage offset {}, and itemsize {} requiring a storage size of {} are out of bounds for storage of size {}",
             &layout.shape[..],
             &layout.strides[..],
             layout.offset,
@@ -278,7 +278,7 @@ impl Tensor {
     pub fn size(&self, dim: i64) -> Result<i64> {
         let b = self.body();
         let n = b.layout.ndim();
-        ensure!(n > 0, Index, "dimension specified as {dim} but tensor has no dimensions");
+        ensure!(n > 0, Index, "Dimension specified as {dim} but tensor has no dimensions");
         Ok(b.layout.shape[crate::base::layout::wrap_dim(dim, n)?])
     }
     #[inline]

@@ -29,7 +29,6 @@ OTHER_WORDS = {
     "F.conv2d(torch.ones(1, 2, 4, 4), torch.ones(1, 3, 2, 2))": "channels",
     "torch.tensor([300], dtype=torch.int8)": "overflow",
     "x.masked_scatter(x > 0, torch.ones(2).double())": "same dtypes but got Float and Double",
-    "F.softshrink(x, -1.0)": "^lambda must be greater or equal to 0, but found to be -1",
     "torch.zeros(-1)": "negative dimension -1",
     "torch.tensor([1], requires_grad=True)": "^only Tensors of floating point .* can require gradients, got int64",
     "torch.arange(3).requires_grad_()": "^only Tensors of floating point .* can require gradients, got int64",
