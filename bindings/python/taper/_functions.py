@@ -64,7 +64,7 @@ def _spread(name):
             r = whole(input, unbiased is M or unbiased) if not keepdim else over(input, None, True, keepdim)
         else:
             r = over(input, dim, unbiased is M or unbiased, keepdim)
-        return r if out is None else copy_out(r, out)
+        return r if out is None else copy_out(r, out, name)
 
     function.__name__ = name
     function.__doc__ = getattr(g, f"op_{name}").__doc__
@@ -105,7 +105,7 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None, *, axis=
         from ._linalg import nuclear_norm
 
         r = nuclear_norm(input, dim, keepdim)
-        return r if out is None else copy_out(r, out)
+        return r if out is None else copy_out(r, out, "nuclear_norm")
     elif isinstance(p, str):
         raise RuntimeError(f"norm: p must be a number, 'fro' or 'nuc', got {p!r}")
     r = g.norm(input, p) if dim is None and not keepdim else g.norm(input, p, dim, keepdim)
@@ -188,7 +188,7 @@ def histogram(input, bins=100, *, range=None, weight=None, density=False, out=No
     else:
         low, high = (None, None) if range is None else range
         r = g.histogram(input, bins, min=low, max=high, weight=weight, density=density)
-    return r if out is None else type(r)(*(copy_out(a, b) for a, b in zip(r, out)))
+    return r if out is None else copy_out(r, out)
 
 
 def repeat_interleave(input, repeats=M, dim=None, *, output_size=None, axis=M):
@@ -214,6 +214,12 @@ def _split(name):
 
     def function(input, indices_or_sections=M, *, indices=M, **named):
         at = next((v for v in (indices_or_sections, indices, named.get("sections", M)) if v is not M), M)
+        if not isinstance(at, (int, tuple, list, range)) and not hasattr(type(at), "__index__") or isinstance(at, bool):
+            argument = f"Tensor, {type(at).__name__}" if at is not M else "Tensor"
+            raise TypeError(
+                f"{name}() received an invalid combination of arguments - got ({argument}), but expected one of:\n"
+                " * (Tensor input, int sections)\n * (Tensor input, tuple of ints indices)\n"
+            )
         return sections(input, at) if isinstance(at, int) else array(input, at)
 
     function.__name__ = name
@@ -473,6 +479,13 @@ def clamp_(input, min=None, max=None):
 def xlogy(input, other, *, out=None):
     """input * log(other), 0 where input is 0; one of both may be a number."""
     if not isinstance(other, Tensor):
+        if not isinstance(input, Tensor):
+            raise TypeError(
+                f"xlogy() received an invalid combination of arguments - got ({type(input).__name__}, "
+                f"{type(other).__name__}), but expected one of:\n * (Tensor input, Tensor other, *, Tensor out = None)\n"
+                " * (Number self, Tensor other, *, Tensor out = None)\n"
+                " * (Tensor input, Number other, *, Tensor out = None)\n"
+            )
         other = g.full((), other, dtype=result_type(input, other), device=input.device)
     elif not isinstance(input, Tensor):
         input = g.full((), input, dtype=result_type(input, other), device=other.device)
@@ -530,10 +543,12 @@ def argsort(input, dim=-1, descending=False, stable=False):
     return g.argsort(input, dim, descending)
 
 
-def scatter(input, dim, index, src=M, *, value=M, reduce=None):
+def scatter(input, dim, index, src=M, *, value=M, reduce=None, out=None):
     """A copy of input with elements of src (or a number) at the index positions along dim."""
     what = value if src is M else src
-    return g.scatter(input, dim, index, what) if reduce is None else g.scatter(input, dim, index, what, reduce=reduce)
+    if reduce is None:
+        return g.scatter(input, dim, index, what, out=out)
+    return g.scatter(input, dim, index, what, reduce=reduce, out=out)
 
 
 def scatter_(input, dim, index, src=M, *, value=M, reduce=None):

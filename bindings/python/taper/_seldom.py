@@ -79,7 +79,7 @@ def _copied(name):
             made = tuple(t.clone() for t in made)
         else:
             made = made.clone()
-        return made if out is None else copy_out(made, out)
+        return made if out is None else copy_out(made, out, name + "_copy")
 
     f.__name__ = f.__qualname__ = name + "_copy"
     f.__doc__ = f"`{name}` into memory of its own."

@@ -1,4 +1,4 @@
-"""The rarer paths of the generated functions: `out=`, named results, arguments that need conversion."""
+"""The rarer paths of the generated functions: named results, arguments that need conversion."""
 
 import sys
 
@@ -6,55 +6,6 @@ from . import _c
 from ._dtype import device as _device
 from ._dtype import dtype as _dtype
 from ._glue import M
-
-# These write numbers of any kind into any out.
-_CASTS = {
-    "arange", "arange_start", "arange_start_step", "range_", "linspace", "logspace", "ones", "zeros", "full", "eye", "rand",
-    "randn", "randint", "randperm", "normal", "cumsum", "cumprod", "function",
-}  # fmt: skip
-
-
-def copy_out(result, out):
-    """Writes results into the tensors given as `out=`, which take the results' shapes."""
-    if isinstance(result, tuple):
-        if not isinstance(out, (tuple, list)) or len(out) != len(result):
-            raise TypeError(f"out= must be a tuple of {len(result)} Tensors")
-        written = [copy_out(r, o) for r, o in zip(result, out)]
-        return type(result)(written)
-    from ._functions import can_cast
-    from ._grad_mode import no_grad
-    from ._tensor import Tensor
-
-    if not isinstance(out, Tensor):
-        raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
-    if (out.requires_grad or result.requires_grad) and _c.grad_mode_enabled():
-        raise RuntimeError(
-            "functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
-        )
-    if not can_cast(result.dtype, out.dtype) and sys._getframe(2).f_code.co_name.removeprefix("op_") not in _CASTS:
-        raise RuntimeError(
-            f"result type {result.dtype.scalar_name} can't be cast to the desired output type {out.dtype.scalar_name}"
-        )
-    if result.device != out.device:
-        raise RuntimeError(
-            f"Expected all tensors to be on the same device, but found at least two devices, {result.device} and {out.device}!"
-        )
-    with no_grad():
-        if out.shape == result.shape:
-            out.copy_(result)
-            return out
-        if out.numel():
-            import warnings
-
-            warnings.warn(
-                "An output with one or more elements was resized since it had shape "
-                f"{list(out.shape)}, which does not match the required output shape {list(result.shape)}. This behavior is "
-                "deprecated, and in a future PyTorch release outputs will not be resized unless they have zero elements. You "
-                "can explicitly reuse an out tensor t by resizing it, inplace, to zero elements with t.resize_(0).",
-                stacklevel=4,
-            )
-        out.data = result.detach().to(out.dtype)
-    return out
 
 
 class _Results(tuple):
@@ -219,6 +170,39 @@ def _default(name, argument):
     return inspect.signature(getattr(sys.modules["taper._ops"], name)).parameters[argument].default
 
 
+_ONE_OTHER = {"clamp_max": "max", "clamp_min": "min"} | dict.fromkeys(
+    "copysign eq ge gt le lt ne fmod greater greater_equal less less_equal not_equal".split(), "other"
+)
+# Arguments that several overloads of PyTorch's take in different ways: it lists those instead of naming one.
+_OVERLOADED = {n: ("input", a) for n, a in _ONE_OTHER.items()} | dict.fromkeys(
+    ("linspace", "logspace"), ("start", "end", "steps")
+)
+_MAKES = (
+    "*, Tensor out = None, torch.dtype dtype = None, torch.layout layout = None, torch.device device = None, "
+    "bool pin_memory = False, bool requires_grad = False"
+)
+
+
+def _refused(name, spec, values):
+    """Raises PyTorch's TypeError for an op of several overloads."""
+    name = _public(name)
+    if name in _ONE_OTHER:
+        options = [f"Tensor input, {kind} {_ONE_OTHER[name]}, *, Tensor out = None" for kind in ("Tensor", "Number")]
+    else:
+        base = ", float base = 10.0" if name == "logspace" else ""
+        kinds = (("Tensor", "Tensor"), ("Number", "Tensor"), ("Tensor", "Number"), ("Number", "Number"))
+        options = [f"{a} start, {b} end, int steps{base}, {_MAKES}" for a, b in kinds]
+    given = [
+        type(values[n]).__name__
+        for n in (item[2:] for item in spec.split())
+        if n in _OVERLOADED[name] and values[n] is not M
+    ]
+    raise TypeError(
+        f"{name}() received an invalid combination of arguments - got ({', '.join(given)}), but expected one of:\n"
+        + "".join(f" * ({o})\n" for o in options)
+    ) from None
+
+
 def repaired(error, name, spec, values):
     """Called when a conversion failed: converts what can be converted (NumPy integers, Python types as dtypes,
     generators as lists) and calls the function again, or raises PyTorch's TypeError for the first unfit argument."""
@@ -236,6 +220,15 @@ def repaired(error, name, spec, values):
         from . import _ops
 
         return _ops.view_dtype(values["input"], values["size"])
+    if name == "narrow" and isinstance(values["start"], Tensor) and values["start"].ndim:
+        raise RuntimeError("start must be an 0-dim integral Tensor.") from None
+    if _public(name) in ("linspace", "logspace"):
+        dims = [getattr(values[n], "ndim", 0) for n in ("start", "end")]
+        if any(dims):
+            raise RuntimeError(
+                f"{_public(name)} only supports 0-dimensional start and end tensors, but got start with {dims[0]} dimension(s) and "
+                f"end with {dims[1]} dimension(s)."
+            ) from None
     for position, item in enumerate(spec.split(), 1):
         letter, argument = item.split(":")
         v = values[argument]
@@ -257,6 +250,8 @@ def repaired(error, name, spec, values):
                             f"{_public(name)}(): argument '{argument}' (position {position}) must be {_WORDS[letter]}, "
                             f"but found element of type {type(x).__name__} at pos {i}"
                         ) from None
+            if argument in _OVERLOADED.get(_public(name), ()):
+                _refused(name, spec, values)
             raise TypeError(
                 f"{_public(name)}(): argument '{argument}' (position {position}) must be {_WORDS[letter]}, not {kind}"
             ) from None

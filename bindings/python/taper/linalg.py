@@ -34,7 +34,7 @@ def _by_tolerance(op, name, input, relative, hermitian, atol, rtol, out):
         r = getattr(_ops, op + "_atol_rtol_tensor")(input, atol=atol, rtol=rtol, hermitian=hermitian)
     else:
         r = getattr(_ops, op + "_atol_rtol_float")(input, atol=atol, rtol=rtol, hermitian=hermitian)
-    return r if out is None else copy_out(r, out)
+    return r if out is None else copy_out(r, out, op)
 
 
 def pinv(input, rcond=None, hermitian=False, *, atol=None, rtol=None, out=None):

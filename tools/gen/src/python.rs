@@ -350,7 +350,11 @@ fn function(s: &mut String, name: &str, group: &[&Op]) {
         has("dtype") && has("device") && !has("non_blocking")
     });
     let out = group.iter().any(|o| {
-        !o.nn && !o.inplace && !o.returns.is_empty() && o.returns.iter().all(|r| r.ty == RetType::Tensor) && !o.view
+        (!o.nn || NN_OUT.contains(&o.base_name.as_str()))
+            && !o.inplace
+            && !o.returns.is_empty()
+            && o.returns.iter().all(|r| r.ty == RetType::Tensor)
+            && !o.view
     });
     // --- signature
     let mut signature = Vec::new();
@@ -501,6 +505,10 @@ fn mixed_letter(types: &[Type]) -> char {
         '*'
     }
 }
+
+/// Functions of `nn.functional` that take `out=` in PyTorch.
+const NN_OUT: [&str; 8] =
+    ["avg_pool2d", "avg_pool3d", "gelu", "hardshrink", "linear", "logsigmoid", "softplus", "softshrink"];
 
 /// All overloads of one base name return alike, or the result is taken per overload.
 fn result(s: &mut String, group: &[&Op], shapes: &BTreeSet<String>, out: bool, factory: bool) {

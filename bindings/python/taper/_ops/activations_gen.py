@@ -95,19 +95,19 @@ def silu_(input):
     return input
 
 
-def gelu(input, *, approximate="none"):
+def gelu(input, *, approximate="none", out=None):
     """self * Phi(self), exactly or (approximate='tanh') by tanh."""
     try:
         o_, p_ = tls.o
         e_ = _gelu(input._h, text(approximate), p_)
     except BAD_ARGUMENT as x_:
-        return repaired(x_, "gelu", "T:input Z:approximate", locals())
+        return repaired(x_, "gelu", "T:input Z:approximate ?:out", locals())
     if e_:
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
     r_._h = h_
-    return r_
+    return r_ if out is None else copy_out(r_, out)
 
 
 def leaky_relu(input, negative_slope=0.01):
@@ -162,34 +162,34 @@ def elu_(input, alpha=1):
     return input
 
 
-def softplus(input, beta=1, threshold=20):
+def softplus(input, beta=1, threshold=20, *, out=None):
     """log(1 + exp(beta * self)) / beta, self itself where beta * self > threshold."""
     try:
         o_, p_ = tls.o
         e_ = _softplus(input._h, scalar(beta), scalar(threshold), p_)
     except BAD_ARGUMENT as x_:
-        return repaired(x_, "softplus", "T:input S:beta S:threshold", locals())
+        return repaired(x_, "softplus", "T:input S:beta S:threshold ?:out", locals())
     if e_:
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
     r_._h = h_
-    return r_
+    return r_ if out is None else copy_out(r_, out)
 
 
-def logsigmoid(input):
+def logsigmoid(input, *, out=None):
     """log(sigmoid(self)) without overflow."""
     try:
         o_, p_ = tls.o
         e_ = _logsigmoid(input._h, p_)
     except BAD_ARGUMENT as x_:
-        return repaired(x_, "logsigmoid", "T:input", locals())
+        return repaired(x_, "logsigmoid", "T:input ?:out", locals())
     if e_:
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
     r_._h = h_
-    return r_
+    return r_ if out is None else copy_out(r_, out)
 
 
 def hardswish(input):

@@ -587,34 +587,34 @@ def tanhshrink(input):
     return r_
 
 
-def hardshrink(input, lambd=0.5):
+def hardshrink(input, lambd=0.5, *, out=None):
     """self where |self| > lambd, else 0."""
     try:
         o_, p_ = tls.o
         e_ = _hardshrink(input._h, scalar(lambd), p_)
     except BAD_ARGUMENT as x_:
-        return repaired(x_, "hardshrink", "T:input S:lambd", locals())
+        return repaired(x_, "hardshrink", "T:input S:lambd ?:out", locals())
     if e_:
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
     r_._h = h_
-    return r_
+    return r_ if out is None else copy_out(r_, out)
 
 
-def softshrink(input, lambd=0.5):
+def softshrink(input, lambd=0.5, *, out=None):
     """self moved towards zero by lambd, 0 within it."""
     try:
         o_, p_ = tls.o
         e_ = _softshrink(input._h, scalar(lambd), p_)
     except BAD_ARGUMENT as x_:
-        return repaired(x_, "softshrink", "T:input S:lambd", locals())
+        return repaired(x_, "softshrink", "T:input S:lambd ?:out", locals())
     if e_:
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
     r_._h = h_
-    return r_
+    return r_ if out is None else copy_out(r_, out)
 
 
 def threshold(input, threshold, value):

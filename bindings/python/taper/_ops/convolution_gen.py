@@ -496,7 +496,7 @@ def avg_pool1d(input, kernel_size, stride=(), padding=(0,), ceil_mode=False, cou
     return r_
 
 
-def avg_pool2d(input, kernel_size, stride=(), padding=(0, 0), ceil_mode=False, count_include_pad=True, divisor_override=None):
+def avg_pool2d(input, kernel_size, stride=(), padding=(0, 0), ceil_mode=False, count_include_pad=True, divisor_override=None, *, out=None):
     """Mean of each window."""
     try:
         if type(kernel_size) is int:
@@ -511,16 +511,16 @@ def avg_pool2d(input, kernel_size, stride=(), padding=(0, 0), ceil_mode=False, c
         o_, p_ = tls.o
         e_ = _avg_pool2d(input._h, PACKS[n_kernel_size](*kernel_size), n_kernel_size, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, ceil_mode, count_include_pad, None if divisor_override is None else pack1(divisor_override), p_)
     except BAD_ARGUMENT as x_:
-        return repaired(x_, "avg_pool2d", "T:input N:kernel_size N:stride N:padding B:ceil_mode B:count_include_pad i:divisor_override", locals())
+        return repaired(x_, "avg_pool2d", "T:input N:kernel_size N:stride N:padding B:ceil_mode B:count_include_pad i:divisor_override ?:out", locals())
     if e_:
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
     r_._h = h_
-    return r_
+    return r_ if out is None else copy_out(r_, out)
 
 
-def avg_pool3d(input, kernel_size, stride=(), padding=(0, 0, 0), ceil_mode=False, count_include_pad=True, divisor_override=None):
+def avg_pool3d(input, kernel_size, stride=(), padding=(0, 0, 0), ceil_mode=False, count_include_pad=True, divisor_override=None, *, out=None):
     """Mean of each window."""
     try:
         if type(kernel_size) is int:
@@ -535,13 +535,13 @@ def avg_pool3d(input, kernel_size, stride=(), padding=(0, 0, 0), ceil_mode=False
         o_, p_ = tls.o
         e_ = _avg_pool3d(input._h, PACKS[n_kernel_size](*kernel_size), n_kernel_size, PACKS[n_stride](*stride), n_stride, PACKS[n_padding](*padding), n_padding, ceil_mode, count_include_pad, None if divisor_override is None else pack1(divisor_override), p_)
     except BAD_ARGUMENT as x_:
-        return repaired(x_, "avg_pool3d", "T:input N:kernel_size N:stride N:padding B:ceil_mode B:count_include_pad i:divisor_override", locals())
+        return repaired(x_, "avg_pool3d", "T:input N:kernel_size N:stride N:padding B:ceil_mode B:count_include_pad i:divisor_override ?:out", locals())
     if e_:
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
     r_._h = h_
-    return r_
+    return r_ if out is None else copy_out(r_, out)
 
 
 def adaptive_avg_pool1d(input, output_size):

@@ -445,19 +445,19 @@ def pdist(input, p=2.0, *, out=None):
     return r_ if out is None else copy_out(r_, out)
 
 
-def linear(input, weight, bias=None):
+def linear(input, weight, bias=None, *, out=None):
     """input @ weight.T + bias; weight is [out_features, in_features]."""
     try:
         o_, p_ = tls.o
         e_ = _linear(input._h, weight._h, None if bias is None else bias._h, p_)
     except BAD_ARGUMENT as x_:
-        return repaired(x_, "linear", "T:input T:weight t:bias", locals())
+        return repaired(x_, "linear", "T:input T:weight t:bias ?:out", locals())
     if e_:
         fail(e_)
     h_ = o_.value
     r_ = new(Tensor)
     r_._h = h_
-    return r_
+    return r_ if out is None else copy_out(r_, out)
 
 
 def bilinear(input1, input2, weight, bias=None):

@@ -47,9 +47,9 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
     return g.silu_(input) if inplace else g.silu(input)
 
 
-def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+def gelu(input: Tensor, approximate: str = "none", *, out=None) -> Tensor:
     """x times the normal distribution function of x; approximate='tanh' for the approximation."""
-    return g.gelu(input, approximate=approximate)
+    return g.gelu(input, approximate=approximate, out=out)
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
@@ -206,9 +206,13 @@ def _avg_pool(dims):
         ceil_mode: bool = False,
         count_include_pad: bool = True,
         divisor_override=None,
+        *,
+        out=None,
     ) -> Tensor:
         stride = () if stride is None else stride
-        return getattr(g, name)(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+        return getattr(g, name)(
+            input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, out=out
+        )
 
     function.__name__ = name
     function.__doc__ = "The mean of each window."
@@ -221,26 +225,55 @@ avg_pool2d, avg_pool3d = _avg_pool(2), _avg_pool(3)
 def _kept_sizes(input, output_size, dims):
     if isinstance(output_size, int):
         return output_size
+    if len(output_size) != dims:
+        raise RuntimeError(f"adaptive_avg_pool{dims}d: output_size must be {dims}")
+    if input.ndim <= dims:
+        raise ValueError(f"Input dimension should be at least {dims + 1}")
     return [input.size(i - dims) if n is None else n for i, n in enumerate(output_size)]
+
+
+def _no_negative(dims, sizes):
+    """A size of -1, by which the core keeps a size, is none in Python."""
+    given = (sizes,) * dims if isinstance(sizes, int) else sizes
+    if any(isinstance(n, int) and n < 0 for n in given):
+        # PyTorch writes the three of a volume so.
+        gaps = (", ", "," if dims == 3 else "")
+        shown = "".join(f"{n}{gap}" for n, gap in zip(given, (*gaps[: dims - 1], "")))
+        raise RuntimeError(
+            f"adaptive_avg_pool{dims}d: elements of output_size must be greater than or equal to 0 but received {{{shown}}}"
+        )
+    return sizes
+
+
+def adaptive_avg_pool1d(input: Tensor, output_size) -> Tensor:
+    """The mean over windows that give the wanted output size."""
+    size = (output_size,) if isinstance(output_size, int) else output_size
+    if len(size) == 1 and isinstance(size[0], int) and size[0] < 0:
+        _no_negative(2, (1, size[0]))
+    return g.adaptive_avg_pool1d(input, output_size)
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size) -> Tensor:
     """The mean over windows that give the wanted output size; None keeps a size."""
-    return g.adaptive_avg_pool2d(input, _kept_sizes(input, output_size, 2))
+    return g.adaptive_avg_pool2d(input, _no_negative(2, _kept_sizes(input, output_size, 2)))
 
 
 def adaptive_avg_pool3d(input: Tensor, output_size) -> Tensor:
     """The mean over windows that give the wanted output size; None keeps a size."""
-    return g.adaptive_avg_pool3d(input, _kept_sizes(input, output_size, 3))
+    return g.adaptive_avg_pool3d(input, _no_negative(3, _kept_sizes(input, output_size, 3)))
 
 
 def _adaptive_max_pool(dims):
     plain, both = (f"adaptive_max_pool{dims}d{s}" for s in ("", "_with_indices"))
 
     def function(input, output_size, return_indices=False):
-        if any(n is not None and n < 0 for n in ((output_size,) if isinstance(output_size, int) else output_size)):
-            raise RuntimeError(f"Trying to create tensor with negative dimension: {output_size}")
-        sizes = _kept_sizes(input, output_size, dims)
+        sizes = _kept_sizes(input, output_size, dims) if dims > 1 else output_size
+        given = (sizes,) * dims if isinstance(sizes, int) else sizes
+        for n in given:
+            if n < 0:
+                # A row is a plane of one row in PyTorch.
+                shape = [*input.shape[:-dims], *((1,) if dims == 1 else ()), *given]
+                raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {shape}")
         if return_indices:
             return tuple(getattr(g, both)(input, sizes))
         return getattr(g, plain)(input, sizes)
@@ -508,6 +541,9 @@ def instance_norm(
 
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out=None) -> Tensor:
     """The input divided by its p-norm along a dimension."""
+    if out is not None:
+        norm = g.linalg_vector_norm(input, float(p), dim, keepdim=True).clamp_min(eps)
+        return g.div(input, norm.expand_as(input), out=out)
     return g.normalize(input, float(p), dim, eps)
 
 
@@ -652,6 +688,11 @@ def margin_ranking_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """max(0, -target * (x1 - x2) + margin)."""
+    if not input1.ndim == input2.ndim == target.ndim:
+        raise RuntimeError(
+            "margin_ranking_loss : All input tensors should have same dimension but got sizes: "
+            f"input1: {input1.size()}, input2: {input2.size()}, target: {target.size()} "
+        )
     return g.margin_ranking_loss(input1, input2, target, margin, _reduction(size_average, reduce, reduction))
 
 
@@ -764,6 +805,26 @@ def linear_cross_entropy(
     options=None,
 ) -> Tensor:
     """cross_entropy of linear(input); a weight of more than two dimensions has the classes first."""
+    if input.ndim not in (1, 2):
+        raise RuntimeError(f"expected input with dimensionality 1 or 2, got {input.ndim}")
+    if linear_weight.ndim < 2:
+        raise RuntimeError(f"expected linear_weight with dimensionality at least 2, got {linear_weight.ndim}")
+    if input.shape[-1] != linear_weight.shape[-1]:
+        raise RuntimeError(
+            "expected equal input and linear_weight last dimensions (in_features), got "
+            f"{input.shape[-1]} and {linear_weight.shape[-1]}, respectively"
+        )
+    if linear_bias is not None and linear_bias.shape != linear_weight.shape[:-1]:
+        raise RuntimeError(
+            f"expected linear_bias shape {tuple(linear_weight.shape[:-1])}, got {tuple(linear_bias.shape)}"
+        )
+    if input.ndim == 1 and linear_weight.ndim > 2:
+        raise RuntimeError(
+            f"K-dimensional loss defined by linear_weight shape {tuple(linear_weight.shape)} requires "
+            f"batched input, (N, {input.shape[-1]}), got unbatched input with shape {tuple(input.shape)}"
+        )
+    if ignore_index is not None and target.is_floating_point():
+        raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
     classes, *more, features = linear_weight.shape
     if input.shape[-1] != features:
         raise RuntimeError(
