@@ -72,6 +72,8 @@ KNOWN = {
     "cdist inf ties gradient": "NaN is passed over there",
     "binary_cross_entropy second": "not the derivative of the first there",
     "quantile ties gradient": "which of equal elements is taken is open",
+    "nanquantile ties gradient": "which of equal elements is taken is open",
+    "logcumsumexp ties second": "NaN where sums are infinite",
     "scatter_reduce prod zeros gradient": "an error where a second derivative does not exist",
 }
 
