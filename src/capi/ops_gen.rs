@@ -10443,10 +10443,11 @@ pub unsafe extern "C" fn taper_fft_fft(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("fft_fft", |c| {
+        let n = c.opt(1, "n", n);
         let out = c.out(4, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let n = c.opt(1, "n", n)?;
+        let n = n?;
         let norm = c.opt_str(3, "norm", norm)?;
         if c.is_gated() {
             c.gate(471, &mut [One(&mut self_)])?;
@@ -10468,10 +10469,11 @@ pub unsafe extern "C" fn taper_fft_ifft(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("fft_ifft", |c| {
+        let n = c.opt(1, "n", n);
         let out = c.out(4, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let n = c.opt(1, "n", n)?;
+        let n = n?;
         let norm = c.opt_str(3, "norm", norm)?;
         if c.is_gated() {
             c.gate(472, &mut [One(&mut self_)])?;
@@ -10493,10 +10495,11 @@ pub unsafe extern "C" fn taper_fft_rfft(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("fft_rfft", |c| {
+        let n = c.opt(1, "n", n);
         let out = c.out(4, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let n = c.opt(1, "n", n)?;
+        let n = n?;
         let norm = c.opt_str(3, "norm", norm)?;
         if c.is_gated() {
             c.gate(473, &mut [One(&mut self_)])?;
@@ -10518,10 +10521,11 @@ pub unsafe extern "C" fn taper_fft_irfft(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("fft_irfft", |c| {
+        let n = c.opt(1, "n", n);
         let out = c.out(4, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let n = c.opt(1, "n", n)?;
+        let n = n?;
         let norm = c.opt_str(3, "norm", norm)?;
         if c.is_gated() {
             c.gate(474, &mut [One(&mut self_)])?;
@@ -10543,10 +10547,11 @@ pub unsafe extern "C" fn taper_fft_hfft(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("fft_hfft", |c| {
+        let n = c.opt(1, "n", n);
         let out = c.out(4, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let n = c.opt(1, "n", n)?;
+        let n = n?;
         let norm = c.opt_str(3, "norm", norm)?;
         if c.is_gated() {
             c.gate(475, &mut [One(&mut self_)])?;
@@ -10568,10 +10573,11 @@ pub unsafe extern "C" fn taper_fft_ihfft(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("fft_ihfft", |c| {
+        let n = c.opt(1, "n", n);
         let out = c.out(4, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let n = c.opt(1, "n", n)?;
+        let n = n?;
         let norm = c.opt_str(3, "norm", norm)?;
         if c.is_gated() {
             c.gate(476, &mut [One(&mut self_)])?;
@@ -11030,16 +11036,21 @@ pub unsafe extern "C" fn taper_stft(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("stft", |c| {
+        let hop_length = c.opt(2, "hop_length", hop_length);
+        let win_length = c.opt(3, "win_length", win_length);
+        let onesided = c.opt(8, "onesided", onesided);
+        let return_complex = c.opt(9, "return_complex", return_complex);
+        let align_to_window = c.opt(10, "align_to_window", align_to_window);
         let out = c.out(11, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let hop_length = c.opt(2, "hop_length", hop_length)?;
-        let win_length = c.opt(3, "win_length", win_length)?;
+        let hop_length = hop_length?;
+        let win_length = win_length?;
         let mut window = c.opt_tensor(4, "window", window)?;
         let pad_mode = c.str(6, "pad_mode", pad_mode)?;
-        let onesided = c.opt(8, "onesided", onesided)?;
-        let return_complex = c.opt(9, "return_complex", return_complex)?;
-        let align_to_window = c.opt(10, "align_to_window", align_to_window)?;
+        let onesided = onesided?;
+        let return_complex = return_complex?;
+        let align_to_window = align_to_window?;
         if c.is_gated() {
             c.gate(493, &mut [One(&mut self_), Opt(&mut window)])?;
         }
@@ -11066,14 +11077,18 @@ pub unsafe extern "C" fn taper_istft(
     out: *mut *mut taper_tensor,
 ) -> *mut taper_error {
     guard("istft", |c| {
+        let hop_length = c.opt(2, "hop_length", hop_length);
+        let win_length = c.opt(3, "win_length", win_length);
+        let onesided = c.opt(7, "onesided", onesided);
+        let length = c.opt(8, "length", length);
         let out = c.out(10, "out", out);
         let out = out?;
         let mut self_ = c.tensor(0, "self", self_)?;
-        let hop_length = c.opt(2, "hop_length", hop_length)?;
-        let win_length = c.opt(3, "win_length", win_length)?;
+        let hop_length = hop_length?;
+        let win_length = win_length?;
         let mut window = c.opt_tensor(4, "window", window)?;
-        let onesided = c.opt(7, "onesided", onesided)?;
-        let length = c.opt(8, "length", length)?;
+        let onesided = onesided?;
+        let length = length?;
         if c.is_gated() {
             c.gate(494, &mut [One(&mut self_), Opt(&mut window)])?;
         }
