@@ -70,6 +70,7 @@ everyday_lanes() {
     lane python.lint turn=python.lint
     lane python.test after=build
     lane python.pypi after=build turn=python.pypi
+    lane python.arrayapi after=build
     lane behaviour.c after=build
     lane behaviour.cpp after=build
     lane behaviour.go after=build
@@ -245,6 +246,15 @@ lane_python.pypi() {
     local status=0
     scripts/packages.sh --small || status=$?
     [ $status -ne 75 ] || skip "no packages from PyPI here"
+    return $status
+}
+
+# The array API standard's suite, where ARRAY_API_TESTS names a checkout of it.
+lane_python.arrayapi() {
+    need_library
+    local status=0
+    scripts/array_api.sh || status=$?
+    [ $status -ne 75 ] || skip "ARRAY_API_TESTS names no checkout of data-apis/array-api-tests, or its requirements are not there"
     return $status
 }
 

@@ -24,7 +24,7 @@ for _name in "strided sparse_coo preserve_format contiguous_format channels_last
     globals()[_name] = getattr(_dtype, _name)
 
 _SUBMODULES = frozenset(
-    "accelerator amp autograd backends checkpoint cpu cuda distributions fft func linalg mps nn opencl optim profiler provide_torch random safetensors serialization special storage torch_version utils version".split()
+    "accelerator amp autograd backends checkpoint cpu cuda distributions fft func linalg mps nn opencl optim profiler provide_torch random safetensors serialization special storage torch_version utils version array_api".split()
 ) | frozenset(
     """_C __config__ _dynamo ao compiler distributed functional futures fx hub jit library multiprocessing onnx overrides signal testing
     types""".split()

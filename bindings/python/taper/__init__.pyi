@@ -6,6 +6,7 @@ from typing import Any
 from . import accelerator as accelerator
 from . import amp as amp
 from . import ao as ao
+from . import array_api as array_api
 from . import autograd as autograd
 from . import backends as backends
 from . import checkpoint as checkpoint
