@@ -1,6 +1,6 @@
 //! Elementwise functions, reductions and views made of other ops: they run on every device and have their derivatives.
 
-use super::pointwise::promote_float;
+use super::pointwise::{pointwise, promote_float};
 use super::*;
 use crate::autograd::record;
 use crate::backend::memory;
@@ -32,8 +32,11 @@ pub fn signbit(a: &Tensor) -> Result<Tensor> {
         d if d.is_complex() => crate::bail!(NotImplemented, "signbit is not implemented for complex tensors."),
         DType::Bool => zeros_like(a, None, None),
         d if !d.is_float() => lt_scalar(a, Scalar::Int(0)),
-        // 1 / -0.0 is -inf.
-        _ => logical_or(&lt_scalar(a, Scalar::Int(0))?, &lt_scalar(&reciprocal(a)?, Scalar::Int(0))?),
+        // Of 1 with its sign, since neither zero nor NaN is below zero.
+        d => {
+            let one = Scalar::Float(1.0);
+            lt_scalar(&pointwise(Opcode::Copysign, d, d, &[one.into(), a.into()], None)?, Scalar::Int(0))
+        }
     }
 }
 /// Whether an element is +inf.

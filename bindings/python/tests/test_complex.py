@@ -136,3 +136,29 @@ def test_a_step_by_hand():
         with taper.no_grad():
             z -= 0.05 * g
     assert abs(z.item() - 1j) < 1e-6
+
+
+def test_zeros_infinities_and_nan():
+    """Parts that are not numbers leave the others what they can be: C's annex G, which PyTorch follows."""
+    inf, nan, pi = math.inf, math.nan, math.pi
+    cases = {
+        "exp": [((-inf, nan), (0, 0)), ((inf, nan), (inf, nan)), ((inf, 0), (inf, 0)), ((nan, 0), (nan, 0))],
+        "sinh": [((0, inf), (0, nan)), ((inf, nan), (inf, nan)), ((inf, 0), (inf, 0)), ((nan, 0), (nan, 0))],
+        "cosh": [((0, inf), (nan, 0)), ((inf, inf), (inf, nan)), ((inf, 0), (inf, 0)), ((nan, 0), (nan, 0))],
+        "tanh": [((inf, nan), (1, 0)), ((0, inf), (0, nan)), ((25, nan), (nan, nan)), ((nan, 0), (nan, 0))],
+        "acos": [((inf, inf), (pi / 4, -inf)), ((-inf, inf), (3 * pi / 4, -inf)), ((0, nan), (pi / 2, nan)), ((nan, inf), (nan, -inf))],
+        "acosh": [((2, inf), (inf, pi / 2)), ((-inf, inf), (inf, 3 * pi / 4)), ((-inf, 1), (inf, pi)), ((inf, nan), (inf, nan))],
+        "asinh": [((2, inf), (inf, pi / 2)), ((inf, inf), (inf, pi / 4)), ((inf, 1), (inf, 0)), ((nan, 0), (nan, 0))],
+        "atanh": [((2, inf), (0, pi / 2)), ((inf, inf), (0, pi / 2)), ((0, nan), (0, nan)), ((inf, nan), (0, nan))],
+        "sqrt": [((2, inf), (inf, inf)), ((nan, inf), (inf, inf)), ((-inf, 1), (0, inf)), ((inf, nan), (inf, nan))],
+        "reciprocal": [((0, 0), (inf, nan)), ((inf, 2), (0, 0)), ((2, -inf), (0, 0)), ((inf, inf), (nan, nan))],
+    }  # fmt: skip
+    for dtype in (taper.complex64, taper.complex128):
+        for name, pairs in cases.items():
+            out = getattr(taper, name)(taper.tensor([complex(*z) for z, _ in pairs], dtype=dtype))
+            want = taper.tensor([w for _, w in pairs], dtype=taper.float64)
+            got = taper.view_as_real(out).double()
+            assert taper.allclose(got, want, rtol=1e-6, equal_nan=True), (name, dtype, got, want)
+    assert taper.signbit(taper.tensor([-nan, nan, -0.0, -1.0, inf]).copysign(taper.tensor([-1.0, 1, -1, -1, 1]))).tolist() == [
+        True, False, True, True, False,
+    ]  # fmt: skip

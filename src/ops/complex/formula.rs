@@ -122,6 +122,25 @@ impl<'a> R<'a> {
     pub fn choose(self, yes: R<'a>, no: R<'a>) -> R<'a> {
         self.0.op(Opcode::Where, &[self, yes, no])
     }
+    fn and(self, b: R<'a>) -> R<'a> {
+        self.two(Opcode::LogicalAnd, b)
+    }
+    fn or(self, b: R<'a>) -> R<'a> {
+        self.two(Opcode::LogicalOr, b)
+    }
+    fn is(self, v: f64) -> R<'a> {
+        self.two(Opcode::Eq, self.num(v))
+    }
+    fn is_inf(self) -> R<'a> {
+        self.abs().is(f64::INFINITY)
+    }
+    fn is_nan(self) -> R<'a> {
+        self.two(Opcode::Ne, self)
+    }
+    /// Whether it is neither infinite nor NaN.
+    fn ends(self) -> R<'a> {
+        (self - self).is(0.0)
+    }
     pub fn choose_z(self, yes: Z<'a>, no: Z<'a>) -> Z<'a> {
         Z { re: self.choose(yes.re, no.re), im: self.choose(yes.im, no.im) }
     }
@@ -201,12 +220,28 @@ impl<'a> Z<'a> {
     fn of_one(self) -> Z<'a> {
         Z { re: self.re.num(1.0) - self.re, im: self.im.neg() }
     }
+    /// Smith's division of 1: over the larger part, so that an infinite one leaves zeros.
     fn reciprocal(self) -> Z<'a> {
-        self.number(1.0, 0.0) / self
+        let (x, y) = (self.re, self.im);
+        let (zero, one) = (x.num(0.0), x.num(1.0));
+        let wide = x.abs().two(Opcode::Ge, y.abs());
+        let ratio = wide.choose(y / x, x / y);
+        let scale = one / wide.choose(x + y * ratio, x * ratio + y);
+        let re = wide.choose(one + zero * ratio, ratio + zero) * scale;
+        let im = wide.choose(zero - ratio, zero * ratio - one) * scale;
+        self.truth().choose_z(Z { re, im }, self.number(f64::INFINITY, f64::NAN))
     }
+    // What functions make of zeros, infinities and NaN is what C's standard lays down (annex G): a part that is not known
+    // leaves the other what it can be.
     fn exp(self) -> Z<'a> {
-        let e = self.re.one(Opcode::Exp);
-        Z { re: e * self.im.one(Opcode::Cos), im: e * self.im.one(Opcode::Sin) }
+        let (x, y) = (self.re, self.im);
+        let e = x.one(Opcode::Exp);
+        let (re, im) = (e * y.one(Opcode::Cos), e * y.one(Opcode::Sin));
+        let ends = y.ends();
+        // An angle that is none, of a length that is endless or nothing.
+        let re = ends.choose(re, x.is_inf().choose(e, re));
+        let im = ends.choose(im, x.is(f64::NEG_INFINITY).choose(e.copysign(y), im));
+        Z { re, im: y.is(0.0).choose(y, im) }
     }
     fn log(self) -> Z<'a> {
         Z { re: self.abs().one(Opcode::Log), im: self.angle() }
@@ -233,25 +268,36 @@ impl<'a> Z<'a> {
         let other = y.abs() / (t * x.num(2.0));
         let zero = t.two(Opcode::Eq, x.num(0.0));
         let right = x.two(Opcode::Ge, x.num(0.0));
-        Z {
+        let near = Z {
             re: zero.choose(x.num(0.0), right.choose(t, other)),
             im: zero.choose(y, right.choose(other, t).copysign(y)),
-        }
+        };
+        // Endless upwards, whatever x is; endless along x, with what y leaves.
+        let along = x.is_inf();
+        let none = y.is_nan().choose(y, x.num(0.0).copysign(y));
+        let side = x.num(f64::INFINITY).copysign(y);
+        let far = Z { re: right.choose(x, y.is_nan().choose(y, x.num(0.0))), im: right.choose(none, side) };
+        y.is_inf().choose_z(Z { re: x.num(f64::INFINITY), im: y }, along.choose_z(far, near))
     }
     fn sin(self) -> Z<'a> {
-        let (x, y) = (self.re, self.im);
-        Z { re: x.one(Opcode::Sin) * y.one(Opcode::Cosh), im: x.one(Opcode::Cos) * y.one(Opcode::Sinh) }
+        self.turn().sinh().turn_back()
     }
     fn cos(self) -> Z<'a> {
-        let (x, y) = (self.re, self.im);
-        Z { re: x.one(Opcode::Cos) * y.one(Opcode::Cosh), im: (x.one(Opcode::Sin) * y.one(Opcode::Sinh)).neg() }
+        self.turn().cosh()
     }
     fn sinh(self) -> Z<'a> {
-        self.turn().sin().turn_back()
+        let (x, y) = (self.re, self.im);
+        let (re, im) = (x.one(Opcode::Sinh) * y.one(Opcode::Cos), x.one(Opcode::Cosh) * y.one(Opcode::Sin));
+        let re = y.ends().choose(re, x.is(0.0).choose(x, x.is_inf().choose(x.abs(), re)));
+        Z { re, im: y.is(0.0).choose(y, im) }
     }
     fn cosh(self) -> Z<'a> {
         let (x, y) = (self.re, self.im);
-        Z { re: x.one(Opcode::Cosh) * y.one(Opcode::Cos), im: x.one(Opcode::Sinh) * y.one(Opcode::Sin) }
+        let (re, im) = (x.one(Opcode::Cosh) * y.one(Opcode::Cos), x.one(Opcode::Sinh) * y.one(Opcode::Sin));
+        let ends = y.ends();
+        let re = ends.choose(re, x.is_inf().choose(x.abs(), re));
+        let im = ends.choose(im, x.is(0.0).choose(x.abs(), im));
+        Z { re, im: y.is(0.0).choose(y * x.num(1.0).copysign(x), im) }
     }
     /// Kahan's formula, and the limit where the hyperbolic sine would overflow.
     fn tanh(self) -> Z<'a> {
@@ -263,20 +309,45 @@ impl<'a> Z<'a> {
         let below = one + beta * s * s;
         let far = x.abs().two(Opcode::Gt, x.num(20.0));
         let tail = (x.abs() * x.num(-2.0)).one(Opcode::Exp) * x.num(2.0) * (y * x.num(2.0)).one(Opcode::Sin);
-        Z { re: far.choose(one.copysign(x), beta * rho * s / below), im: far.choose(tail, t / below) }
+        // Of an angle that is none, only an infinite x tells the limit; where x is zero, it stays.
+        let known = y.ends().or(x.is_inf());
+        let limit = known.choose(one.copysign(x), y - y);
+        let re = far.choose(limit, x.is(0.0).choose(x, beta * rho * s / below));
+        let im = far.choose(x.is_inf().choose(x.num(0.0).copysign(y.ends().choose(tail, y)), tail), t / below);
+        Z { re, im: y.is(0.0).choose(y, im) }
+    }
+    fn endless(self) -> R<'a> {
+        self.re.is_inf().or(self.im.is_inf())
     }
     /// Kahan's formulas of inverse functions: exact on both sides of the cuts.
     fn asin(self) -> Z<'a> {
-        let (a, b) = (self.of_one().sqrt(), self.plus(1.0).sqrt());
-        Z { re: self.re.atan2(a.re * b.re - a.im * b.im), im: (a.re * b.im - a.im * b.re).one(Opcode::Asinh) }
+        self.turn().asinh().turn_back()
+    }
+    fn asinh(self) -> Z<'a> {
+        let (x, y) = (self.re, self.im);
+        let (a, b) = (self.turn().of_one().sqrt(), self.turn().plus(1.0).sqrt());
+        let re = (a.re * b.im - a.im * b.re).one(Opcode::Asinh);
+        let im = y.atan2(a.re * b.re - a.im * b.im);
+        let far = Z { re: x.num(f64::INFINITY).copysign(x), im: y.atan2(x.abs()) };
+        self.endless().choose_z(far, Z { re, im: y.is(0.0).choose(y, im) })
     }
     fn acos(self) -> Z<'a> {
+        let (x, y) = (self.re, self.im);
         let (a, b) = (self.of_one().sqrt(), self.plus(1.0).sqrt());
-        Z { re: a.re.atan2(b.re) * a.re.num(2.0), im: (b.re * a.im - b.im * a.re).one(Opcode::Asinh) }
+        let re = a.re.atan2(b.re) * x.num(2.0);
+        let im = (b.re * a.im - b.im * a.re).one(Opcode::Asinh);
+        let far = Z { re: y.abs().atan2(x), im: x.num(f64::INFINITY).copysign(y).neg() };
+        let half = x.is(0.0).and(y.is_nan()).choose(x.num(std::f64::consts::FRAC_PI_2), re);
+        self.endless().choose_z(far, Z { re: half, im })
     }
     fn acosh(self) -> Z<'a> {
+        let (x, y) = (self.re, self.im);
         let (a, b) = (self.plus(-1.0).sqrt(), self.plus(1.0).sqrt());
-        Z { re: (a.re * b.re + a.im * b.im).one(Opcode::Asinh), im: a.im.atan2(b.re) * a.re.num(2.0) }
+        let re = (a.re * b.re + a.im * b.im).one(Opcode::Asinh);
+        let im = a.im.atan2(b.re) * x.num(2.0);
+        let far = Z { re: x.num(f64::INFINITY), im: y.atan2(x) };
+        let half = x.is(0.0).and(y.is_nan()).choose(x.num(std::f64::consts::FRAC_PI_2), im);
+        self.endless().choose_z(far, Z { re, im: half })
     }
     fn atanh(self) -> Z<'a> {
         let (x, y) = (self.re, self.im);
@@ -284,7 +355,9 @@ impl<'a> Z<'a> {
         let rest = one - x;
         let re = (x * x.num(4.0) / (rest * rest + y * y)).one(Opcode::Log1p) * x.num(0.25);
         let im = (y * x.num(2.0)).atan2(rest * (one + x) - y * y) * x.num(0.5);
-        Z { re, im }
+        let quarter = y.is_nan().choose(y, x.num(std::f64::consts::FRAC_PI_2).copysign(y));
+        let far = Z { re: x.num(0.0).copysign(x), im: quarter };
+        self.endless().choose_z(far, Z { re: x.is(0.0).choose(x, re), im })
     }
     fn sgn(self) -> Z<'a> {
         let r = self.abs();
@@ -328,7 +401,7 @@ impl<'a> Z<'a> {
             Opcode::Asin => self.asin(),
             Opcode::Acos => self.acos(),
             Opcode::Atan => self.turn().atanh().turn_back(),
-            Opcode::Asinh => self.turn().asin().turn_back(),
+            Opcode::Asinh => self.asinh(),
             Opcode::Acosh => self.acosh(),
             Opcode::Atanh => self.atanh(),
             Opcode::Sigmoid => self.neg().exp().plus(1.0).reciprocal(),
