@@ -275,7 +275,7 @@ def repaired(error, name, spec, values):
     ) from None
 
 
-def _is_number(t):
+def _holds_a_number(t):
     return t.dim() == 0 and not t.requires_grad
 
 
@@ -285,7 +285,7 @@ def no_overload(name, signatures, spec, values):
     from ._tensor import Tensor
 
     either = [item[2:] for item in spec.split() if item[0] == "*"]
-    small = {n: values[n].item() for n in either if isinstance(values[n], Tensor) and _is_number(values[n])}
+    small = {n: values[n].item() for n in either if isinstance(values[n], Tensor) and _holds_a_number(values[n])}
     if small and any(isinstance(values[n], (bool, int, float, complex)) for n in either):
         arguments = {item[2:]: values[item[2:]] for item in spec.split() if values[item[2:]] is not M}
         return getattr(sys.modules["taper._ops"], name)(**{**arguments, **small})
