@@ -967,6 +967,22 @@ void files() {
     CHECK(keys.missing == std::vector<std::string>{"bias"} && keys.unexpected.size() == 9);
     CHECK(throws<Error>("Missing key(s)", [&] { fc.load_state_dict_keys(NamedTensors()); }));
 
+    // A run in mixed precision that PyTorch saved goes on.
+    const auto run = NamedTensors::load(TAPER_ROOT "/tests/fixtures/files/training.pt");
+    const auto after = NamedTensors::load(TAPER_ROOT "/tests/fixtures/files/training_after.pt");
+    nn::Linear trained(3, 2);
+    trained.load_state_dict_keys(run.select("model."));
+    optim::Adam resumed(trained.parameters());
+    resumed.load_state_dict(run.select("optimizer."));
+    CHECK(run["scaler.scale"].item() == 1024 && run["scaler._growth_tracker"].item() == 2);
+    for (const Tensor &p : trained.parameters()) {
+        p.set_grad((arange(p.numel()).to(float32) + 1).view(p.sizes()) / 4);
+    }
+    resumed.step();
+    for (const char *name : {"weight", "bias"}) {
+        CHECK(trained.state_dict()[name].allclose(after[std::string("model.") + name], 0, 1e-7));
+    }
+
     struct Run {
         nn::Linear net{3, 2};
         optim::Adam adam{net.parameters()};
