@@ -30,7 +30,7 @@ func ExampleError() {
 	var e *taper.Error
 	fmt.Println(errors.As(err, &e) && e.Op == "matmul", errors.Is(err, taper.ErrorRuntime))
 	// Output:
-	// mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)
+	// mm: mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)
 	// true true
 }
 

@@ -250,7 +250,7 @@ impl<T: Real, const N: usize> Lanes for Portable<T, N> {
     }
     #[inline(always)]
     unsafe fn zip(self, b: Self, p: *mut T) {
-        let at = |i: usize| if i % 2 == 0 { self.0[i / 2] } else { b.0[i / 2] };
+        let at = |i: usize| if i.is_multiple_of(2) { self.0[i / 2] } else { b.0[i / 2] };
         Portable::<T, N>(std::array::from_fn(at)).store(p);
         Portable::<T, N>(std::array::from_fn(|i| at(i + N))).store(p.add(N));
     }

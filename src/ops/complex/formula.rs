@@ -139,7 +139,12 @@ impl<'a> R<'a> {
     }
     /// Whether it is neither infinite nor NaN.
     fn ends(self) -> R<'a> {
-        (self - self).is(0.0)
+        self.beside_itself().is(0.0)
+    }
+    /// Its difference to itself: 0, of infinities and NaN it is NaN.
+    #[allow(clippy::eq_op)]
+    fn beside_itself(self) -> R<'a> {
+        self - self
     }
     pub fn choose_z(self, yes: Z<'a>, no: Z<'a>) -> Z<'a> {
         Z { re: self.choose(yes.re, no.re), im: self.choose(yes.im, no.im) }
@@ -311,7 +316,7 @@ impl<'a> Z<'a> {
         let tail = (x.abs() * x.num(-2.0)).one(Opcode::Exp) * x.num(2.0) * (y * x.num(2.0)).one(Opcode::Sin);
         // Of an angle that is none, only an infinite x tells the limit; where x is zero, it stays.
         let known = y.ends().or(x.is_inf());
-        let limit = known.choose(one.copysign(x), y - y);
+        let limit = known.choose(one.copysign(x), y.beside_itself());
         let re = far.choose(limit, x.is(0.0).choose(x, beta * rho * s / below));
         let im = far.choose(x.is_inf().choose(x.num(0.0).copysign(y.ends().choose(tail, y)), tail), t / below);
         Z { re, im: y.is(0.0).choose(y, im) }

@@ -42,7 +42,10 @@ struct Plan<T> {
 }
 impl<T: Real> Plan<T> {
     fn new(kind: Kind, n: usize) -> Result<Plan<T>> {
-        if kind != (Kind::Complex { inverse: false }) && kind != (Kind::Complex { inverse: true }) && n % 2 == 0 {
+        if kind != (Kind::Complex { inverse: false })
+            && kind != (Kind::Complex { inverse: true })
+            && n.is_multiple_of(2)
+        {
             let halves = halves::<T>(n)?;
             return Ok(Plan { kind, n, line: halves.half.clone(), halves: Some(halves) });
         }

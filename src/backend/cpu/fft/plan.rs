@@ -39,7 +39,7 @@ fn radices(n: usize) -> Option<SmallVec<[usize; 24]>> {
     let mut list = SmallVec::new();
     let mut rest = n.max(1);
     for r in ODD {
-        while rest % r == 0 {
+        while rest.is_multiple_of(r) {
             list.push(r);
             rest /= r;
         }
@@ -96,6 +96,8 @@ impl<T: Real> Columns<T> {
 }
 
 /// How one line of n elements is transformed.
+// A plan has one; behind a pointer it would take a step more per transform.
+#[allow(clippy::large_enum_variant)]
 pub enum Row<T> {
     /// As a matrix of a x b: its columns, factors (as [block][element][part][lane]), then its rows.
     Split { a: Columns<T>, b: Columns<T>, factors: Vec<T> },
@@ -121,7 +123,7 @@ pub fn divide(n: usize, lanes: usize) -> Option<(usize, usize, bool)> {
     let mut best = (usize::MAX, 1, n);
     let mut a = 1;
     while a * a <= n {
-        if n % a == 0 {
+        if n.is_multiple_of(a) {
             for (a, b) in [(a, n / a), (n / a, a)] {
                 let cost = b.next_multiple_of(lanes) * a * passes(a) + a.next_multiple_of(lanes) * b * passes(b);
                 // What does not fit in the second cache costs more.
