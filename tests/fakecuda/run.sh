@@ -85,7 +85,7 @@ if has ops; then
         return $status
     }
     checked ops shards
-    checked others suite 0/1 suites::autograd:: suites::rng_ops:: suites::train:: suites::race::
+    checked others suite 0/1 suites::autograd:: suites::rng_ops:: suites::train::
 fi
 if has c || has languages; then
     [ -e "$lib/libtaper.so" ] || { echo "$lib/libtaper.so does not exist; build it with: make"; exit 1; }
