@@ -104,7 +104,7 @@ pub fn unflatten(a: &Tensor, dim: i64, sizes: &[i64]) -> Result<Tensor> {
     let s = a.shape();
     let d = wrap_dim(dim, s.len())?;
     ensure!(!sizes.is_empty(), Runtime, "unflatten: sizes must be non-empty");
-    let size = s[d];
+    let size = a.size(dim)?;
     let sizes = match infer_shape(sizes, size as usize) {
         Err(_) if sizes.iter().filter(|s| **s < 0).count() < 2 => bail!(
             Runtime,

@@ -76,9 +76,9 @@ int main(int, char **argv) {
     CHECK(has(thrown([&] { torch::fft::fft(picture, 0); }), "Invalid number of data points (0) specified"));
     torch::real(torch::fft::fft(signal)).sum().backward();
     CHECK(std::abs(signal.grad()[0].item<double>() - 24) < 1e-9);
-    auto pieces = torch::stft(picture.flatten(), 8, 2, 8, torch::hann_window(8, torch::kDouble), true, "reflect", false, true, true);
+    auto pieces = torch::stft(picture.flatten(), 8, 2, 8, torch::hann_window(8, true, torch::kDouble), true, "reflect", false, true, true);
     CHECK(pieces.size(0) == 5);
-    CHECK(torch::allclose(torch::istft(pieces, 8, 2, 8, torch::hann_window(8, torch::kDouble)), picture.flatten()));
+    CHECK(torch::allclose(torch::istft(pieces, 8, 2, 8, torch::hann_window(8, true, torch::kDouble)), picture.flatten()));
     std::puts(failures ? "FAILED" : "libtorch's programs: ok");
     return failures ? EXIT_FAILURE : EXIT_SUCCESS;
 }
