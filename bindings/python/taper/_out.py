@@ -3,6 +3,7 @@
 import sys
 
 from . import _c
+from ._c import tensor_storage_id
 
 _C_NAMES = {
     "uint8": "unsigned char",
@@ -227,9 +228,11 @@ def _check_dtype(name, result, out, given):
 
 def _span(t):
     """First and last byte of a tensor's elements, None where they have no place."""
-    if not t.numel() or t.device.type != "cpu":
+    kind = t.device.type
+    if not t.numel() or kind == "meta":
         return None
-    first = t.data_ptr()
+    # A device's memory has no address here, but each storage a number.
+    first = t.data_ptr() if kind == "cpu" else (tensor_storage_id(t._h) << 64) + t.storage_offset() * t.element_size()
     return first, first + (sum((n - 1) * s for n, s in zip(t.shape, t.stride())) + 1) * t.element_size()
 
 

@@ -389,7 +389,7 @@ class ColorJitter(_Transform):
 def _uniform(generator):
     from .. import rand
 
-    return rand(1, generator=generator).item()
+    return rand(1, generator=generator, device="cpu").item()
 
 
 class RandomApply(Compose):
@@ -413,7 +413,7 @@ class RandomOrder(Compose):
     def __call__(self, img):
         from .. import randperm
 
-        for i in randperm(len(self.transforms), generator=self.generator).tolist():
+        for i in randperm(len(self.transforms), generator=self.generator, device="cpu").tolist():
             img = self.transforms[i](img)
         return img
 
