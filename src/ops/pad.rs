@@ -213,7 +213,10 @@ pub fn pad(input: &Tensor, pad_: &[i64], mode: &str, value: Option<f64>) -> Resu
                     _ => k.clamp(0, n - 1),
                 };
                 // The result has to fit before its positions are listed.
-                memory::room_for(total as usize, input.dtype().size() * (input.numel() as i64 / n).max(1) as usize)?;
+                memory::room_for(
+                    total as usize,
+                    input.dtype().size() * (input.numel() as i64 / n.max(1)).max(1) as usize,
+                )?;
                 let rows = memory::collect((-before..n + after).map(row))?;
                 steps.push(PadStep { dim: d, size: n, before, rows });
             }
