@@ -77,15 +77,18 @@ pub fn copysign_scalar(a: &Tensor, b: Scalar) -> Result<Tensor> {
 fn signs_record(a: &Tensor, b: Option<&Tensor>, out: Tensor) -> Result<Tensor> {
     let inputs = [a, b.unwrap_or(a)];
     record("CopysignBackward0", if b.is_some() { &inputs } else { &inputs[..1] }, out, |s, out| {
-        let (x, y, inputs_given) = (s.save(a), s.save_output(out, 0), 1 + b.is_some() as usize);
+        let (x, y, both) = (s.save(a), s.save_output(out, 0), b.is_some());
         move |c, g| {
             let (x, y) = (x.get(c)?, y.get(c)?);
             let plain = detach(&x)?;
             let zero = eq_scalar(&plain, Scalar::Int(0))?;
             let turn = masked_fill_scalar(&div(&detach(&y)?, &abs(&plain)?)?, &zero, Scalar::Int(0))?;
             let slope = if c.needs(0) { Some(mul(g, &mul(&sign(&x)?, &turn)?)?) } else { None };
-            let none = if inputs_given == 2 && c.needs(1) { Some(zeros_like(g, None, None)?) } else { None };
-            Ok(if inputs_given == 2 { grads![slope, none] } else { grads![slope] })
+            let mut grads = grads![slope];
+            if both {
+                grads.push(if c.needs(1) { Some(zeros_like(g, None, None)?) } else { None });
+            }
+            Ok(grads)
         }
     })
 }

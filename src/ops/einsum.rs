@@ -3,6 +3,7 @@
 use super::*;
 use crate::{bail, ensure};
 use smallvec::SmallVec;
+use std::fmt;
 
 /// What names a dimension: a letter, or a place among those that an ellipsis covers, counted from the right.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,18 +38,9 @@ fn parse(equation: &str, operands: usize) -> Result<(Vec<Subscripts>, Option<Sub
         match lhs[i] {
             b' ' => {}
             b'.' => {
-                ensure!(
-                    !term.contains(&Subscript::Ellipsis),
-                    Runtime,
-                    "einsum(): found '.' for operand {now} for which an ellipsis was already found"
-                );
-                ensure!(
-                    lhs[i..].starts_with(b"..."),
-                    Runtime,
-                    "einsum(): found '.' for operand {now} that is not part of any ellipsis"
-                );
+                let again = format_args!("operand {now} for which an ellipsis was already found");
+                ellipsis(&lhs[i..], &mut term, again, format_args!("operand {now} that is not part of any ellipsis"))?;
                 i += 2;
-                term.push(Subscript::Ellipsis);
             }
             b',' => {
                 terms.push(std::mem::take(&mut term));
@@ -71,18 +63,9 @@ fn parse(equation: &str, operands: usize) -> Result<(Vec<Subscripts>, Option<Sub
         match text[i] {
             b' ' => {}
             b'.' => {
-                ensure!(
-                    !out.contains(&Subscript::Ellipsis),
-                    Runtime,
-                    "einsum(): found '.' for output but an ellipsis (...) was already found"
-                );
-                ensure!(
-                    text[i..].starts_with(b"..."),
-                    Runtime,
-                    "einsum(): found '.' for output that is not part of any ellipsis (...)"
-                );
+                let again = format_args!("output but an ellipsis (...) was already found");
+                ellipsis(&text[i..], &mut out, again, format_args!("output that is not part of any ellipsis (...)"))?;
                 i += 2;
-                out.push(Subscript::Ellipsis);
             }
             c if c.is_ascii_alphabetic() => {
                 let (letter, name) = (Subscript::Letter(c), char::from(c));
@@ -103,6 +86,15 @@ fn parse(equation: &str, operands: usize) -> Result<(Vec<Subscripts>, Option<Sub
         i += 1;
     }
     Ok((terms, Some(out)))
+}
+
+/// Takes the three dots with which `rest` begins, the only ones of these subscripts; else says that they stand `again` or
+/// `apart`.
+fn ellipsis(rest: &[u8], subscripts: &mut Subscripts, again: fmt::Arguments, apart: fmt::Arguments) -> Result<()> {
+    ensure!(!subscripts.contains(&Subscript::Ellipsis), Runtime, "einsum(): found '.' for {again}");
+    ensure!(rest.starts_with(b"..."), Runtime, "einsum(): found '.' for {apart}");
+    subscripts.push(Subscript::Ellipsis);
+    Ok(())
 }
 
 /// The labels of operand `i`'s dimensions, one for each.

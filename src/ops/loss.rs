@@ -445,12 +445,10 @@ pub fn cross_entropy(
         );
         ensure!(ignore_index < 0, Runtime, "ignore_index is not supported for floating point target");
     }
-    let classes = if soft.is_none() {
-        nll_check(input, target, weight)?;
-        Some(as_classes(input, target)?)
-    } else {
-        None
-    };
+    if soft.is_none() || target.shape() != input.shape() {
+        nll_check(input, target, weight)?; // which lets no float pass
+    }
+    let classes = if soft.is_none() { Some(as_classes(input, target)?) } else { None };
     let target = classes.as_ref().unwrap_or(target);
     in_float_some([Some(input), weight, soft], |[input, weight, soft]| {
         let target = soft.unwrap_or(target);
@@ -469,9 +467,6 @@ fn entropy(
     wrap_dim(dim, input.ndim())?;
     let classes = input.shape()[dim as usize];
     if target.dtype().is_float() {
-        if input.shape() != target.shape() {
-            nll_check(input, target, None)?;
-        }
         let target = if label_smoothing > 0.0 {
             add_scalar(
                 &mul_scalar(target, Scalar::Float(1.0 - label_smoothing))?,

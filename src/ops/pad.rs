@@ -78,19 +78,16 @@ fn check_around(mode: &str, s: &[i64], pad_: &[i64]) -> Result<()> {
         pad_.len(),
         s.len()
     );
-    let total = |d: usize| {
+    let around = |d: usize| {
         let i = 2 * (s.len() - 1 - d);
-        s[d] as i128 + pad_[i] as i128 + pad_[i + 1] as i128
+        (pad_[i], pad_[i + 1])
     };
+    let total = |d: usize| s[d] as i128 + around(d).0 as i128 + around(d).1 as i128;
     let padded = s.len() - dims..s.len();
     if mode == "circular" {
         for d in padded {
-            let i = 2 * (s.len() - 1 - d);
-            ensure!(
-                pad_[i] <= s[d] && pad_[i + 1] <= s[d],
-                Runtime,
-                "Padding value causes wrapping around more than once."
-            );
+            let (before, after) = around(d);
+            ensure!(before <= s[d] && after <= s[d], Runtime, "Padding value causes wrapping around more than once.");
             ensure!(total(d) >= 0, Runtime, "Negative padding value is resulting in an empty dimension");
         }
         return Ok(());
@@ -105,14 +102,12 @@ fn check_around(mode: &str, s: &[i64], pad_: &[i64]) -> Result<()> {
     );
     if mode == "reflect" {
         for d in padded.clone().rev() {
-            let i = 2 * (s.len() - 1 - d);
+            let (before, after) = around(d);
             ensure!(
-                pad_[i] < s[d] && pad_[i + 1] < s[d],
+                before < s[d] && after < s[d],
                 Runtime,
-                "Argument #{}: Padding size should be less than the corresponding input dimension, but got: padding ({}, {}) at dimension {d} of input {s:?}",
-                4 + i,
-                pad_[i],
-                pad_[i + 1]
+                "Argument #{}: Padding size should be less than the corresponding input dimension, but got: padding ({before}, {after}) at dimension {d} of input {s:?}",
+                4 + 2 * (s.len() - 1 - d)
             );
         }
     }

@@ -1,21 +1,7 @@
 /* Arrow's C data and C stream interfaces: tables of a producer of the test's own as tensors, tensors as tables, what is damaged. */
+#include "arrow_structs.h"
 #include "harness.h"
 
-/* The structs, as Arrow's specification has them. */
-struct ArrowSchema {
-    const char *format, *name, *metadata;
-    int64_t flags, n_children;
-    struct ArrowSchema **children, *dictionary;
-    void (*release)(struct ArrowSchema *);
-    void *private_data;
-};
-struct ArrowArray {
-    int64_t length, null_count, offset, n_buffers, n_children;
-    const void **buffers;
-    struct ArrowArray **children, *dictionary;
-    void (*release)(struct ArrowArray *);
-    void *private_data;
-};
 struct ArrowArrayStream {
     int (*get_schema)(struct ArrowArrayStream *, struct ArrowSchema *);
     int (*get_next)(struct ArrowArrayStream *, struct ArrowArray *);

@@ -30,7 +30,7 @@ done
 build() { # build PROGRAM FLAG...
     local program=$out/$1 source
     shift
-    for source in tests/fuzz/*.[ch] "$out/calls.inc" tests/fuzz/run.sh; do
+    for source in tests/fuzz/*.[ch] tests/c/arrow_structs.h "$out/calls.inc" tests/fuzz/run.sh; do
         [ "$source" -nt "$program" ] || continue
         cc -std=c11 -O1 -g -D_DEFAULT_SOURCE -Wall -Wextra -Wno-unused-function "$@" -Iinclude -I"$out" tests/fuzz/fuzz.c -o "$program" \
             -L"$out" -ltaper -Wl,-rpath,"$(readlink -f "$out")" -lpthread -lm

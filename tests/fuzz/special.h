@@ -277,20 +277,8 @@ static void call_dlpack_legacy(void)
 
 /* --- Arrow ----------------------------------------------------------------------------------------------------------- */
 
-struct ArrowSchema {
-    const char *format, *name, *metadata;
-    int64_t flags, n_children;
-    struct ArrowSchema **children, *dictionary;
-    void (*release)(struct ArrowSchema *);
-    void *private_data;
-};
-struct ArrowArray {
-    int64_t length, null_count, offset, n_buffers, n_children;
-    const void **buffers;
-    struct ArrowArray **children, *dictionary;
-    void (*release)(struct ArrowArray *);
-    void *private_data;
-};
+#include "../c/arrow_structs.h"
+
 /* Only what the library can see: it cannot know how long a buffer is. */
 static void damage_arrow(struct ArrowSchema *s, struct ArrowArray *a)
 {

@@ -26,17 +26,18 @@ FORWARDED = {
 class Forwarding(ModuleType):
     """What is asked of it, another module answers."""
 
+    def _home(self):
+        return import_module("taper." + FORWARDED[self.__name__.removeprefix("taper.")])
+
     def __getattr__(self, name):
         if name.startswith("__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        home = FORWARDED[self.__name__.removeprefix("taper.")]
-        found = getattr(import_module(f"taper.{home}".rstrip(".")), name)
+        found = getattr(self._home(), name)
         setattr(self, name, found)
         return found
 
     def __dir__(self):
-        home = FORWARDED[self.__name__.removeprefix("taper.")]
-        return dir(import_module(f"taper.{home}".rstrip(".")))
+        return dir(self._home())
 
 
 class _Loader:

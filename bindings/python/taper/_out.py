@@ -3,7 +3,6 @@
 import sys
 
 from . import _c
-from ._c import tensor_storage_id
 
 _C_NAMES = {
     "uint8": "unsigned char",
@@ -232,7 +231,9 @@ def _span(t):
     if not t.numel() or kind == "meta":
         return None
     # A device's memory has no address here, but each storage a number.
-    first = t.data_ptr() if kind == "cpu" else (tensor_storage_id(t._h) << 64) + t.storage_offset() * t.element_size()
+    first = (
+        t.data_ptr() if kind == "cpu" else (_c.tensor_storage_id(t._h) << 64) + t.storage_offset() * t.element_size()
+    )
     return first, first + (sum((n - 1) * s for n, s in zip(t.shape, t.stride())) + 1) * t.element_size()
 
 

@@ -826,11 +826,6 @@ def linear_cross_entropy(
     if ignore_index is not None and target.is_floating_point():
         raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
     classes, *more, features = linear_weight.shape
-    if input.shape[-1] != features:
-        raise RuntimeError(
-            "linear_cross_entropy: expected equal input and linear_weight last dimensions (in_features), got "
-            f"{input.shape[-1]} and {features}, respectively"
-        )
     x = g.linear(input, linear_weight.reshape(-1, features), None if linear_bias is None else linear_bias.reshape(-1))
     if more:
         x = x.unflatten(-1, (classes, *more))

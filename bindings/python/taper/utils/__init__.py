@@ -18,8 +18,6 @@ _HOMES = {
 def __getattr__(name):
     from importlib import import_module
 
-    if name in _SUBMODULES:
-        return import_module("taper.utils." + name)
     for home, names in _HOMES.items():
         if name in names:
             made = globals()[name] = getattr(import_module("taper.utils." + home), name)

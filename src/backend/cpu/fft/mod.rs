@@ -1,6 +1,6 @@
 //! Fourier transforms of float32 and float64, of any length, on the CPU.
 //!
-//! Our own: rustfft adds 0.5 MB to the library without vector code and 1.6 MB with it. A vector's lanes are different
+//! Our own, for rustfft's size (`docs/ARCHITECTURE.md`). A vector's lanes are different
 //! transforms: columns of a tensor where the transformed dimension is not the last, and otherwise those of the line seen as
 //! a matrix, whose columns and then rows are transformed (with one transposition in between), so that every pass is the same
 //! plain vector code for all radices, types and instruction sets. Lengths with a prime factor above 13 are convolutions
