@@ -180,10 +180,12 @@ static void episode(uint64_t number)
     if (options.threads <= 1)
         thread_main(NULL);
     else {
+        /* Where no more threads are to be had, those that are there do. */
         pthread_t threads[THREADS];
-        for (int i = 0; i < options.threads; i++)
-            pthread_create(&threads[i], NULL, thread_main, (void *)(intptr_t)i);
-        for (int i = 0; i < options.threads; i++)
+        int made = 0;
+        while (made < options.threads && !pthread_create(&threads[made], NULL, thread_main, (void *)(intptr_t)made))
+            made++;
+        for (int i = 0; i < made; i++)
             pthread_join(threads[i], NULL);
     }
     me.index = 0;
